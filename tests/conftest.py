@@ -1,0 +1,25 @@
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _folder(variable, beside):
+    folder = Path(os.environ.get(variable, ROOT.parent / "shared" / beside))
+    if not folder.is_dir():
+        pytest.skip(f"needs the folder named by {variable} (or ../shared/{beside} beside the project)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def test_data():
+    """The folder of real DICOM cases and reference values (public data, not part of the project)."""
+    return _folder("NENFLOW_TEST_DATA", "data")
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The folder of results computed in R that nenflow has to agree with (not part of the project)."""
+    return _folder("NENFLOW_GOLDEN", "golden")

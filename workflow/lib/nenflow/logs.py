@@ -1,0 +1,29 @@
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from nenflow.errors import InputError
+
+
+def start_log(path: str | Path) -> None:
+    """Send everything this process prints to a log file; the first call of every script.
+
+    File descriptors 1 and 2 are redirected, not only Python's streams, so that messages of ITK and other compiled
+    code land there too. An `InputError` is logged as its one sentence, any other error with its traceback.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    sys.excepthook = _log_error
+
+
+def _log_error(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    if isinstance(error, InputError):
+        print(error, file=sys.stderr)
+    else:
+        traceback.print_exception(kind, error, trace)

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pandas as pd
+
+UNIT = ["patient", "region"]  # what one row of an analysis is: a lesion (or organ) of a patient
+
+
+def read_table(path: str | Path, index: list[str] | None = None, text: list[str] | None = None) -> pd.DataFrame:
+    """Read a CSV file exactly as `write_table` wrote it.
+
+    Identifiers (patient, phase, region, rater, and the columns named in `text`) stay text, so that "007" and "1e5"
+    survive; numbers come back to the last bit.
+
+    Args:
+        path: a CSV file in UTF-8, with or without a byte order mark (Excel writes one).
+        index: columns that become the index.
+        text: further columns to be kept as text.
+    """
+    identifiers = ["patient", "phase", "region", "rater", *(text or [])]
+    table = pd.read_csv(
+        path, dtype=dict.fromkeys(identifiers, str), float_precision="round_trip", encoding="utf-8-sig"
+    )
+    return table.set_index(index) if index else table
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a CSV file: index (when it is named) first, shortest digits that read back to the same number."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    named = table.index.names != [None]
+    table.to_csv(path, index=named, lineterminator="\n", encoding="utf-8")
