@@ -1,0 +1,59 @@
+# Each target sets itself up: a machine needs Python 3.11 or later and a C compiler, nothing else.
+# Where python3 is older, name another: make demo PYTHON=python3.12
+PYTHON ?= python3
+CORES  ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+STUDY  ?= surufatinib
+# Real cases for the sarcoma study and for tests; tests that need them skip where the folder is absent.
+export NENFLOW_TEST_DATA ?= $(abspath ../shared/data)
+
+BIN       := .venv/bin
+READY     := .venv/ready
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+SOURCES   := workflow/lib workflow/scripts tests benchmarks
+SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
+
+.PHONY: demo study report test lint format env lock clean
+
+demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
+	$(SNAKEMAKE) --config studies=[surufatinib]
+	@echo "The report: results/surufatinib/report/report.html"
+
+study: $(READY)               ## one study: make study STUDY=sarcoma
+	$(SNAKEMAKE) --config studies=[$(STUDY)]
+	@echo "The report: results/$(STUDY)/report/report.html"
+
+report: $(READY)              ## only the report page (and whatever it still lacks)
+	$(SNAKEMAKE) results/$(STUDY)/report/report.html --config studies=[$(STUDY)]
+
+test: $(READY)                ## all tests
+	$(BIN)/pytest
+
+lint: $(READY)                ## style and workflow checks
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/snakefmt --check $(SNAKEFILES)
+	$(BIN)/snakemake --lint
+
+format: $(READY)              ## bring the code into shape
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/snakefmt $(SNAKEFILES)
+
+env: $(READY)                 ## the Python environment in .venv
+
+# pip, not a faster installer: it honours the proxies and certificates that hospital networks set up for it.
+# Bytecode is compiled at installation, or every job would pay for it anew where Python may not write it.
+$(READY): envs/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nenflow needs Python 3.11 or later, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --use-pep517 --compile -r envs/requirements.txt
+	@touch $@
+
+lock:                         ## new envs/requirements.txt from pyproject.toml (then mend envs/nenflow.yaml; a test compares)
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --group dev -o envs/requirements.txt pyproject.toml
+	rm -r .venv-lock
+
+clean:                        ## remove all results (never inputs)
+	rm -rf logs .snakemake
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -r {} +
