@@ -1,0 +1,101 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from nenflow.documents import read_json
+from nenflow.errors import InputError
+from nenflow.evaluation.markers import rate_markers
+
+EXACT = 1e-8  # ranks and sums against R's 15 digits
+
+
+def _units(n):
+    return pd.MultiIndex.from_tuples([(f"P{i:02d}", "tumour") for i in range(n)], names=["patient", "region"])
+
+
+def test_markers_equal_r(golden):
+    table, expected = pd.read_csv(golden / "aSAH.csv"), read_json(golden / "aSAH.json")
+    found = rate_markers(table[["s100b", "ndka"]], table["poor"])
+    for name in ("s100b", "ndka"):
+        roc, tests = expected["single_markers"][name], expected["group_tests"][name]
+        assert found.loc[name, "direction"] == "higher"
+        assert found.loc[name, "auc"] == pytest.approx(roc["auc"], abs=EXACT)
+        assert found.loc[name, "auc_low"] == pytest.approx(roc["delong_ci"][0], abs=EXACT)
+        assert found.loc[name, "auc_high"] == pytest.approx(roc["delong_ci"][2], abs=EXACT)
+        assert found.loc[name, "p"] == pytest.approx(tests["wilcox_default"]["p.value"], abs=EXACT)
+        for figure in ("threshold", "sensitivity", "specificity", "ppv", "npv", "accuracy"):
+            assert found.loc[name, figure] == pytest.approx(roc["youden"][figure], abs=EXACT)
+
+
+def test_a_marker_that_is_lower_in_events_is_turned_round():
+    y = pd.Series([1, 1, 0, 0, 0], index=_units(5))
+    X = pd.DataFrame({"down": [1.0, 3.0, 2.0, 4.0, 5.0]}, index=_units(5))
+    found = rate_markers(X, y).loc["down"]
+    # of 6 pairs the event is lower in 5
+    assert (found["direction"], found["auc"]) == ("lower", pytest.approx(5 / 6))
+    # best cut-off 3.5: both events below it (sensitivity 1), two of three others above
+    assert found["threshold"] == pytest.approx(3.5)
+    assert (found["sensitivity"], found["specificity"]) == (1.0, pytest.approx(2 / 3))
+    # exact distribution of the rank sum 1 + 3 of 2 out of 5: P(sum <= 4) = 2/10, doubled
+    assert found["p"] == pytest.approx(0.4)
+
+
+def test_adjusted_p_by_hand():
+    index = _units(8)
+    y = pd.Series([0] * 4 + [1] * 4, index=index)
+    X = pd.DataFrame(
+        {"a": [1, 2, 3, 4, 5, 6, 7, 8], "b": [1, 2, 3, 5, 4, 6, 7, 8], "c": [1, 4, 5, 8, 2, 3, 6, 7], "d": 5.0},
+        index=index,
+    )
+    found = rate_markers(X, y)
+    p = found["p"]
+    # exact p: rank sums of 4 of 8 -> 2/70 for complete separation, 4/70 for one swap
+    assert (p["a"], p["b"]) == (pytest.approx(2 / 70), pytest.approx(4 / 70))
+    assert found.loc["a", "p_bonferroni"] == pytest.approx(6 / 70)  # three rated markers, the constant one not counted
+    assert found.loc["b", "p_fdr"] == pytest.approx(min(1, 3 * (4 / 70) / 2))
+    assert found.loc["c", "p_bonferroni"] == 1.0
+
+
+def test_what_cannot_be_rated_says_why():
+    index = _units(6)
+    y = pd.Series([0, 0, 0, 1, 1, 1], index=index)
+    X = pd.DataFrame(
+        {
+            "constant": 2.0,
+            "nearly": [0.1 + 0.2, 0.3, 0.3, 0.3, 0.3, 0.3],
+            "absent": [1.0, 2.0, 3.0, np.nan, np.nan, np.nan],
+            "perfect": [1, 2, 3, 4, 5, 6],
+            "tiny": [1e-15, 2e-15, 5e-15, 3e-15, 4e-15, 6e-15],
+            "gap": [1.0, 2.0, np.nan, 4.0, 0.0, 6.0],
+        },
+        index=index,
+    )
+    found = rate_markers(X, y)
+    assert list(found.index) == list(X.columns)
+    assert found.loc["constant", "reason"] == found.loc["nearly", "reason"] == "constant"
+    assert np.isnan(found.loc["constant", "auc"])
+    assert np.isnan(found.loc["constant", "p_fdr"])
+    assert "same outcome" in found.loc["absent", "reason"]
+    assert (found.loc["perfect", "auc"], found.loc["perfect", "reason"]) == (1.0, "no interval: the classes are separated")
+    assert found.loc["tiny", "auc"] == pytest.approx(7 / 9)
+    assert 3e-15 > found.loc["tiny", "threshold"] > 2e-15
+    assert (found.loc["gap", "n"], found.loc["gap", "auc"]) == (5, pytest.approx(4 / 6))
+
+
+def test_noise_is_not_significant_after_adjustment():
+    # the geometry of the sarcoma study: 12 patients, 4 events, 107 features
+    rng = np.random.default_rng(5)
+    y = pd.Series([1] * 4 + [0] * 8, index=_units(12))
+    X = pd.DataFrame(rng.normal(size=(12, 107)), index=y.index).add_prefix("f")
+    found = rate_markers(X, y)
+    assert (found["auc"] >= 0.5).all()
+    assert found["auc"].max() > 0.85  # the best of 107 noise features looks excellent
+    assert found["p_fdr"].min() > 0.05  # and is not
+
+
+def test_refusals():
+    y = pd.Series([0, 1, 2], index=_units(3))
+    with pytest.raises(InputError, match="other than 0 and 1"):
+        rate_markers(pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=_units(3)), y)
+    with pytest.raises(ValueError, match="different units"):
+        rate_markers(pd.DataFrame({"a": [1.0, 2.0]}, index=_units(2)), y)
