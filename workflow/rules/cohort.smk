@@ -1,0 +1,50 @@
+# Cohort
+# Needs:    patients.csv, cases.csv and (where lesions have variables of their own) lesions.csv
+# Delivers: checked tables, the flow of inclusions and exclusions, table one and the comparison by endpoint
+
+
+checkpoint check_cohort:
+    """Check the tables against the study and against each other; what is wrong is listed with row numbers."""
+    input:
+        unpack(cohort_tables),
+    output:
+        patients="results/{study}/cohort/{cohort}/patients.csv",
+        lesions="results/{study}/cohort/{cohort}/lesions.csv",
+        cases="results/{study}/cohort/{cohort}/cases.csv",
+        notes="results/{study}/cohort/{cohort}/notes.json",
+    log:
+        "logs/{study}/cohort/check_cohort_{cohort}.log",
+    params:
+        study=lambda wildcards: STUDIES[wildcards.study],
+        data=cohort_data,
+        code=library_code("cohort/check_cohort.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/cohort/check_cohort.py"
+
+
+rule describe_cohort:
+    """Flow of the cohort, table one, and the comparison of the groups of each endpoint."""
+    input:
+        patients="results/{study}/cohort/{cohort}/patients.csv",
+        lesions="results/{study}/cohort/{cohort}/lesions.csv",
+        cases="results/{study}/images/{cohort}/cases.csv",
+        failures=lambda wildcards: expand(
+            "results/{{study}}/features/{{cohort}}/{extraction}_failures.csv",
+            extraction=STUDIES[wildcards.study].get("extractions", []),
+        ),
+    output:
+        flow="results/{study}/cohort/{cohort}/flow.csv",
+        exclusions="results/{study}/cohort/{cohort}/exclusions.csv",
+        table_one="results/{study}/cohort/{cohort}/table_one.csv",
+        comparisons=directory("results/{study}/cohort/{cohort}/comparisons"),
+    log:
+        "logs/{study}/cohort/describe_cohort_{cohort}.log",
+    params:
+        study=lambda wildcards: STUDIES[wildcards.study],
+        code=library_code("cohort/describe_cohort.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/cohort/describe_cohort.py"

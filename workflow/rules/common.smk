@@ -1,0 +1,131 @@
+# What all rules share: the studies, the words that wildcards may be, and input functions. No rules.
+# Snakemake reads this file anew in every cluster job, so what it imports is kept light.
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+WORKFLOW = Path(workflow.basedir) / "workflow"
+sys.path.insert(0, str(WORKFLOW / "lib"))
+
+from nenflow.errors import InputError
+from nenflow.provenance import code_digest
+from nenflow.study import check_config, load_study
+
+
+def read_studies():
+    """Settings of the studies to run; a mistake in them ends the run with its sentence instead of a traceback."""
+    schemas = WORKFLOW / "schemas"
+    try:
+        check_config(config, schemas)
+        return {name: load_study(Path("config/studies") / name / "study.yaml", schemas) for name in config["studies"]}
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+STUDIES = read_studies()
+DEVELOPMENT = "development"  # the cohort on which models are built; a study has it by its schema
+
+
+wildcard_constraints:
+    study="[A-Za-z0-9-]+",
+    cohort="[A-Za-z0-9-]+",
+    patient="[A-Za-z0-9-]+",
+    extraction="[A-Za-z0-9-]+",
+    endpoint="[A-Za-z0-9-]+",
+    model="[A-Za-z0-9-]+",
+    step="[A-Za-z0-9-]+",
+    batch="[0-9]+",
+
+
+def library_code(script):
+    """Digest of the library modules that a script uses; among a rule's params it re-runs the rule when they change."""
+    return code_digest(WORKFLOW / "scripts" / script, WORKFLOW / "lib")
+
+
+def setting(*keys):
+    """Params function: the part of the study's settings that the keys lead to; "{model}" stands for the wildcard."""
+
+    def look_up(wildcards):
+        part = STUDIES[wildcards.study]
+        for key in keys:
+            part = part[key.format(**wildcards)]
+        return part
+
+    return look_up
+
+
+def study_file(study, name):
+    """A file named in study.yaml: relative to the study's folder, unless it names an environment variable or a root."""
+    expanded = os.path.expandvars(name)
+    if "$" in expanded:
+        raise WorkflowError(f"study {study} needs the folder that {name} names: set that environment variable.")
+    return str(Path("config/studies") / study / expanded)
+
+
+def is_simulated(wildcards):
+    return "simulation" in STUDIES[wildcards.study]["cohorts"][wildcards.cohort]
+
+
+def cohort_tables(wildcards):
+    """The user's tables of a cohort, or the simulated ones: patients, cases and (where there is one) lesions."""
+    if is_simulated(wildcards):
+        folder = f"results/{wildcards.study}/simulation/{wildcards.cohort}"
+        return {name: f"{folder}/{name}.csv" for name in ("patients", "lesions", "cases")}
+    cohort = STUDIES[wildcards.study]["cohorts"][wildcards.cohort]
+    return {name: study_file(wildcards.study, cohort[name]) for name in ("patients", "lesions", "cases") if name in cohort}
+
+
+def cohort_data(wildcards):
+    """The folder that the paths in cases.csv start from."""
+    if is_simulated(wildcards):
+        return f"results/{wildcards.study}/simulation/{wildcards.cohort}"
+    return study_file(wildcards.study, STUDIES[wildcards.study]["cohorts"][wildcards.cohort]["data"])
+
+
+@cache
+def cases_by_patient(path, modified):
+    """Rows of a checked cohort's cases.csv, by patient; `modified` is the file's time, so that an edit is seen."""
+    from nenflow.cohort.checks import read_cases
+
+    rows = read_cases(Path(path)).to_dict("records")
+    return {patient: [row for row in rows if row["patient"] == patient] for patient in sorted({row["patient"] for row in rows})}
+
+
+def checked_cases(wildcards):
+    """Cases of a cohort by patient, once its tables have passed their checks."""
+    checkpoints.check_cohort.get(study=wildcards.study, cohort=wildcards.cohort)
+    path = cohort_tables(wildcards)["cases"]
+    return cases_by_patient(path, os.path.getmtime(path))
+
+
+def patient_cases(wildcards):
+    """Params function: the rows of one patient. Not the whole table, so that a new row re-runs its patient only."""
+    return checked_cases(wildcards)[wildcards.patient]
+
+
+def patient_files(wildcards):
+    """Images (a series' folder, or a file) and segmentations of one patient."""
+    data = Path(cohort_data(wildcards))
+    return sorted({str(data / row[key]) for row in patient_cases(wildcards) for key in ("image", "segmentation")})
+
+
+def newest_slices(wildcards):
+    """Params function: when the newest file in each series' folder was written.
+
+    A folder's own time does not change when a slice in it is overwritten, and a thousand slices as single inputs
+    would make planning slow.
+    """
+    folders = [path for path in patient_files(wildcards) if os.path.isdir(path)]
+    return [max((entry.stat().st_mtime_ns for entry in os.scandir(folder)), default=0) for folder in folders]
+
+
+def per_patient(pattern):
+    """Input function: one file for each patient of a cohort."""
+
+    def files(wildcards):
+        return [pattern.format(patient=patient, **wildcards) for patient in checked_cases(wildcards)]
+
+    return files

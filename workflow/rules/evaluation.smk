@@ -1,0 +1,93 @@
+# Evaluation
+# Needs:    a model, its dataset and scores
+# Delivers: discrimination, calibration and net benefit, as published (a finished model, resampled) and honest (the
+#           whole protocol refitted in every resample); single features rated one by one
+
+
+def batches(wildcards):
+    """Numbers of the jobs that the resamples are spread over."""
+    evaluation = STUDIES[wildcards.study]["evaluation"]
+    return range(-(-evaluation["resamples"] // evaluation["resamples_per_job"]))
+
+
+rule evaluate_model:
+    """ROC with intervals and cut-off, decision curve, and the bootstrap of the finished model as published."""
+    input:
+        scores="results/{study}/models/{model}/scores.csv",
+    output:
+        performance="results/{study}/evaluation/{model}/performance.json",
+        roc="results/{study}/evaluation/{model}/roc.csv",
+        decision="results/{study}/evaluation/{model}/decision.csv",
+        resamples="results/{study}/evaluation/{model}/resamples_fixed.csv",
+    log:
+        "logs/{study}/evaluation/evaluate_model_{model}.log",
+    params:
+        seed=setting("seed"),
+        resamples=setting("evaluation", "resamples"),
+        code=library_code("evaluation/evaluate_model.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/evaluation/evaluate_model.py"
+
+
+rule refit_resamples:
+    """Refit the whole protocol on resampled patients: one of several jobs; each resample has a seed of its own."""
+    input:
+        dataset="results/{study}/models/{model}/dataset.csv",
+        features=model_features,
+    output:
+        resamples=temp("results/{study}/evaluation/{model}/resamples/{batch}.csv"),
+        calibration=temp("results/{study}/evaluation/{model}/resamples/{batch}_calibration.csv"),
+    log:
+        "logs/{study}/evaluation/refit_resamples_{model}_{batch}.log",
+    params:
+        study=lambda wildcards: STUDIES[wildcards.study],
+        code=library_code("evaluation/refit_resamples.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/evaluation/refit_resamples.py"
+
+
+rule validate_model:
+    """Optimism-corrected figures beside the published ones, selection frequencies, bias-corrected calibration."""
+    input:
+        scores="results/{study}/models/{model}/scores.csv",
+        performance="results/{study}/evaluation/{model}/performance.json",
+        fixed="results/{study}/evaluation/{model}/resamples_fixed.csv",
+        refits=lambda wildcards: expand(
+            "results/{{study}}/evaluation/{{model}}/resamples/{batch}.csv", batch=batches(wildcards)
+        ),
+        calibrations=lambda wildcards: expand(
+            "results/{{study}}/evaluation/{{model}}/resamples/{batch}_calibration.csv", batch=batches(wildcards)
+        ),
+    output:
+        resamples="results/{study}/evaluation/{model}/resamples_refit.csv",
+        validation="results/{study}/evaluation/{model}/validation.json",
+        calibration="results/{study}/evaluation/{model}/calibration.csv",
+    log:
+        "logs/{study}/evaluation/validate_model_{model}.log",
+    params:
+        code=library_code("evaluation/validate_model.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/evaluation/validate_model.py"
+
+
+rule rate_markers:
+    """Single features as markers of an endpoint: AUC, cut-off, Mann-Whitney p with its corrections."""
+    input:
+        unpack(marker_tables),
+    output:
+        "results/{study}/evaluation/markers.csv",
+    log:
+        "logs/{study}/evaluation/rate_markers.log",
+    params:
+        study=lambda wildcards: STUDIES[wildcards.study],
+        code=library_code("evaluation/rate_markers.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/evaluation/rate_markers.py"

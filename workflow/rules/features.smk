@@ -1,0 +1,42 @@
+# Features
+# Needs:    volumes and masks of the images stage, a pyradiomics parameter file per extraction
+# Delivers: one feature table per extraction, and the cases whose extraction failed
+
+
+rule extract_features:
+    """Features of all phases, regions and raters of one patient: a volume is read once, start-up is paid once."""
+    input:
+        images="results/{study}/images/{cohort}/{patient}",
+        parameters=lambda wildcards: study_file(
+            wildcards.study, STUDIES[wildcards.study]["extractions"][wildcards.extraction]["parameters"]
+        ),
+    output:
+        features="results/{study}/features/{cohort}/{extraction}/{patient}.csv",
+        failures="results/{study}/features/{cohort}/{extraction}/{patient}_failures.csv",
+    log:
+        "logs/{study}/features/extract_features_{cohort}_{extraction}_{patient}.log",
+    params:
+        mode=setting("extractions", "{extraction}", "mode"),
+        code=library_code("features/extract_features.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/features/extract_features.py"
+
+
+rule gather_features:
+    """One feature table for the cohort."""
+    input:
+        features=per_patient("results/{study}/features/{cohort}/{extraction}/{patient}.csv"),
+        failures=per_patient("results/{study}/features/{cohort}/{extraction}/{patient}_failures.csv"),
+    output:
+        features="results/{study}/features/{cohort}/{extraction}.csv",
+        failures="results/{study}/features/{cohort}/{extraction}_failures.csv",
+    log:
+        "logs/{study}/features/gather_features_{cohort}_{extraction}.log",
+    params:
+        code=library_code("features/gather_features.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/features/gather_features.py"

@@ -1,0 +1,41 @@
+# Images
+# Needs:    DICOM series (or NIfTI, NRRD volumes) and segmentations, as cases.csv names them
+# Delivers: per patient de-identified NIfTI volumes and masks on one grid per phase, quality pictures, and for each
+#           case whether it is included, or why not
+
+
+rule import_images:
+    """Bring one patient's volumes and masks to one grid per phase; a refused case is excluded with its reason."""
+    input:
+        patient_files,
+    output:
+        directory("results/{study}/images/{cohort}/{patient}"),
+    log:
+        "logs/{study}/images/import_images_{cohort}_{patient}.log",
+    params:
+        cases=patient_cases,
+        slices=newest_slices,
+        data=cohort_data,
+        settings=setting("images"),
+        strict=setting("strict"),
+        code=library_code("images/import_images.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/images/import_images.py"
+
+
+rule gather_images:
+    """One table of all cases of a cohort: included, or excluded with the reason."""
+    input:
+        per_patient("results/{study}/images/{cohort}/{patient}"),
+    output:
+        "results/{study}/images/{cohort}/cases.csv",
+    log:
+        "logs/{study}/images/gather_images_{cohort}.log",
+    params:
+        code=library_code("images/gather_images.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/images/gather_images.py"

@@ -1,0 +1,118 @@
+# Models
+# Needs:    a feature table, the checked clinical tables, the protocol: models/<model>/steps in study.yaml
+# Delivers: each fitted step (signature, selections, final model) as JSON with the table it passes on, the model
+#           document and the scores of every lesion
+
+STEPS = {
+    (study, model): [next(iter(step)) for step in settings["steps"]]
+    for study, study_settings in STUDIES.items()
+    for model, settings in study_settings.get("models", {}).items()
+}
+
+
+def model_features(wildcards):
+    """The feature table that a model is built from."""
+    extraction = STUDIES[wildcards.study]["models"][wildcards.model]["extraction"]
+    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{extraction}.csv"
+
+
+def model_tables(wildcards):
+    """What a model's dataset is put together from."""
+    cohort = f"results/{wildcards.study}/cohort/{DEVELOPMENT}"
+    return {
+        "patients": f"{cohort}/patients.csv",
+        "lesions": f"{cohort}/lesions.csv",
+        "exclusions": f"{cohort}/exclusions.csv",
+        "features": model_features(wildcards),
+    }
+
+
+def step_input(wildcards):
+    """The table that a step works on: the dataset for the first one, what the step before passes on for the others."""
+    steps = STEPS[wildcards.study, wildcards.model]
+    position = steps.index(wildcards.step)
+    folder = f"results/{wildcards.study}/models/{wildcards.model}"
+    return f"{folder}/steps/{steps[position - 1]}.csv" if position else f"{folder}/dataset.csv"
+
+
+def step_readings(wildcards):
+    """Repeated readings, for the one step that looks at them."""
+    return model_features(wildcards) if wildcards.step == "stability" else []
+
+
+rule assemble_dataset:
+    """One row per lesion: outcome, clinical variables and features; what cannot be used is excluded with a reason."""
+    input:
+        unpack(model_tables),
+    output:
+        dataset="results/{study}/models/{model}/dataset.csv",
+        flow="results/{study}/models/{model}/flow.csv",
+    log:
+        "logs/{study}/models/assemble_dataset_{model}.log",
+    params:
+        study=lambda wildcards: STUDIES[wildcards.study],
+        code=library_code("models/assemble_dataset.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/models/assemble_dataset.py"
+
+
+rule fit_step:
+    """Fit one step of the protocol to what the step before passes on."""
+    input:
+        table=step_input,
+        readings=step_readings,
+    output:
+        document="results/{study}/models/{model}/steps/{step}.json",
+        table="results/{study}/models/{model}/steps/{step}.csv",
+    log:
+        "logs/{study}/models/fit_step_{model}_{step}.log",
+    params:
+        study=lambda wildcards: STUDIES[wildcards.study],
+        code=library_code("models/fit_step.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/models/fit_step.py"
+
+
+rule save_model:
+    """The fitted steps as one document, and the scores it gives every lesion."""
+    input:
+        dataset="results/{study}/models/{model}/dataset.csv",
+        steps=lambda wildcards: expand(
+            "results/{{study}}/models/{{model}}/steps/{step}.json", step=STEPS[wildcards.study, wildcards.model]
+        ),
+    output:
+        model="results/{study}/models/{model}/model.json",
+        scores="results/{study}/models/{model}/scores.csv",
+    log:
+        "logs/{study}/models/save_model_{model}.log",
+    params:
+        study=lambda wildcards: STUDIES[wildcards.study],
+        code=library_code("models/save_model.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/models/save_model.py"
+
+
+rule tabulate_model:
+    """Univariable and multivariable odds ratios with profile intervals (table 3), and the nomogram."""
+    input:
+        dataset="results/{study}/models/{model}/dataset.csv",
+        model="results/{study}/models/{model}/model.json",
+    output:
+        univariable="results/{study}/models/{model}/univariable.csv",
+        multivariable="results/{study}/models/{model}/multivariable.csv",
+        nomogram="results/{study}/models/{model}/nomogram.json",
+    log:
+        "logs/{study}/models/tabulate_model_{model}.log",
+    params:
+        study=lambda wildcards: STUDIES[wildcards.study],
+        code=library_code("models/tabulate_model.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/models/tabulate_model.py"

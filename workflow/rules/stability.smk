@@ -1,0 +1,20 @@
+# Stability
+# Needs:    features of lesions that were segmented again
+# Delivers: agreement (ICC with intervals) of each feature within and between raters
+
+
+rule rate_agreement:
+    """ICC(2,1) and ICC(3,1) of every feature; the threshold is applied in the model's stability step."""
+    input:
+        "results/{study}/features/{cohort}/{extraction}.csv",
+    output:
+        "results/{study}/stability/{cohort}/{extraction}.csv",
+    log:
+        "logs/{study}/stability/rate_agreement_{cohort}_{extraction}.log",
+    params:
+        readings=setting("stability", "readings"),
+        code=library_code("stability/rate_agreement.py"),
+    conda:
+        "../../envs/nenflow.yaml"
+    script:
+        "../scripts/stability/rate_agreement.py"

@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from nenflow.features import extract_patient, read_parameters
+from nenflow.logs import start_log
+from nenflow.tables import write_table
+
+start_log(snakemake.log[0])
+features, failures = extract_patient(
+    folder=Path(snakemake.input.images),
+    parameters=read_parameters(Path(snakemake.input.parameters)),
+    mode=snakemake.params.mode,
+)
+write_table(features, snakemake.output.features)
+write_table(failures, snakemake.output.failures)

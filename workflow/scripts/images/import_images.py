@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from nenflow.images.imports import import_patient
+from nenflow.logs import start_log
+
+start_log(snakemake.log[0])
+import_patient(
+    cases=snakemake.params.cases,
+    data=Path(snakemake.params.data),
+    folder=Path(snakemake.output[0]),
+    settings=snakemake.params.settings,
+    strict=snakemake.params.strict,
+)
