@@ -1,0 +1,32 @@
+import pytest
+from nenflow.provenance import code_digest
+
+
+@pytest.fixture
+def library(tmp_path):
+    package = tmp_path / "nenflow"
+    (package / "images").mkdir(parents=True)
+    (package / "leaf.py").write_text("x = 1\n")
+    (package / "middle.py").write_text("import numpy\nfrom nenflow.leaf import x\n")
+    (package / "images" / "masks.py").write_text("y = 1\n")
+    (package / "other.py").write_text("z = 1\n")
+    (tmp_path / "script.py").write_text("from nenflow.middle import x\nfrom nenflow.images import masks\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("module", ["middle.py", "leaf.py", "images/masks.py"])
+def test_digest_follows_imports(library, module):
+    before = code_digest(library / "script.py", library)
+    (library / "nenflow" / module).write_text("x = 2\n")
+    assert code_digest(library / "script.py", library) != before
+
+
+def test_digest_ignores_modules_that_are_not_imported(library):
+    before = code_digest(library / "script.py", library)
+    (library / "nenflow" / "other.py").write_text("z = 2\n")
+    assert code_digest(library / "script.py", library) == before
+
+
+def test_digest_survives_circular_imports(library):
+    (library / "nenflow" / "leaf.py").write_text("from nenflow.middle import x\n")
+    assert code_digest(library / "script.py", library)

@@ -1,0 +1,91 @@
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nenflow.cohort.comparison import coded
+from nenflow.errors import InputError
+from nenflow.tables import UNIT
+
+
+def unit_features(features: pd.DataFrame, phase: str, rater: str) -> pd.DataFrame:
+    """Features of one phase as one rater segmented them: a row per unit, index (patient, region), sorted."""
+    rows = features[(features["phase"] == phase) & (features["rater"] == rater)]
+    return rows.set_index(UNIT).drop(columns=["phase", "rater"]).sort_index()
+
+
+def repeated_readings(features: pd.DataFrame, phase: str, raters: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Features of the reference reading and of the readings it is compared with (intra, inter), by role."""
+    return {role: unit_features(features, phase, rater) for role, rater in raters.items()}
+
+
+def outcome(units: pd.DataFrame, endpoint: Mapping[str, str]) -> pd.Series:
+    """1 for a unit with the endpoint's event, 0 for one without, missing where the table has no value."""
+    value = units[endpoint["variable"]]
+    return (value == endpoint["event"]).astype(float).where(value.notna()).rename("outcome")
+
+
+def assemble_dataset(
+    features: pd.DataFrame,
+    units: pd.DataFrame,
+    excluded: pd.DataFrame,
+    analysis: Mapping[str, Any],
+    study: Mapping[str, Any],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put outcome, coded clinical variables and features of every usable unit side by side.
+
+    A unit without features, outcome or one of the clinical variables is left out, with the reason.
+
+    Args:
+        features: the feature table of a cohort, all phases and raters.
+        units: all units of the cohort with their declared variables, index (patient, region).
+        excluded: units excluded before (columns patient, region, step, reason); they are not listed again.
+        analysis: the settings of a model or of the markers: endpoint, extraction, phase and, for a model, clinical.
+        study: the study's settings.
+
+    Returns:
+        The dataset (index (patient, region); columns outcome, clinical, features) and all exclusions.
+
+    Raises:
+        InputError: a feature could not be computed for a usable unit, or no unit is left.
+    """
+    phase, clinical = analysis["phase"], list(analysis.get("clinical", []))
+    image = unit_features(features, phase, study["stability"]["readings"]["reference"])
+    columns = coded(units, study["variables"], clinical)
+    known = pd.concat([outcome(units, study["endpoints"][analysis["endpoint"]]), columns], axis=1)
+    reasons = _reasons(known, image.index, excluded, phase, study)
+
+    usable = known.index.difference(reasons.set_index(UNIT).index, sort=True)
+    if usable.empty:
+        raise InputError(f"No {study['unit']} is left for the analysis; see the reasons in exclusions.csv.")
+    dataset = known.loc[usable].join(image)
+    broken = dataset.columns[~np.isfinite(dataset.to_numpy(dtype=float)).all(axis=0)]
+    if len(broken):
+        raise InputError(
+            f"{len(broken)} features (first {broken[0]}) have no value for some {study['unit']}; leave their class out "
+            "of the extraction's parameter file or raise images/minimum_volume_mm3."
+        )
+    return dataset.astype({"outcome": int}), reasons
+
+
+def _reasons(
+    known: pd.DataFrame, with_features: pd.Index, excluded: pd.DataFrame, phase: str, study: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Why each unusable unit is unusable, the first reason only."""
+    reader = study["stability"]["readings"]["reference"]
+    rows = excluded.to_dict("records")
+    seen = {(row["patient"], row["region"]) for row in rows}
+    for unit, values in known.iterrows():
+        missing = [name for name in known.columns if pd.isna(values[name])]
+        if unit in seen:
+            continue
+        if unit not in with_features:
+            rows.append(_exclusion(unit, "features", f"not segmented by {reader} in the phase {phase}"))
+        elif missing:
+            rows.append(_exclusion(unit, "clinical data", f"no value for {', '.join(missing)}"))
+    return pd.DataFrame(rows, columns=[*UNIT, "step", "reason"])
+
+
+def _exclusion(unit: tuple[str, str], step: str, reason: str) -> dict[str, str]:
+    return {"patient": unit[0], "region": unit[1], "step": step, "reason": reason}
