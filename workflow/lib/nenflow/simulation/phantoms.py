@@ -1,0 +1,252 @@
+"""Images of a simulated patient: liver, lesions with a texture, and what a rater outlines.
+
+Lengths are in mm and points in the patient's frame (LPS), intensities in HU.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.special import expit
+
+from nenflow.errors import InputError
+
+# ASSUME an arterial phase: enhanced liver, lesions brighter with a dark core, fat around the liver.
+LIVER_HU, FAT_HU = 90.0, -90.0
+RIM_HU, CORE_HU = 40.0, -25.0  # against the liver
+CORE_EDGE = 0.08  # width of the transition between them, as a share of the radius
+PARENCHYMA = {"sd": 4.0, "sigma": 6.0}  # HU, mm: slow variation inside the liver
+NOISE = {"sd": 8.0, "sigma": 0.5}  # HU, mm: slightly correlated, as a smooth reconstruction kernel leaves it
+
+SHAPE = {"sd": 0.06, "length": 0.9}  # bumps of a lesion: share of its radius; radians
+READING_LENGTH = 0.5  # radians over which a rater's error keeps its sign
+EDGE_MM = 1.5  # blur of the boundary
+MARGIN_MM = 6.0  # least distance of lesions from each other, from the liver's surface and the ends of the scan
+WAVES = 48  # terms of a random function on the sphere
+SUBSLICES = 5  # positions averaged over a slice's thickness: the partial volume effect
+PLACEMENTS = 2000  # random positions tried before lesions are called too large
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Axial image grid, axes along the patient's: `origin` is the centre of voxel (0, 0, 0) as x, y, z."""
+
+    matrix: int
+    slices: int
+    spacing: float
+    thickness: float
+    origin: tuple[float, float, float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Slices, rows, columns."""
+        return self.slices, self.matrix, self.matrix
+
+    @property
+    def voxel(self) -> np.ndarray:
+        """Voxel size in the order of `shape`."""
+        return np.array([self.thickness, self.spacing, self.spacing])
+
+    def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Coordinates z, y, x of the voxel centres, shaped to broadcast to `shape`."""
+        x, y, z = (
+            start + np.arange(size) * step
+            for start, size, step in zip(self.origin, self.shape[::-1], self.voxel[::-1], strict=True)
+        )
+        return z[:, None, None], y[None, :, None], x[None, None, :]
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A smooth random function on the unit sphere, about standard normal at each point: a sum of plane waves."""
+
+    vectors: np.ndarray
+    phases: np.ndarray
+    sd: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, length: float, sd: float) -> "Waves":
+        """Draw one that changes over `length` radians, with standard deviation `sd`."""
+        return cls(rng.standard_normal((WAVES, 3)) / length, rng.uniform(0, 2 * np.pi, WAVES), sd)
+
+    def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Values in the directions given by unit vectors."""
+        # A plain loop: a matrix product would round differently with another number of BLAS threads.
+        total = np.zeros(np.broadcast(x, y, z).shape)
+        for (a, b, c), phase in zip(self.vectors, self.phases, strict=True):
+            total += np.cos(a * x + b * y + c * z + phase)
+        return self.sd * np.sqrt(2 / WAVES) * total
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A closed surface around a centre: its radius is a smooth random function of the direction.
+
+    `bumps` change the radius by a share of it, `errors` (a rater's) by millimetres.
+    """
+
+    centre: np.ndarray
+    radius: float
+    bumps: Waves
+    errors: tuple[Waves, ...] = ()
+
+    def reach(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Radius in the directions given by unit vectors."""
+        errors = sum((wave(x, y, z) for wave in self.errors), np.float64(0))
+        return self.radius * np.maximum(1 + self.bumps(x, y, z), 0.3) + errors
+
+    def polar(self, z: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distance from the centre, and the surface's distance in the same direction, for points in the patient."""
+        x, y, z = x - self.centre[0], y - self.centre[1], z - self.centre[2]
+        distance = np.maximum(np.sqrt(x**2 + y**2 + z**2), 1e-6)
+        return distance, self.reach(x / distance, y / distance, z / distance)
+
+    def depth(self, z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """How far inside the surface points lie along their radius; negative outside."""
+        distance, reach = self.polar(z, y, x)
+        return reach - distance
+
+    def extent(self) -> tuple[float, float]:
+        """Longest diameter through the centre, and the greatest distance of the surface from it."""
+        turn = np.arange(2000)
+        z = (turn + 0.5) / len(turn)  # half a sphere of evenly spread directions (golden angle)
+        across, angle = np.sqrt(1 - z**2), turn * np.pi * (3 - np.sqrt(5))
+        one = self.reach(across * np.cos(angle), across * np.sin(angle), z)
+        other = self.reach(-across * np.cos(angle), -across * np.sin(angle), -z)
+        return float((one + other).max()), float(max(one.max(), other.max()))
+
+    @classmethod
+    def draw(cls, diameter: float, rng: np.random.Generator) -> "Outline":
+        """Draw a lesion's shape with a longest diameter of `diameter`, around the origin."""
+        raw = cls(np.zeros(3), 1.0, Waves.draw(rng, SHAPE["length"], SHAPE["sd"]))
+        return replace(raw, radius=diameter / raw.extent()[0])
+
+    def misread(self, boundary: float, shift: float, rng: np.random.Generator) -> "Outline":
+        """The outline as a rater draws it: a smooth error of SD `boundary`, moved by SD `shift` along each axis."""
+        moved = self.centre + shift * rng.standard_normal(3)
+        return replace(self, centre=moved, errors=(*self.errors, Waves.draw(rng, READING_LENGTH, boundary)))
+
+
+@dataclass(frozen=True)
+class Texture:
+    """Texture of a lesion: coarseness (sigma in mm), heterogeneity (SD in HU), necrosis (dark share of the radius)."""
+
+    coarseness: float
+    heterogeneity: float
+    necrosis: float
+
+
+def draw_grid(settings: dict[str, Any], rng: np.random.Generator) -> Grid:
+    """Draw a patient's scan geometry: one of the settings' in-plane spacings, somewhere on the table.
+
+    Positions are whole multiples of 0.1 mm, so that they stand in DICOM's decimal text without rounding.
+    """
+    spacing = float(rng.choice(settings["spacings_mm"]))
+    x, y, z = rng.integers([-1600, -1000, -9000], [-1000, -500, -3000]) / 10
+    return Grid(settings["matrix"], settings["slices"], spacing, settings["slice_thickness_mm"], (x, y, z))
+
+
+def place(outlines: Sequence[Outline], grid: Grid, rng: np.random.Generator) -> list[Outline]:
+    """Move lesions to random places inside the liver, apart from each other.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    z, y, x = (axis.ravel() for axis in grid.axes())
+    middle = np.array([x.mean(), y.mean(), z.mean()])
+    half = np.array([np.ptp(x), np.ptp(y), np.ptp(z)]) / 2
+    reaches = [outline.extent()[1] + MARGIN_MM for outline in outlines]
+    for _ in range(PLACEMENTS):
+        centres = [middle + rng.uniform(-1, 1, 3) * half for _ in outlines]
+        inside = all(_in_liver(grid, c, r) for c, r in zip(centres, reaches, strict=True))
+        apart = all(
+            np.linalg.norm(centres[i] - centres[k]) > reaches[i] + reaches[k] - MARGIN_MM
+            for i in range(len(centres))
+            for k in range(i)
+        )
+        if inside and apart:
+            return [replace(outline, centre=c) for outline, c in zip(outlines, centres, strict=True)]
+    raise InputError(
+        "The simulated lesions of a patient do not fit into the image: enlarge images.matrix or images.slices, "
+        "or make lesions_mm smaller."
+    )
+
+
+def paint(grid: Grid, lesions: Sequence[tuple[Outline, Texture]], rng: np.random.Generator) -> np.ndarray:
+    """Image of a liver with lesions, HU as int16, shape (slices, rows, columns)."""
+    z, y, x = grid.axes()
+    liver = np.clip((1 - _liver(grid, y, x)) * grid.matrix * grid.spacing / 8 + 0.5, 0, 1)  # about 2 mm of blur
+    image = LIVER_HU + _field(grid, grid.shape, **PARENCHYMA, rng=rng)
+    for outline, texture in lesions:
+        box = _box(grid, outline)
+        share, content = lesion_content(outline, texture, grid, (z[box[0]], y[:, box[1]], x[:, :, box[2]]), rng)
+        image[box] = image[box] * (1 - share) + LIVER_HU * share + content
+    image = FAT_HU + liver * (image - FAT_HU) + _field(grid, grid.shape, **NOISE, rng=rng)
+    return np.rint(image).astype(np.int16)
+
+
+def lesion_content(
+    outline: Outline, texture: Texture, grid: Grid, axes: tuple[np.ndarray, ...], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a lesion brings into its part of the image.
+
+    Returns:
+        the share of each voxel that is lesion, and the lesion's HU against the liver times that share.
+    """
+    z, y, x = axes
+    share = content = 0.0
+    for step in range(SUBSLICES):
+        shift = ((step + 0.5) / SUBSLICES - 0.5) * grid.thickness
+        distance, reach = outline.polar(z + shift, y, x)
+        lesion = np.clip((reach - distance) / EDGE_MM + 0.5, 0, 1) / SUBSLICES
+        core = expit((texture.necrosis - distance / reach) / CORE_EDGE)
+        share = share + lesion
+        content = content + lesion * (RIM_HU + (CORE_HU - RIM_HU) * core)
+    # Standardised within the lesion: its amplitude is the latent's and not an accident of this draw.
+    field = _field(grid, share.shape, 1.0, texture.coarseness, rng)
+    inside = field[outline.depth(z, y, x) > 0]
+    return share, content + share * texture.heterogeneity * (field - inside.mean()) / inside.std()
+
+
+def slice_depth(outline: Outline, grid: Grid) -> np.ndarray:
+    """Depth (mm, positive inside) of every voxel centre below a lesion's outline, shape (slices, rows, columns).
+
+    Its sign is the mask; its zero line in a slice is the contour that a rater draws there.
+    """
+    z, y, x = grid.axes()
+    box = _box(grid, outline)
+    depth = np.full(grid.shape, -np.inf)
+    depth[box] = outline.depth(z[box[0]], y[:, box[1]], x[:, :, box[2]])
+    return depth
+
+
+def _box(grid: Grid, outline: Outline) -> tuple[slice, slice, slice]:
+    """The part of the image that a lesion and its blurred edge can reach."""
+    reach = outline.extent()[1] + 2 * EDGE_MM
+    at = (outline.centre[::-1] - np.array(grid.origin[::-1])) / grid.voxel
+    low = np.maximum(np.floor(at - reach / grid.voxel).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(at + reach / grid.voxel).astype(int) + 2, grid.shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _liver(grid: Grid, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """A rounded square in every slice: below 1 inside the liver."""
+    side = grid.matrix * grid.spacing
+    middle = (grid.matrix - 1) * grid.spacing / 2
+    return ((x - grid.origin[0] - middle) / (0.48 * side)) ** 4 + ((y - grid.origin[1] - middle) / (0.45 * side)) ** 4
+
+
+def _in_liver(grid: Grid, centre: np.ndarray, reach: float) -> bool:
+    """Whether a sphere lies inside the liver and between the ends of the scan."""
+    angle = np.arange(16) * np.pi / 8
+    rim = _liver(grid, centre[1] + reach * np.sin(angle), centre[0] + reach * np.cos(angle))
+    low, high = grid.origin[2], grid.origin[2] + (grid.slices - 1) * grid.thickness
+    return bool(rim.max() < 1 and low + reach < centre[2] < high - reach)
+
+
+def _field(grid: Grid, shape: tuple[int, ...], sd: float, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian random field: white noise filtered with `sigma` mm, scaled to the standard deviation `sd`."""
+    field = gaussian_filter(rng.standard_normal(shape), sigma / grid.voxel, mode="wrap")
+    return sd * field / field.std()
