@@ -1,0 +1,280 @@
+"""Check a cohort's tables against the study and against each other, and say everything that is wrong at once."""
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jsonschema import Draft202012Validator
+
+from nenflow.cohort.rows import Rows, patient_identifier, read_rows
+from nenflow.study import READ_AS_MISSING, read_schema, refuse, sentences
+from nenflow.tables import UNIT
+
+CASE = ["patient", "phase", "region", "rater"]  # what names a segmentation; all that results keep of a case
+FREE = ["image", "series", "segmentation", "segment"]  # where "NA" is a name like any other
+KEYS = {"patients": ["patient"], "lesions": UNIT, "cases": CASE}
+MISSING = {"", "na", "n/a", "#n/a", "nan"}  # cells that mean "not known", in any case
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+DATE = re.compile(r"[0-9]{1,4}[-./ ]([A-Za-z]{3,9}|[0-9]{1,2})([-./ ][0-9]{2,4})?|[A-Za-z]{3}[-. ][0-9]{1,2}")
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A cohort's clean tables: declared columns only, typed, one row per patient, lesion and segmentation.
+
+    Categorical variables are text, continuous ones float, a missing value is NaN. `cases` has the columns of
+    cases.csv as text ("" where blank): they hold the user's paths and Series UIDs, so only its columns `CASE` belong
+    in results. `notes` are sentences about what was left out or rewritten.
+    """
+
+    patients: pd.DataFrame
+    lesions: pd.DataFrame | None
+    cases: pd.DataFrame
+    notes: list[str]
+
+
+def read_cohort(
+    patients: Path,
+    lesions: Path | None,
+    cases: Path,
+    data: Path,
+    study: Mapping[str, Any],
+    schemas: Path,
+    columns: Mapping[str, str] | None = None,
+) -> Cohort:
+    """Read a cohort's tables and refuse them with the list of all their mistakes.
+
+    Args:
+        patients: table with one row per patient.
+        lesions: table with one row per lesion, or None.
+        cases: table with one row per segmentation.
+        data: the folder to which `image` and `segmentation` in the table of cases are relative.
+        study: the study as `load_study` gives it.
+        schemas: the folder of the tables' schemas.
+        columns: what the table of patients calls a column, by its name in the study.
+
+    Raises:
+        InputError: one line per mistake, with file, row (as a spreadsheet numbers it) and column.
+    """
+    problems: list[str] = []
+    files = {"patients": patients, "lesions": lesions, "cases": cases}
+    tables = {kind: read_rows(path, problems) if path else None for kind, path in files.items()}
+    if any(table is None and files[kind] for kind, table in tables.items()):
+        refuse(problems, "the cohort's tables")  # what refers to an unreadable table cannot be judged
+    tables["patients"] = _rename(tables["patients"], columns or {}, problems)
+    return check_tables(tables, data, study, schemas, problems)
+
+
+def check_tables(
+    tables: Mapping[str, Rows | None],
+    data: Path,
+    study: Mapping[str, Any],
+    schemas: Path,
+    problems: list[str] | None = None,
+) -> Cohort:
+    """Check tables that are already read; `read_cohort` says how. `problems` are those met while reading."""
+    problems = [] if problems is None else problems
+    notes: list[str] = []
+    clean = {}
+    for kind, rows in tables.items():
+        clean[kind] = _clean(rows, kind, study["variables"], schemas, problems, notes) if rows else None
+    names = {kind: rows.name for kind, rows in tables.items() if rows}
+    if clean["lesions"] is None:
+        problems.extend(_need_lesions(study["variables"]))
+    problems.extend(_check_references(clean, names))
+    problems.extend(_check_cases(clean["cases"], names["cases"], study["unit"]))
+    problems.extend(_check_study_needs(clean["cases"], names["cases"], study))
+    problems.extend(_check_files(clean["cases"], names["cases"], data))
+    refuse(problems, "the cohort's tables")
+    notes.extend(_note_raters(clean["cases"], names["cases"], study["stability"]["readings"]))
+    finished = {kind: None if table is None else table.reset_index(drop=True) for kind, table in clean.items()}
+    return Cohort(**finished, notes=notes)
+
+
+def _rename(rows: Rows, columns: Mapping[str, str], problems: list[str]) -> Rows:
+    for ours, theirs in columns.items():
+        if theirs not in rows.columns:
+            problems.append(f"{rows.name}: study.yaml calls a column '{theirs}', but there is none")
+        elif ours in rows.columns and ours != theirs:
+            problems.append(f"{rows.name}: '{theirs}' is to be read as '{ours}', but '{ours}' is there too")
+    names = {theirs: ours for ours, theirs in columns.items()}
+    cells = {
+        number: {names.get(column, column): text for column, text in row.items()} for number, row in rows.cells.items()
+    }
+    return Rows(rows.name, [names.get(column, column) for column in rows.columns], cells, rows.decimal_comma)
+
+
+def _clean(
+    rows: Rows, kind: str, variables: Mapping[str, Any], schemas: Path, problems: list[str], notes: list[str]
+) -> pd.DataFrame:
+    """Judge each row by the table's schema; return the declared columns, typed, indexed by row number."""
+    declared = {name: v for name, v in variables.items() if v["level"] + "s" == kind}
+    schema = row_schema(read_schema(schemas, kind), declared)
+    wanted = list(schema["properties"])
+    optional = set(wanted) - set(schema["required"]) - set(declared)
+    for column in [column for column in wanted if column not in rows.columns and column not in optional]:
+        problems.append(f"{rows.name}: the column '{column}' is missing; there are {', '.join(rows.columns)}")
+    ignored = [column for column in rows.columns if column not in wanted]
+    if ignored:
+        notes.append(f"{rows.name}: columns that the study does not declare were left out: {', '.join(ignored)}.")
+    present = [column for column in wanted if column in rows.columns]
+    numeric = [name for name, variable in declared.items() if variable["type"] == "continuous"]
+    values = [_values(row, present, numeric, rows.decimal_comma) for row in rows.cells.values()]
+    table = pd.DataFrame(values, index=list(rows.cells), columns=wanted, dtype=object)
+    rewritten = sum(row.get("patient", "") != patient_identifier(row.get("patient", "")) for row in rows.cells.values())
+    if rewritten:
+        notes.append(f"{rows.name}: '_' or '.' in {rewritten} patient identifiers was rewritten as '-'.")
+    judged = table[present]
+    validator = Draft202012Validator({**schema, "required": [key for key in schema["required"] if key in present]})
+    for number, row in zip(judged.index, judged.to_dict("records"), strict=True):
+        entries = {column: value for column, value in row.items() if not _missing(value)}
+        problems.extend(_row_problems(validator, entries, f"{rows.name}, row {number}"))
+    problems.extend(_duplicates(table, KEYS[kind], rows))
+    table[numeric] = table[numeric].apply(pd.to_numeric, errors="coerce").astype(float)
+    text = [column for column in wanted if column not in declared]
+    table[text] = table[text].where(table[text].notna(), "")
+    return table
+
+
+def row_schema(schema: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the declared variables to a table's schema. They may be missing: models exclude such rows with a reason."""
+    schema = copy.deepcopy(dict(schema))
+    for name, variable in variables.items():
+        if variable["type"] == "categorical":
+            rule = {"enum": variable["levels"]}
+        else:
+            rule = {"type": "number", **{key: variable[key] for key in ("minimum", "maximum") if key in variable}}
+        schema["properties"][name] = {"description": variable["label"], **rule}
+    return schema
+
+
+def _values(row: Mapping[str, str], columns: list[str], numeric: list[str], decimal_comma: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for column in columns:
+        text = row[column]
+        if column == "patient":
+            values[column] = patient_identifier(text)
+        elif column in numeric:
+            point = text.replace(",", ".") if decimal_comma and "." not in text else text
+            values[column] = float(point) if NUMBER.fullmatch(point) else text
+        else:
+            values[column] = text
+        if text.casefold() in MISSING and (column not in FREE or not text):
+            values[column] = None
+    return values
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value != value  # NaN is the one value that differs from itself
+
+
+def _row_problems(validator: Draft202012Validator, row: Mapping[str, Any], where: str) -> Iterable[str]:
+    for error in validator.iter_errors(row):
+        if error.validator == "required":
+            yield f"{where}: the entry for {error.message.split(' is a ')[0]} is missing"
+            continue
+        column, value = error.absolute_path[0], error.instance
+        hint = "; Excel seems to have made a date of it" if isinstance(value, str) and DATE.fullmatch(value) else ""
+        if error.validator == "pattern":  # the entry itself is not shown: it may be a person's name
+            yield f"{where}, column '{column}': an identifier must be {error.schema['description']}"
+        elif error.validator == "type":
+            yield f"{where}, column '{column}': '{value}' is not a number such as 3.5, without unit or sign{hint}"
+        else:
+            yield from (f"{where}, column '{column}': {text}{hint}" for text in sentences(error))
+    for column in set(CASE) & set(row):
+        if row[column] in READ_AS_MISSING:
+            yield f"{where}, column '{column}': '{row[column]}' means a missing value; choose another identifier"
+
+
+def _duplicates(table: pd.DataFrame, keys: list[str], rows: Rows) -> Iterable[str]:
+    """Say which rows have the key of an earlier row, also where only upper and lower case differ (as in file names)."""
+    seen: dict[tuple, tuple[int, tuple]] = {}
+    for number, *key in table[keys].itertuples():
+        if any(_missing(part) for part in key):
+            continue
+        folded = tuple(part.casefold() for part in key)
+        if folded in seen:
+            row, first = seen[folded]
+            how = "the same" if first == tuple(key) else "but for upper and lower case the same"
+            yield f"{rows.name}, row {number}: {how} {', '.join(keys)} as row {row}"
+        seen.setdefault(folded, (number, tuple(key)))
+
+
+def _need_lesions(variables: Mapping[str, Any]) -> Iterable[str]:
+    names = [name for name, variable in variables.items() if variable["level"] == "lesion"]
+    if names:
+        yield f"the study has variables of level lesion ({', '.join(names)}) but the cohort has no table of lesions"
+
+
+def _check_references(tables: Mapping[str, pd.DataFrame | None], names: Mapping[str, str]) -> Iterable[str]:
+    patients, lesions, cases = tables["patients"], tables["lesions"], tables["cases"]
+    known = set(patients["patient"])
+    for kind in [kind for kind in ("lesions", "cases") if tables[kind] is not None]:
+        for number, patient in tables[kind]["patient"].items():
+            if patient and patient not in known:
+                yield f"{names[kind]}, row {number}: patient '{patient}' is not in {names['patients']}"
+    if lesions is not None:
+        units = set(lesions[UNIT].itertuples(index=False, name=None))
+        for number, patient, region in cases[UNIT].itertuples():
+            if patient in known and region and (patient, region) not in units:
+                yield f"{names['cases']}, row {number}: '{region}' of '{patient}' is not in {names['lesions']}"
+
+
+def _check_cases(cases: pd.DataFrame, name: str, unit: str) -> Iterable[str]:
+    """Say where rows of the table of cases contradict each other."""
+    images: dict[tuple, tuple] = {}
+    masks: dict[tuple, int] = {}
+    regions: dict[str, str] = {}
+    for number, row in zip(cases.index, cases.to_dict("records"), strict=True):
+        image = (row["image"], row["series"])
+        first, seen = images.setdefault((row["patient"], row["phase"]), (number, image))
+        if seen != image:
+            yield f"{name}, row {number}: another image or series than row {first} with the same patient and phase"
+        mask = (row["phase"], row["segmentation"], row["segment"])
+        if row["segmentation"] and masks.setdefault(mask, number) != number:
+            yield f"{name}, row {number}: the same segmentation and segment as row {masks[mask]}"
+        if unit == "patient" and regions.setdefault(row["patient"], row["region"]) != row["region"]:
+            yield f"{name}, row {number}: a second region of '{row['patient']}', though the study's unit is the patient"
+
+
+def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
+    reference = study["stability"]["readings"]["reference"]
+    if reference not in set(cases["rater"]):
+        yield f"{name}: no row has the rater '{reference}', who is the reference in study.yaml"
+        return
+    drawn = set(cases.loc[cases["rater"] == reference, "phase"])
+    users = {f"model {key}": model["phase"] for key, model in study.get("models", {}).items()}
+    if "markers" in study:
+        users["markers"] = study["markers"]["phase"]
+    for user, phase in users.items():
+        if phase not in drawn:
+            yield f"{name}: '{reference}' drew nothing in the phase '{phase}', which study.yaml names ({user})"
+
+
+def _check_files(cases: pd.DataFrame, name: str, data: Path) -> Iterable[str]:
+    for column in ("image", "segmentation"):
+        for number, entry in cases[column].items():
+            if not entry:
+                continue  # already said: the entry is missing
+            where = f"{name}, row {number}, column '{column}'"
+            if "\\" in entry:
+                yield f"{where}: write / between folders, not \\"
+            elif Path(entry).is_absolute() or ".." in Path(entry).parts:
+                yield f"{where}: must be a path inside the cohort's data folder"
+            elif not (data / entry).exists():
+                yield f"{where}: there is no such file or folder in the cohort's data folder"
+            elif column == "segmentation" and not (data / entry).is_file():
+                yield f"{where}: is a folder; name the segmentation's file"
+
+
+def _note_raters(cases: pd.DataFrame, name: str, readings: Mapping[str, str]) -> Iterable[str]:
+    drawn = set(cases["rater"])
+    for reading, rater in readings.items():
+        if rater not in drawn:
+            yield f"{name}: no row has the rater '{rater}' ({reading} in study.yaml)."
+    for rater in sorted(drawn - set(readings.values())):
+        yield f"{name}: study.yaml does not name the rater '{rater}'; its regions are measured, not analysed."

@@ -1,0 +1,57 @@
+"""The variables of each unit of analysis, as tables show them and as models take them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from nenflow.tables import UNIT
+
+
+def text_columns(variables: Mapping[str, Any]) -> list[str]:
+    """Name the variables that stay text when a clean table is read back (level "1" is not the number 1)."""
+    return [name for name, variable in variables.items() if variable["type"] == "categorical"]
+
+
+def units_table(patients: pd.DataFrame, lesions: pd.DataFrame | None, units: pd.MultiIndex) -> pd.DataFrame:
+    """Collect all declared variables of each unit; a patient's variables repeat for each of its lesions.
+
+    Args:
+        patients: clean table, `patient` and variables.
+        lesions: clean table, `patient`, `region` and variables, or None.
+        units: the wanted (patient, region), in the wanted order; may repeat.
+
+    Returns:
+        index `units`, columns the variables of patients, then of lesions.
+
+    Raises:
+        KeyError: a unit is in neither table.
+    """
+    of_patient = patients.set_index("patient").loc[units.get_level_values("patient")]
+    of_patient.index = units
+    if lesions is None:
+        return of_patient
+    of_lesion = lesions.set_index(UNIT).loc[list(units)]
+    of_lesion.index = units
+    return pd.concat([of_patient, of_lesion], axis=1)
+
+
+def coded(units: pd.DataFrame, variables: Mapping[str, Any], columns: Sequence[str]) -> pd.DataFrame:
+    """Turn variables into numbers for a model: continuous as is, categorical 1, 2, 3 ... in the declared order.
+
+    A missing value stays missing (NaN).
+    """
+    table = pd.DataFrame(index=units.index)
+    for name in columns:
+        if variables[name]["type"] == "categorical":
+            codes = {level: float(code) for code, level in enumerate(variables[name]["levels"], start=1)}
+            table[name] = units[name].map(codes).astype(float)
+        else:
+            table[name] = units[name].astype(float)
+    return table
+
+
+def outcome(units: pd.DataFrame, endpoint: Mapping[str, str]) -> pd.Series:
+    """Say for each unit whether the endpoint's event happened: 1, 0, or NaN where it is not known."""
+    values = units[endpoint["variable"]]
+    return (values == endpoint["event"]).astype(float).where(values.notna())

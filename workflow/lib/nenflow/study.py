@@ -1,0 +1,231 @@
+"""A study's settings: read, checked against the schemas, and checked against themselves.
+
+Light on purpose (YAML and JSON schema, no pandas): the Snakefile is parsed again in every job, and reads the study
+each time.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from nenflow.errors import InputError
+
+SHOWN = 50  # problems listed in one message; a shifted column makes one for every row
+
+# Words that pandas reads back from a CSV file as "missing"; a level or an identifier of that name would vanish.
+READ_AS_MISSING = frozenset(
+    ["NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None"]
+)
+
+FEATURE_STEPS = ["stability", "zscore", "spearman"]  # act on image features, so they come before the LASSO
+CLINICAL_STEPS = ["univariable", "backward"]  # act on the Radscore and the clinical variables, so after it
+
+
+def load_study(path: Path, schemas: Path) -> dict[str, Any]:
+    """Read study.yaml and refuse it with all its mistakes at once.
+
+    Args:
+        path: the study.yaml; the files it names beside it (parameter files, simulation) must exist.
+        schemas: the folder of `study.schema.yaml`.
+
+    Raises:
+        InputError: one line per mistake, each naming the place in the file.
+    """
+    study = _read_yaml(path)
+    problems = list(violations(study, read_schema(schemas, "study"), path.name))
+    if not problems:  # names can only be followed in a file that has the right shape
+        problems = [f"{path.name}, {problem}" for problem in _cross_check(study, path.parent)]
+    refuse(problems, path.name)
+    return study
+
+
+def check_config(config: Mapping[str, Any], schemas: Path) -> None:
+    """Refuse a config.yaml (as Snakemake has read it) that does not follow `config.schema.yaml`."""
+    refuse(list(violations(dict(config), read_schema(schemas, "config"), "config.yaml")), "config.yaml")
+
+
+def read_schema(schemas: Path, name: str) -> dict[str, Any]:
+    """Read one of the JSON schemas (written in YAML)."""
+    return yaml.safe_load((schemas / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+
+
+def refuse(problems: list[str], what: str) -> None:
+    """Raise one InputError that lists the problems, the first 50 of them; do nothing when there are none."""
+    if not problems:
+        return
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    lines = [f"{count} in {what}:", *(f"- {problem}" for problem in problems[:SHOWN])]
+    if len(problems) > SHOWN:
+        lines.append(f"and {len(problems) - SHOWN} more")
+    raise InputError("\n".join(lines))
+
+
+def violations(document: Any, schema: Mapping[str, Any], name: str) -> Iterable[str]:
+    """Say in sentences where a document departs from its schema: "study.yaml, models/fusion: ..."."""
+    errors = Draft202012Validator(schema).iter_errors(document)
+    for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
+        where = "/".join(str(part) for part in error.absolute_path)
+        for text in sentences(error):
+            yield f"{name}, {where}: {text}" if where else f"{name}: {text}"
+
+
+def sentences(error: ValidationError) -> list[str]:
+    """Say one schema violation in words for a radiologist (one sentence per unknown key)."""
+    found, wanted = error.instance, error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = list(error.schema.get("properties", {}))
+            known_keys = f"known keys are {', '.join(known)}"
+            return [f"'{key}' is not a known key; {known_keys}" for key in found if key not in known]
+        case "required":
+            return [f"the key {error.message.split(' is a ')[0]} is missing"]
+        case "type" if wanted == "string":
+            return [f"{_shown(found)} is not text; put it in quotes"]
+        case "type":
+            kinds = {"object": "a block of keys", "array": "a list", "boolean": "true or false", "integer": "a whole "}
+            wanted = [wanted] if isinstance(wanted, str) else wanted
+            names = [kinds.get(kind, "a ") + ("number" if kind in ("integer", "number") else "") for kind in wanted]
+            return [f"{_shown(found)} is not {' or '.join(names)}"]
+        case "enum":
+            return [f"{_shown(found)} is not allowed; allowed are {', '.join(_shown(value) for value in wanted)}"]
+        case "pattern":
+            return [f"'{found}' is not allowed; it must be {error.schema['description']}"]
+        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
+            bound = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "over"}
+            return [f"{_shown(found)} must be {bound.get(error.validator, 'under')} {wanted}"]
+        case "minItems" | "minLength" | "minProperties":
+            return ["must not be empty" if wanted == 1 else f"must have at least {wanted} entries"]
+        case "maxProperties":
+            return [f"has {len(found)} keys where only {wanted} may stand; is a dash missing before the second?"]
+        case "uniqueItems":
+            return ["the same entry stands twice"]
+        case "oneOf":
+            return ["needs either " + " or ".join(option["title"] for option in wanted)]
+        case None:  # a schema `false`: a key that has no meaning beside its neighbours
+            return ["does not belong here"]
+    return [error.message]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):  # as YAML writes it; unquoted no and yes arrive here as false and true
+        return "true (or unquoted yes)" if value else "false (or unquoted no)"
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML lets a repeated key replace the first one without a word; here it is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key '{key}' stands twice", problem_mark=key_node.start_mark)
+            if isinstance(key, str):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeyLoader)
+    except FileNotFoundError:
+        raise InputError(f"The study '{path.parent.name}' has no {path.name}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name} is not saved as UTF-8; save it again with that encoding.") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"{path.name}{line} is not valid YAML: {error.problem}.") from None
+
+
+def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
+    """Follow every name from where it is used to where it is declared."""
+    yield from _check_variables(study)
+    yield from _check_endpoints(study)
+    for name, model in study.get("models", {}).items():
+        yield from _check_uses(study, model, f"models/{name}")
+        yield from _check_clinical(study, model, f"models/{name}")
+        yield from _check_steps(study, model, f"models/{name}/steps")
+    if "markers" in study:
+        yield from _check_uses(study, study["markers"], "markers")
+    if study.get("models") and "evaluation" not in study:
+        yield "models: a study with models needs the key 'evaluation'"
+    yield from _check_readings(study)
+    named = [(f"extractions/{name}", settings["parameters"]) for name, settings in study["extractions"].items()]
+    named += [
+        (f"cohorts/{name}", settings["simulation"])
+        for name, settings in study["cohorts"].items()
+        if "simulation" in settings
+    ]
+    yield from (
+        f"{where}: the study's folder has no file {file}" for where, file in named if not (folder / file).is_file()
+    )
+
+
+def _check_variables(study: dict[str, Any]) -> Iterable[str]:
+    for name, variable in study["variables"].items():
+        where = f"variables/{name}"
+        if name in ("patient", "region", "phase", "rater"):
+            yield f"{where}: '{name}' is the name of a key column; choose another"
+        if variable["level"] == "lesion" and study["unit"] == "patient":
+            yield f"{where}: a study whose unit is the patient has no variable of level lesion"
+        for level in set(variable.get("levels", [])) & (READ_AS_MISSING | {"missing"}):
+            yield f"{where}/levels: '{level}' means a missing value; use another word"
+        if variable.get("minimum", float("-inf")) > variable.get("maximum", float("inf")):
+            yield f"{where}: the minimum is over the maximum"
+
+
+def _check_endpoints(study: dict[str, Any]) -> Iterable[str]:
+    for name, endpoint in study["endpoints"].items():
+        variable = study["variables"].get(endpoint["variable"])
+        if variable is None:
+            yield _unknown(f"endpoints/{name}/variable", endpoint["variable"], study["variables"], "variable")
+        elif len(variable.get("levels", [])) != 2:
+            yield f"endpoints/{name}/variable: an endpoint needs a categorical variable of two levels"
+        elif endpoint["event"] not in variable["levels"]:
+            yield _unknown(f"endpoints/{name}/event", endpoint["event"], variable["levels"], "level")
+
+
+def _check_uses(study: dict[str, Any], block: dict[str, Any], where: str) -> Iterable[str]:
+    for key, declared in (("endpoint", "endpoints"), ("extraction", "extractions")):
+        if block[key] not in study[declared]:
+            yield _unknown(f"{where}/{key}", block[key], study[declared], key)
+
+
+def _check_clinical(study: dict[str, Any], model: dict[str, Any], where: str) -> Iterable[str]:
+    outcome = study["endpoints"].get(model["endpoint"], {}).get("variable")
+    for name in model["clinical"]:
+        if name not in study["variables"]:
+            yield _unknown(f"{where}/clinical", name, study["variables"], "variable")
+        elif name == outcome:
+            yield f"{where}/clinical: '{name}' is what the model predicts, so it cannot predict it"
+
+
+def _check_steps(study: dict[str, Any], model: dict[str, Any], where: str) -> Iterable[str]:
+    names = [next(iter(step)) for step in model["steps"]]
+    yield from (f"{where}: the step {name} stands twice" for name in sorted(set(names)) if names.count(name) > 1)
+    yield from (f"{where}: the step {name} is missing" for name in ("lasso", "logistic") if name not in names)
+    if "lasso" in names:
+        lasso = names.index("lasso")
+        late = [name for name in FEATURE_STEPS if name in names[lasso:]]
+        early = [name for name in CLINICAL_STEPS if name in names[:lasso]]
+        yield from (f"{where}: the step {name} must come before lasso" for name in late)
+        yield from (f"{where}: the step {name} must come after lasso" for name in early)
+    if "logistic" in names[:-1]:
+        yield f"{where}: logistic must be the last step"
+    if "stability" in names and not {"intra", "inter"} & set(study["stability"]["readings"]):
+        yield f"{where}: the step stability needs stability/readings with intra or inter"
+
+
+def _check_readings(study: dict[str, Any]) -> Iterable[str]:
+    raters = list(study["stability"]["readings"].values())
+    if len(set(raters)) < len(raters):
+        yield "stability/readings: reference, intra and inter must be different raters"
+
+
+def _unknown(where: str, name: str, known: Iterable[str], kind: str) -> str:
+    return f"{where}: '{name}' is not a declared {kind}; declared are {', '.join(known)}"
