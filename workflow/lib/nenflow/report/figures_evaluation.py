@@ -1,0 +1,146 @@
+"""Figures of how well a model does: ROC, as published beside honest, calibration, decision curve."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nenflow.report.drawing import (
+    BLACK,
+    BLUE,
+    CYCLE,
+    DOUBLE,
+    GREY,
+    PALE,
+    RED,
+    SINGLE,
+    SMALL,
+    TEXT,
+    journal,
+    new_figure,
+    plain_text,
+)
+from nenflow.report.wording import interval
+
+
+@journal
+def roc_figure(roc: pd.DataFrame, performance: dict[str, dict]) -> Figure:
+    """ROC curves with AUC and 95% interval, and the cut-off of Youden's index as a dot.
+
+    Args:
+        roc: columns score, threshold, sensitivity, specificity.
+        performance: per score auc, auc_delong ([low, high]) and youden (sensitivity, specificity).
+    """
+    figure = new_figure(SINGLE, SINGLE)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
+    for number, (score, figures) in enumerate(performance.items()):
+        curve = roc[roc["score"] == score].sort_values(["specificity", "sensitivity"], ascending=[False, True])
+        colour = CYCLE[number % len(CYCLE)]
+        label = f"{score}: {interval(figures['auc'], *figures['auc_delong'])}"
+        x = np.r_[0, 1 - curve["specificity"], 1]
+        y = np.r_[0, curve["sensitivity"], 1]
+        axes.plot(x, y, color=colour, lw=1.4, label=plain_text(label), ls=["-", "-."][number % 2])
+        youden = figures.get("youden")
+        if youden:
+            axes.plot(1 - youden["specificity"], youden["sensitivity"], "o", ms=4.5, color=colour, mec="white")
+    axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
+    axes.legend(loc="lower right", title="AUC (95% CI, DeLong)", title_fontsize=SMALL, alignment="left")
+    return figure
+
+
+@journal
+def honest_figure(estimates: pd.DataFrame) -> Figure:
+    """AUCs as a paper prints them beside those that repeat the whole analysis in each resample.
+
+    Args:
+        estimates: rows from top to bottom: score, estimate (its name), auc, low, high, honest (True or False).
+    """
+    scores = list(dict.fromkeys(estimates["score"]))
+    figure = new_figure(DOUBLE, 16 + 6 * len(estimates) + 7 * len(scores))
+    axes = figure.subplots()
+    axes.axvline(0.5, color=GREY, lw=0.8, ls="--", zorder=0)
+    place, ticks = 0.0, {}
+    for score in scores:
+        ticks[place] = score
+        for _, row in estimates[estimates["score"] == score].iterrows():
+            place -= 1
+            ticks[place] = row["estimate"]
+            _estimate(axes, place, row)
+        place -= 1.25
+    axes.set_yticks(list(ticks), [plain_text(name) for name in ticks.values()])
+    for label in axes.get_yticklabels():
+        if label.get_text() in map(plain_text, scores):
+            label.set(fontweight="bold", fontsize=TEXT)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    lowest = np.nanmin([0.5, *estimates["auc"], *estimates["low"]])
+    axes.set(xlim=(max(math.floor(lowest * 20 - 0.5) / 20, 0), 1.0), ylim=(place + 0.6, 0.7))
+    axes.set_xlabel("AUC (95% interval); 0.5 is chance")
+    return figure
+
+
+def _estimate(axes: Axes, place: float, row: pd.Series) -> None:
+    colour = RED if row["honest"] else BLUE
+    if pd.notna(row["low"]) and pd.notna(row["high"]):
+        axes.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.4, solid_capstyle="butt")
+    axes.plot(row["auc"], place, "D" if row["honest"] else "o", ms=5.5, color=colour, mec="white", mew=0.5,
+              clip_on=False, zorder=3)  # fmt: skip
+    text = interval(row["auc"], row["low"], row["high"])
+    axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL)
+
+
+@journal
+def calibration_figure(calibration: pd.DataFrame, predicted: pd.Series, event: str) -> Figure:
+    """Calibration: apparent and bias-corrected curve against the ideal line, the spread of predictions below.
+
+    Args:
+        calibration: columns predicted, apparent, corrected (a grid).
+        predicted: the probabilities that the model gave, one per unit.
+        event: what is predicted, for the axes.
+    """
+    figure = new_figure(SINGLE, SINGLE + 12)
+    axes, spread = figure.subplots(2, 1, sharex=True, height_ratios=[6, 1])
+    axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--", label="Ideal")
+    axes.plot(calibration["predicted"], calibration["apparent"], color=BLUE, label="Apparent", ls="-.")
+    if calibration["corrected"].notna().any():
+        axes.plot(calibration["predicted"], calibration["corrected"], color=RED, label="Bias-corrected", lw=1.5)
+    low = np.nanmin(calibration[["apparent", "corrected"]].to_numpy(float), initial=0.0)
+    high = np.nanmax(calibration[["apparent", "corrected"]].to_numpy(float), initial=1.0)
+    axes.set(xlim=(0, 1), ylim=(max(low, -0.1), min(high, 1.1) + 0.01))
+    axes.set_ylabel(plain_text(f"Observed share of {event}"))
+    axes.legend(loc="upper left")
+    counts, edges = np.histogram(predicted, bins=np.linspace(0, 1, 51))
+    spread.bar((edges[:-1] + edges[1:]) / 2, counts, width=0.014, color=BLACK)
+    spread.set(xlabel=plain_text(f"Predicted probability of {event}"), ylabel="n", ylim=(0, max(counts.max(), 1)))
+    spread.set_yticks([0, int(max(counts.max(), 1))])
+    return figure
+
+
+@journal
+def decision_figure(decision: pd.DataFrame, model: str) -> Figure:
+    """Decision curve (Vickers 2006): net benefit of the model, of treating all and of treating none.
+
+    Args:
+        decision: columns threshold, strategy (model, all, none), net_benefit.
+        model: the model's name for the legend.
+    """
+    figure = new_figure(SINGLE, 70)
+    axes = figure.subplots()
+    looks = {
+        "model": (model, {"color": RED, "lw": 1.5}),
+        "all": ("Treat all", {"color": BLUE, "ls": "-."}),
+        "none": ("Treat none", {"color": GREY, "ls": "--"}),
+    }
+    for strategy, (label, look) in looks.items():
+        curve = decision[decision["strategy"] == strategy].sort_values("threshold")
+        axes.plot(curve["threshold"], curve["net_benefit"], label=plain_text(label), **look)
+    # "Treat all" falls without bound: below a little under zero it says nothing more.
+    top = max(decision["net_benefit"].max(), 0.02)
+    axes.set(xlim=(0, 1), ylim=(-0.12 * top, 1.08 * top), xlabel="Threshold probability", ylabel="Net benefit")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.1))
+    return figure
+
+
