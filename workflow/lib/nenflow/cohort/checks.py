@@ -26,13 +26,14 @@ DATE = re.compile(r"[0-9]{1,4}[-./ ]([A-Za-z]{3,9}|[0-9]{1,2})([-./ ][0-9]{2,4})
 class Cohort:
     """A cohort's clean tables: declared columns only, typed, one row per patient, lesion and segmentation.
 
-    Categorical variables are text, continuous ones float, a missing value is NaN. `cases` has the columns of
-    cases.csv as text ("" where blank): they hold the user's paths and Series UIDs, so only its columns `CASE` belong
-    in results. `notes` are sentences about what was left out or rewritten.
+    Categorical variables are text, continuous ones float, a missing value is NaN. Without a table of lesions `lesions`
+    lists what the reference rater drew. `cases` has the columns of cases.csv as text ("" where blank): they hold the
+    user's paths and Series UIDs, so only its columns `CASE` belong in results. `notes` are sentences about what was
+    left out or rewritten.
     """
 
     patients: pd.DataFrame
-    lesions: pd.DataFrame | None
+    lesions: pd.DataFrame
     cases: pd.DataFrame
     notes: list[str]
 
@@ -91,8 +92,24 @@ def check_tables(
     problems.extend(_check_files(clean["cases"], names["cases"], data))
     refuse(problems, "the cohort's tables")
     notes.extend(_note_raters(clean["cases"], names["cases"], study["stability"]["readings"]))
-    finished = {kind: None if table is None else table.reset_index(drop=True) for kind, table in clean.items()}
+    if clean["lesions"] is None:
+        drawn = clean["cases"]["rater"] == study["stability"]["readings"]["reference"]
+        clean["lesions"] = clean["cases"].loc[drawn, UNIT].drop_duplicates()
+    finished = {kind: table.reset_index(drop=True) for kind, table in clean.items()}
     return Cohort(**finished, notes=notes)
+
+
+def read_cases(path: Path) -> pd.DataFrame:
+    """Read a table of cases that `read_cohort` has passed, as it cleans it: all of it text, "" where blank.
+
+    Raises:
+        InputError: the file cannot be read as a table.
+    """
+    problems: list[str] = []
+    rows = read_rows(path, problems)
+    refuse(problems, "the table of cases")
+    table = pd.DataFrame(list(rows.cells.values()), columns=CASE + FREE, dtype=object).fillna("")
+    return table.assign(patient=table["patient"].map(patient_identifier))
 
 
 def _rename(rows: Rows, columns: Mapping[str, str], problems: list[str]) -> Rows:

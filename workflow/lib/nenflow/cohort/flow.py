@@ -1,69 +1,53 @@
 """Who entered a study, who was left out, at which step and why: nothing is dropped without a row here."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
 from nenflow.tables import UNIT
 
-STEPS = ["cohort", "images", "features", "models"]  # in the order in which they can exclude
+CASE = ["patient", "phase", "region", "rater"]
 EXCLUSION = [*UNIT, "step", "reason"]
 
 
-def declared_units(lesions: pd.DataFrame | None, cases: pd.DataFrame, reference: str) -> pd.MultiIndex:
-    """List the units of analysis: the table of lesions, or without one what the reference rater drew."""
-    table = cases[cases["rater"] == reference] if lesions is None else lesions
-    return pd.MultiIndex.from_frame(table[UNIT].drop_duplicates())
+def list_exclusions(
+    patients: Sequence[str],
+    units: pd.MultiIndex,
+    status: pd.DataFrame,
+    failures: Sequence[pd.DataFrame],
+    reference: str,
+) -> pd.DataFrame:
+    """List the units that the stages up to the features leave out, each once, at the first stage that did.
 
-
-def exclude_undrawn(patients: Sequence[str], units: pd.MultiIndex, cases: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Exclude units without a segmentation by the reference rater, and patients without any unit (region "")."""
-    drawn = set(cases.loc[cases["rater"] == reference, UNIT].itertuples(index=False, name=None))
-    reason = f"no segmentation by {reference}"
-    rows = [(*unit, "cohort", reason) for unit in units if unit not in drawn]
-    with_units = set(units.get_level_values("patient"))
-    rows += [(patient, "", "cohort", "no region declared") for patient in patients if patient not in with_units]
-    return pd.DataFrame(rows, columns=EXCLUSION, dtype=str)
-
-
-def exclude_refused(status: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Exclude units of which no phase's image and mask of the reference rater were included.
-
-    A unit refused in one of several phases stays: models that use that phase exclude it (`exclude_incomplete`).
+    A unit with several phases stays as long as one of them can be used; a model that uses another phase lists it.
 
     Args:
-        status: columns patient, phase, region, rater, status (included or excluded), reason.
+        patients: all patients of the cohort.
+        units: all declared units.
+        status: what became of each case: columns patient, phase, region, rater, status (included or excluded), reason.
+        failures: for each extraction the included cases that it could not measure (patient, phase, region, rater,
+            reason).
         reference: the rater whose regions are analysed.
+
+    Returns:
+        columns patient, region ("" for a patient without any region), step (cohort, images or features), reason.
     """
-    read = status[status["rater"] == reference]
-    rows = []
-    for unit, cases in read.groupby(UNIT, sort=False):
-        if (cases["status"] == "excluded").all():
-            several = len(cases) > 1
-            reasons = [f"{row.phase}: {row.reason}" if several else row.reason for row in cases.itertuples()]
-            rows.append((*unit, "images", "; ".join(reasons)))
-    return pd.DataFrame(rows, columns=EXCLUSION, dtype=str)
-
-
-def exclude_unmeasured(units: pd.MultiIndex, features: pd.MultiIndex) -> pd.DataFrame:
-    """Exclude units (those still in) that have no row in the table of features."""
-    rows = [(*unit, "features", "no features could be computed") for unit in units.difference(features, sort=False)]
-    return pd.DataFrame(rows, columns=EXCLUSION, dtype=str)
-
-
-def exclude_incomplete(table: pd.DataFrame, variables: Mapping[str, Any]) -> pd.DataFrame:
-    """Exclude units with a missing value among a model's variables; the reason names them.
-
-    Args:
-        table: index (patient, region), columns the model's variables.
-        variables: the study's variables, for their labels.
-    """
-    rows = []
-    for unit, missing in table.isna().iterrows():
-        names = [variables[name]["label"] if name in variables else name for name in table.columns[missing]]
-        if names:
-            rows.append((*unit, "models", f"missing: {', '.join(names)}"))
+    with_units = set(units.get_level_values("patient"))
+    rows = [(patient, "", "cohort", "no region declared") for patient in patients if patient not in with_units]
+    drawn = status[status["rater"] == reference]
+    cases = {unit: table for unit, table in drawn.groupby(UNIT, sort=False)}
+    failed = [table.set_index(CASE)["reason"].to_dict() for table in failures]
+    for unit in units:
+        if unit not in cases:
+            rows.append((*unit, "cohort", f"no segmentation by {reference}"))
+            continue
+        included = cases[unit][cases[unit]["status"] == "included"]
+        if included.empty:
+            rows.append((*unit, "images", _join(cases[unit]["phase"], cases[unit]["reason"])))
+            continue
+        keys = list(included[CASE].itertuples(index=False, name=None))
+        if failed and all(key in table for key in keys for table in failed):
+            rows.append((*unit, "features", _join(included["phase"], [failed[0][key] for key in keys])))
     return pd.DataFrame(rows, columns=EXCLUSION, dtype=str)
 
 
@@ -76,45 +60,51 @@ def remaining(units: pd.MultiIndex, exclusions: pd.DataFrame) -> pd.MultiIndex:
 def flow(patients: Sequence[str], units: pd.MultiIndex, exclusions: pd.DataFrame) -> pd.DataFrame:
     """Count patients and lesions that enter, leave with each reason, and remain.
 
-    A patient leaves with its last unit. A unit that several exclusions name leaves at the first step.
+    A patient leaves with its last unit. A unit that several exclusions name leaves with the first of them.
 
     Args:
         patients: all patients of the cohort.
         units: all declared units.
-        exclusions: columns patient, region ("" for a patient without any unit), step, reason.
+        exclusions: columns patient, region (blank for a patient without any unit), step, reason; in the order in which
+            they took place.
 
     Returns:
-        columns step, patients, lesions (both: remaining after the row), excluded_patients, excluded_lesions, reason;
-        the first row, "declared", holds those who enter. A step that excludes nobody has one row without a reason.
+        columns step, patients, lesions (both: remaining after the row), excluded_patients, excluded_lesions, reason. The
+        first row, "declared", holds those who enter, the last, "analysed", those who stay; between them a row per step
+        and reason.
 
     Raises:
-        ValueError: an exclusion names an unknown step, patient or unit.
+        ValueError: an exclusion or a unit is not of this cohort.
     """
-    _check_exclusions(patients, units, exclusions)
-    left = {patient: set() for patient in patients}
+    exclusions = exclusions.fillna({"region": ""})  # as it is after a blank was read back from a file
+    left: dict[str, set[str]] = {patient: set() for patient in patients}
     for patient, region in units:
         left[patient].add(region)
+    _check_members(left, exclusions)
     rows = [("declared", len(left), len(units), 0, 0, "")]
-    for step in [step for step in STEPS if step == "cohort" or (exclusions["step"] == step).any()]:
-        of_step = exclusions[exclusions["step"] == step]
-        reasons = list(dict.fromkeys(of_step["reason"])) or [""]
-        for reason in reasons:
-            n_patients, n_lesions = 0, 0
-            for patient, region in of_step.loc[of_step["reason"] == reason, UNIT].itertuples(index=False, name=None):
-                if patient not in left or (region and region not in left[patient]):
-                    continue  # left at an earlier step
-                n_lesions += region in left[patient]
-                left[patient].discard(region)
-                if not left[patient]:
-                    del left[patient]
-                    n_patients += 1
-            rows.append((step, len(left), sum(map(len, left.values())), n_patients, n_lesions, reason))
+    for (step, reason), members in exclusions.groupby(["step", "reason"], sort=False):
+        patients_before, lesions_before = len(left), sum(map(len, left.values()))
+        for patient, region in members[UNIT].itertuples(index=False, name=None):
+            left.get(patient, set()).discard(region)
+            if not left.get(patient):
+                left.pop(patient, None)
+        now = (len(left), sum(map(len, left.values())))
+        rows.append((step, *now, patients_before - now[0], lesions_before - now[1], reason))
+    rows.append(("analysed", *rows[-1][1:3], 0, 0, ""))
     columns = ["step", "patients", "lesions", "excluded_patients", "excluded_lesions", "reason"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _check_exclusions(patients: Sequence[str], units: pd.MultiIndex, exclusions: pd.DataFrame) -> None:
-    known = set(units) | {(patient, "") for patient in set(patients) - set(units.get_level_values("patient"))}
-    unknown = set(exclusions[UNIT].itertuples(index=False, name=None)) - known
-    if unknown or not exclusions["step"].isin(STEPS).all() or set(units.get_level_values("patient")) - set(patients):
-        raise ValueError("exclusions and units must name patients, units and steps of this cohort")
+def _check_members(regions: dict[str, set[str]], exclusions: pd.DataFrame) -> None:
+    for patient, region in exclusions[UNIT].itertuples(index=False, name=None):
+        known = regions.get(patient)
+        if known is None or (region not in known if region else known):
+            raise ValueError("an exclusion names a patient or region that is not among the declared ones")
+
+
+def _join(phases: Sequence[str], reasons: Sequence[str]) -> str:
+    """One reason as it is; the reasons of several phases each with its phase."""
+    reasons = [str(reason) for reason in reasons]
+    if len(reasons) == 1:
+        return reasons[0]
+    return "; ".join(f"{phase}: {reason}" for phase, reason in zip(phases, reasons, strict=True))

@@ -13,27 +13,24 @@ def text_columns(variables: Mapping[str, Any]) -> list[str]:
     return [name for name, variable in variables.items() if variable["type"] == "categorical"]
 
 
-def units_table(patients: pd.DataFrame, lesions: pd.DataFrame | None, units: pd.MultiIndex) -> pd.DataFrame:
+def units_table(patients: pd.DataFrame, lesions: pd.DataFrame, units: pd.MultiIndex | None = None) -> pd.DataFrame:
     """Collect all declared variables of each unit; a patient's variables repeat for each of its lesions.
 
     Args:
         patients: clean table, `patient` and variables.
-        lesions: clean table, `patient`, `region` and variables, or None.
-        units: the wanted (patient, region), in the wanted order; may repeat.
+        lesions: clean table, `patient`, `region` and (where there are any) variables.
+        units: the wanted (patient, region), in the wanted order; may repeat; all lesions when left out.
 
     Returns:
-        index `units`, columns the variables of patients, then of lesions.
+        index (patient, region), columns the variables of patients, then of lesions.
 
     Raises:
         KeyError: a unit is in neither table.
     """
+    units = pd.MultiIndex.from_frame(lesions[UNIT]) if units is None else units
     of_patient = patients.set_index("patient").loc[units.get_level_values("patient")]
-    of_patient.index = units
-    if lesions is None:
-        return of_patient
     of_lesion = lesions.set_index(UNIT).loc[list(units)]
-    of_lesion.index = units
-    return pd.concat([of_patient, of_lesion], axis=1)
+    return pd.concat([of_patient.set_axis(units), of_lesion.set_axis(units)], axis=1)
 
 
 def coded(units: pd.DataFrame, variables: Mapping[str, Any], columns: Sequence[str]) -> pd.DataFrame:
