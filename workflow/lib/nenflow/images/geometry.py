@@ -99,7 +99,7 @@ def _refuse_gaps(height: np.ndarray, steps: np.ndarray) -> None:
     if len(wide):
         raise InputError(
             f"A slice is missing or the slice distance changes: {steps.min():.2f} mm between most neighbours, but "
-            f"{steps[wide[0]]:.2f} mm above {height[wide[0]]:.2f} mm ({len(wide)} such gap(s)); export the whole series."
+            f"{steps[wide[0]]:.2f} mm above {height[wide[0]]:.2f} mm ({len(wide)} gap(s)); export the whole series."
         )
     even = np.linspace(height[0], height[-1], len(height))
     off = np.abs(height - even).max() / steps.mean()

@@ -1,5 +1,7 @@
 """DICOM CT series, NIfTI and NRRD files as volumes in Hounsfield units."""
 
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +42,12 @@ NEEDED_TAGS = (
     "RescaleSlope",
     "RescaleIntercept",
 )
-SAME_IN_ALL_SLICES = ("Modality", "Rows", "Columns", "PixelSpacing", "FrameOfReferenceUID")
+SAME_IN_ALL_SLICES = ("Modality", "Rows", "Columns", "FrameOfReferenceUID")
+# A thousandth of a usual pixel: the last digit of a rounded spacing may differ between slices.
+SPACING_TOLERANCE_MM = 1e-3
+# ASSUME US (unspecified), which some scanners write for ordinary CT, means Hounsfield units. Spectral maps (iodine in
+# mg/ml, effective atomic number) are CT too and name their own unit.
+RESCALE_TYPES = ("HU", "US")
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,8 @@ def readable(path: Path, what: str) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # both libraries raise nearly every built-in exception on damaged files
-        print(f"{path}: {type(error).__name__}: {error}")
+        print(path)
+        traceback.print_exc(file=sys.stdout)
         if not path.exists():
             raise InputError(f"{what} does not exist: check the path in the cases table.") from error
         raise InputError(f"{what} cannot be read (damaged, incomplete or of another kind): export it again.") from error
@@ -182,8 +190,7 @@ def _check_headers(slices: list[tuple[Path, pydicom.Dataset]]) -> None:
     if first.get("Modality") not in MODALITIES:
         raise InputError(f"The image is of modality {first.get('Modality')}: only CT can be read so far.")
     for path, header in slices:
-        print(f"{path}: {header.get('InstanceNumber')}") if header.get("NumberOfFrames", 1) != 1 else None
-        if header.get("NumberOfFrames", 1) != 1 or "PerFrameFunctionalGroupsSequence" in header:
+        if "PerFrameFunctionalGroupsSequence" in header or int(header.get("NumberOfFrames") or 1) > 1:
             raise InputError("The image is a multi-frame DICOM file: export it with one file per slice.")
         missing = [tag for tag in NEEDED_TAGS if header.get(tag) is None or header.get(tag) == ""]
         if missing:
@@ -192,10 +199,19 @@ def _check_headers(slices: list[tuple[Path, pydicom.Dataset]]) -> None:
         if header.get("SamplesPerPixel", 1) != 1 or header.get("PhotometricInterpretation") != "MONOCHROME2":
             print(f"{path} is {header.get('PhotometricInterpretation')}")
             raise InputError("A slice is no grey-value CT image (a screenshot perhaps): export the scan itself.")
-    different = [tag for tag in SAME_IN_ALL_SLICES if len({str(header.get(tag)) for _, header in slices}) > 1]
-    turned = np.ptp(np.array([header.ImageOrientationPatient for _, header in slices], float), axis=0)
-    if turned.max() > COSINE_TOLERANCE:
-        different.append("ImageOrientationPatient")
+        if (header.get("RescaleType") or "HU") not in RESCALE_TYPES:
+            raise InputError(
+                f"The image is in the unit {header.RescaleType} and not in Hounsfield units (a spectral map perhaps): "
+                "export the CT image itself."
+            )
+    _check_agreement([header for _, header in slices])
+
+
+def _check_agreement(headers: list[pydicom.Dataset]) -> None:
+    different = [tag for tag in SAME_IN_ALL_SLICES if len({str(header.get(tag)) for header in headers}) > 1]
+    for tag, tolerance in {"PixelSpacing": SPACING_TOLERANCE_MM, "ImageOrientationPatient": COSINE_TOLERANCE}.items():
+        if np.ptp(np.array([header[tag].value for header in headers], float), axis=0).max() > tolerance:
+            different.append(tag)
     if different:
         raise InputError(f"The slices of the series differ in {' and '.join(different)}: export one scan as a series.")
 
@@ -205,7 +221,8 @@ def _read_pixels(path: Path, header: pydicom.Dataset) -> np.ndarray:
     try:
         pixels = pydicom.dcmread(path).pixel_array
     except Exception as error:  # as in `readable`
-        print(f"{path}: {type(error).__name__}: {error}")
+        print(path)
+        traceback.print_exc(file=sys.stdout)
         syntax = header.file_meta.TransferSyntaxUID
         if syntax.is_compressed:
             raise InputError(
@@ -219,7 +236,9 @@ def _read_pixels(path: Path, header: pydicom.Dataset) -> np.ndarray:
 def _describe(image: sitk.Image, headers: list[pydicom.Dataset] | None = None) -> dict:
     tags = {}
     for tag in KEPT_TAGS:
-        values = {str(header.get(tag)): header.get(tag) for header in headers or [] if header.get(tag) not in (None, "")}
+        values = {
+            str(header.get(tag)): header.get(tag) for header in headers or [] if header.get(tag) not in (None, "")
+        }
         if values:
             tags[tag] = [_plain(value) for _, value in sorted(values.items())]
             tags[tag] = tags[tag][0] if len(values) == 1 else tags[tag]
@@ -233,4 +252,6 @@ def _describe(image: sitk.Image, headers: list[pydicom.Dataset] | None = None) -
 def _plain(value: object) -> object:
     if isinstance(value, pydicom.multival.MultiValue):
         return [_plain(entry) for entry in value]
-    return float(value) if isinstance(value, float | pydicom.valuerep.DSdecimal) else str(value)
+    if isinstance(value, int):
+        return int(value)
+    return float(value) if isinstance(value, float) else str(value)
