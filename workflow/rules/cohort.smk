@@ -14,12 +14,12 @@ checkpoint check_cohort:
         notes="results/{study}/cohort/{cohort}/notes.json",
     log:
         "logs/{study}/cohort/check_cohort_{cohort}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
         data=cohort_data,
         code=library_code("cohort/check_cohort.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/cohort/check_cohort.py"
 
@@ -41,10 +41,10 @@ rule describe_cohort:
         comparisons=directory("results/{study}/cohort/{cohort}/comparisons"),
     log:
         "logs/{study}/cohort/describe_cohort_{cohort}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
         code=library_code("cohort/describe_cohort.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/cohort/describe_cohort.py"

@@ -75,7 +75,9 @@ def cohort_tables(wildcards):
         folder = f"results/{wildcards.study}/simulation/{wildcards.cohort}"
         return {name: f"{folder}/{name}.csv" for name in ("patients", "lesions", "cases")}
     cohort = STUDIES[wildcards.study]["cohorts"][wildcards.cohort]
-    return {name: study_file(wildcards.study, cohort[name]) for name in ("patients", "lesions", "cases") if name in cohort}
+    return {
+        name: study_file(wildcards.study, cohort[name]) for name in ("patients", "lesions", "cases") if name in cohort
+    }
 
 
 def cohort_data(wildcards):
@@ -91,7 +93,10 @@ def cases_by_patient(path, modified):
     from nenflow.cohort.checks import read_cases
 
     rows = read_cases(Path(path)).to_dict("records")
-    return {patient: [row for row in rows if row["patient"] == patient] for patient in sorted({row["patient"] for row in rows})}
+    return {
+        patient: [row for row in rows if row["patient"] == patient]
+        for patient in sorted({row["patient"] for row in rows})
+    }
 
 
 def checked_cases(wildcards):

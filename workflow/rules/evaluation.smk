@@ -21,12 +21,12 @@ rule evaluate_model:
         resamples="results/{study}/evaluation/{model}/resamples_fixed.csv",
     log:
         "logs/{study}/evaluation/evaluate_model_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         seed=setting("seed"),
         resamples=setting("evaluation", "resamples"),
         code=library_code("evaluation/evaluate_model.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/evaluation/evaluate_model.py"
 
@@ -41,11 +41,11 @@ rule refit_resamples:
         calibration=temp("results/{study}/evaluation/{model}/resamples/{batch}_calibration.csv"),
     log:
         "logs/{study}/evaluation/refit_resamples_{model}_{batch}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
         code=library_code("evaluation/refit_resamples.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/evaluation/refit_resamples.py"
 
@@ -68,10 +68,10 @@ rule validate_model:
         calibration="results/{study}/evaluation/{model}/calibration.csv",
     log:
         "logs/{study}/evaluation/validate_model_{model}.log",
-    params:
-        code=library_code("evaluation/validate_model.py"),
     conda:
         "../../envs/nenflow.yaml"
+    params:
+        code=library_code("evaluation/validate_model.py"),
     script:
         "../scripts/evaluation/validate_model.py"
 
@@ -84,10 +84,10 @@ rule rate_markers:
         "results/{study}/evaluation/markers.csv",
     log:
         "logs/{study}/evaluation/rate_markers.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
         code=library_code("evaluation/rate_markers.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/evaluation/rate_markers.py"

@@ -15,11 +15,11 @@ rule extract_features:
         failures="results/{study}/features/{cohort}/{extraction}/{patient}_failures.csv",
     log:
         "logs/{study}/features/extract_features_{cohort}_{extraction}_{patient}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         mode=setting("extractions", "{extraction}", "mode"),
         code=library_code("features/extract_features.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/features/extract_features.py"
 
@@ -34,9 +34,9 @@ rule gather_features:
         failures="results/{study}/features/{cohort}/{extraction}_failures.csv",
     log:
         "logs/{study}/features/gather_features_{cohort}_{extraction}.log",
-    params:
-        code=library_code("features/gather_features.py"),
     conda:
         "../../envs/nenflow.yaml"
+    params:
+        code=library_code("features/gather_features.py"),
     script:
         "../scripts/features/gather_features.py"

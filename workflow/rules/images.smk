@@ -12,6 +12,8 @@ rule import_images:
         directory("results/{study}/images/{cohort}/{patient}"),
     log:
         "logs/{study}/images/import_images_{cohort}_{patient}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         cases=patient_cases,
         slices=newest_slices,
@@ -19,8 +21,6 @@ rule import_images:
         settings=setting("images"),
         strict=setting("strict"),
         code=library_code("images/import_images.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/images/import_images.py"
 
@@ -33,9 +33,9 @@ rule gather_images:
         "results/{study}/images/{cohort}/cases.csv",
     log:
         "logs/{study}/images/gather_images_{cohort}.log",
-    params:
-        code=library_code("images/gather_images.py"),
     conda:
         "../../envs/nenflow.yaml"
+    params:
+        code=library_code("images/gather_images.py"),
     script:
         "../scripts/images/gather_images.py"

@@ -49,11 +49,11 @@ rule assemble_dataset:
         flow="results/{study}/models/{model}/flow.csv",
     log:
         "logs/{study}/models/assemble_dataset_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
         code=library_code("models/assemble_dataset.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/models/assemble_dataset.py"
 
@@ -68,11 +68,11 @@ rule fit_step:
         table="results/{study}/models/{model}/steps/{step}.csv",
     log:
         "logs/{study}/models/fit_step_{model}_{step}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
         code=library_code("models/fit_step.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/models/fit_step.py"
 
@@ -89,11 +89,11 @@ rule save_model:
         scores="results/{study}/models/{model}/scores.csv",
     log:
         "logs/{study}/models/save_model_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
         code=library_code("models/save_model.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/models/save_model.py"
 
@@ -109,10 +109,10 @@ rule tabulate_model:
         nomogram="results/{study}/models/{model}/nomogram.json",
     log:
         "logs/{study}/models/tabulate_model_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
         code=library_code("models/tabulate_model.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/models/tabulate_model.py"

@@ -18,10 +18,10 @@ rule simulate_cohort:
         dicom=directory("results/{study}/simulation/{cohort}/dicom"),
     log:
         "logs/{study}/simulation/simulate_cohort_{cohort}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         seed=setting("seed"),
         code=library_code("simulation/simulate_cohort.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/simulation/simulate_cohort.py"

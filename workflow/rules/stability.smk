@@ -11,10 +11,10 @@ rule rate_agreement:
         "results/{study}/stability/{cohort}/{extraction}.csv",
     log:
         "logs/{study}/stability/rate_agreement_{cohort}_{extraction}.log",
+    conda:
+        "../../envs/nenflow.yaml"
     params:
         readings=setting("stability", "readings"),
         code=library_code("stability/rate_agreement.py"),
-    conda:
-        "../../envs/nenflow.yaml"
     script:
         "../scripts/stability/rate_agreement.py"

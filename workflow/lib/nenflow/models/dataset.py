@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nenflow.cohort.comparison import coded
+from nenflow.cohort.units import coded, outcome
 from nenflow.errors import InputError
 from nenflow.tables import UNIT
 
@@ -18,12 +18,6 @@ def unit_features(features: pd.DataFrame, phase: str, rater: str) -> pd.DataFram
 def repeated_readings(features: pd.DataFrame, phase: str, raters: Mapping[str, str]) -> dict[str, pd.DataFrame]:
     """Features of the reference reading and of the readings it is compared with (intra, inter), by role."""
     return {role: unit_features(features, phase, rater) for role, rater in raters.items()}
-
-
-def outcome(units: pd.DataFrame, endpoint: Mapping[str, str]) -> pd.Series:
-    """1 for a unit with the endpoint's event, 0 for one without, missing where the table has no value."""
-    value = units[endpoint["variable"]]
-    return (value == endpoint["event"]).astype(float).where(value.notna()).rename("outcome")
 
 
 def assemble_dataset(
@@ -53,7 +47,7 @@ def assemble_dataset(
     phase, clinical = analysis["phase"], list(analysis.get("clinical", []))
     image = unit_features(features, phase, study["stability"]["readings"]["reference"])
     columns = coded(units, study["variables"], clinical)
-    known = pd.concat([outcome(units, study["endpoints"][analysis["endpoint"]]), columns], axis=1)
+    known = pd.concat([outcome(units, study["endpoints"][analysis["endpoint"]]).rename("outcome"), columns], axis=1)
     reasons = _reasons(known, image.index, excluded, phase, study)
 
     usable = known.index.difference(reasons.set_index(UNIT).index, sort=True)
