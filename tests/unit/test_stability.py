@@ -1,0 +1,231 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from nenflow.documents import plain
+from nenflow.errors import InputError
+from nenflow.stability import NOT_COMPUTABLE, StabilityFilter, agreement_table, icc
+
+PUBLISHED = 5e-3  # Shrout & Fleiss print two decimals
+R = 1e-8  # psych::ICC prints 15 digits; the sums of squares cancel a few of them
+LEAST = 0.75
+
+# Shrout & Fleiss 1979, table 2: six targets (rows) rated by four judges.
+JUDGES = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float)
+
+
+def units(numbers):
+    return pd.MultiIndex.from_tuples([(f"P{n}", "lesion1") for n in numbers], names=["patient", "region"])
+
+
+@pytest.fixture(scope="module")
+def chain(golden):
+    """The simulated study that went through R: features of 131 lesions, 46 of them read three times."""
+    readings = {}
+    for name, file in (("reference", "features"), ("intra", "intra"), ("inter", "inter")):
+        table = pd.read_csv(golden / f"chain_{file}.csv.gz")
+        table.index = units(table["lesion"])
+        readings[name] = table.loc[:, table.columns.str.fullmatch(r"f\d+")]
+    return readings, json.loads((golden / "chain.json").read_text())
+
+
+def small_readings():
+    """Three features of six lesions: one repeats, one only up to a shift, one not at all."""
+    rng = np.random.default_rng(4)
+    first = pd.DataFrame(rng.normal(size=(6, 3)), columns=["same", "shifted", "noise"], index=units(range(6)))
+    again = first + rng.normal(scale=0.01, size=first.shape) + [0, 3, 0]
+    again["noise"] = rng.normal(size=6)
+    return {"reference": first, "intra": again}
+
+
+# ---- intraclass correlation
+
+
+def test_published_example_of_shrout_and_fleiss():
+    table = icc(JUDGES[None]).iloc[0]
+    assert table["ICC2"] == pytest.approx(0.29, abs=PUBLISHED)
+    assert table["ICC3"] == pytest.approx(0.71, abs=PUBLISHED)
+    # Intervals as R's psych documentation prints them.
+    assert table[["ICC2_low", "ICC2_high"]].to_list() == pytest.approx([0.019, 0.76], abs=PUBLISHED)
+    assert table[["ICC3_low", "ICC3_high"]].to_list() == pytest.approx([0.342, 0.95], abs=PUBLISHED)
+
+
+def test_four_raters_as_psych_gives_them(golden):
+    judges = pd.read_csv(golden / "icc_shrout_fleiss.csv").to_numpy(dtype=float)
+    assert (judges == JUDGES).all()
+    expected = json.loads((golden / "icc.json").read_text())["shrout_fleiss"]
+    assert_as_psych(icc(judges[None]), [expected])
+
+
+@pytest.mark.parametrize("comparison", ["intra", "inter"])
+def test_forty_features_as_psych_gives_them(golden, comparison):
+    table = pd.read_csv(golden / "icc.csv")
+    wide = table.pivot_table(index="feature", columns="lesion", values=["first", comparison])
+    readings = np.stack([wide["first"].to_numpy(), wide[comparison].to_numpy()], axis=2)
+    expected = json.loads((golden / "icc.json").read_text())[comparison]
+    assert readings.shape == (40, 46, 2)
+    assert_as_psych(icc(readings), [expected[feature] for feature in wide.index])
+
+
+def assert_as_psych(table, expected):
+    for form in ("ICC2", "ICC3"):
+        columns = [form, f"{form}_low", f"{form}_high"]
+        want = [[row[form]["ICC"], row[form]["lower bound"], row[form]["upper bound"]] for row in expected]
+        assert table[columns].to_numpy() == pytest.approx(np.array(want), abs=R)
+
+
+def test_whole_chain_as_psych_gives_it(chain):
+    readings, expected = chain
+    table = agreement_table(readings["reference"], {name: readings[name] for name in ("intra", "inter")})
+    for comparison in ("intra", "inter"):
+        rows = table[table["comparison"] == comparison]
+        assert (rows["n"] == 46).all()
+        for column, key in (("ICC2", "icc2"), ("ICC3", "icc3"), ("ICC2_low", "icc2_lo")):
+            assert rows[column].to_numpy() == pytest.approx(np.array(expected[f"{key}_{comparison}"]), abs=R)
+
+
+def test_a_shift_between_raters_counts_in_icc2_only():
+    subjects = np.arange(10.0)
+    table = icc(np.stack([subjects, subjects + 2], axis=1)[None]).iloc[0]
+    # By hand: between 2 * 82.5 / 9 = 18.33, raters 10 * 2 * 1 = 20, residual 0.
+    assert table["ICC2"] == pytest.approx(18.3333333 / (18.3333333 + 2 * 20 / 10), abs=1e-7)
+    assert table[["ICC3", "ICC3_low", "ICC3_high"]].to_list() == pytest.approx([1, 1, 1], abs=R)
+
+
+def test_perfect_agreement_has_the_interval_one_to_one():
+    subjects = np.arange(10.0)
+    assert icc(np.stack([subjects, subjects], axis=1)[None]).to_numpy() == pytest.approx(np.ones((1, 6)), abs=R)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e9 / 3])
+def test_values_that_do_not_vary_have_no_icc(value):
+    assert icc(np.full((1, 46, 2), value)).isna().all(axis=None)
+
+
+def test_a_missing_value_or_a_single_subject_has_no_icc():
+    readings = np.random.default_rng(1).normal(size=(2, 5, 2))
+    readings[0, 3, 1] = np.nan
+    table = icc(readings)
+    assert table.loc[0].isna().all()
+    assert table.loc[1].notna().all()
+    assert icc(readings[1:, :1]).isna().all(axis=None)
+
+
+# ---- table of agreement
+
+
+def test_table_pairs_units_by_name_and_counts_them():
+    readings = small_readings()
+    again = readings["intra"].iloc[[4, 0, 2, 3]][["noise", "same", "shifted"]]  # other rows, other column order
+    table = agreement_table(readings["reference"], {"intra": again}).set_index("feature")
+    assert list(table.index) == ["same", "shifted", "noise"]
+    assert (table["n"] == 4).all()
+    assert table.loc["same", "ICC2"] > 0.99
+    assert table.loc["shifted", "ICC3"] > 0.99 > 0.5 > table.loc["shifted", "ICC2"]
+
+
+def test_table_says_where_nothing_can_be_computed():
+    readings = small_readings()
+    for reading in readings.values():
+        reading["noise"] = 7.0
+    table = agreement_table(readings["reference"], {"intra": readings["intra"]}).set_index("feature")
+    assert table.loc["noise", "note"] == NOT_COMPUTABLE
+    assert np.isnan(table.loc["noise", "ICC2"])
+    assert (table.loc[["same", "shifted"], "note"] == "").all()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda again: again.set_index(units(range(10, 16))), "No lesion has both"),
+        (lambda again: again.iloc[[0, 0, 1]], "occurs twice in the intra reading"),
+        (lambda again: again.drop(columns="same"), "lacks 1 feature"),
+    ],
+)
+def test_table_refuses(break_it, says):
+    readings = small_readings()
+    with pytest.raises(InputError, match=says):
+        agreement_table(readings["reference"], {"intra": break_it(readings["intra"])})
+
+
+# ---- filter
+
+
+def test_filter_keeps_the_set_that_r_keeps(chain):
+    readings, expected = chain
+    X = readings["reference"].assign(ki67=1.0)
+    fitted = StabilityFilter(readings, form="ICC2", threshold=LEAST, clinical=["ki67"]).fit(X)
+    assert fitted.stable_ == expected["stable"]
+    assert len(fitted.stable_) == expected["n_stable"] == 693
+    assert list(fitted.transform(X).columns) == [*expected["stable"], "ki67"]
+    assert fitted.readings_ == {"intra": {"rows": 46, "units": 46}, "inter": {"rows": 46, "units": 46}}
+
+
+def test_filter_counts_a_unit_as_often_as_the_resample_does(chain):
+    readings, _ = chain
+    readings = {name: reading.iloc[:, :60] for name, reading in readings.items()}
+    X = readings["reference"]
+    rows = np.random.default_rng([1, 2]).integers(len(X), size=len(X))
+    fitted = StabilityFilter(readings).fit(X.iloc[rows])
+    # The same by brute force: one pair of rows for each drawn lesion that was read again.
+    drawn = [unit for unit in X.index[rows] if unit in readings["intra"].index]
+    assert len(set(drawn)) < len(drawn) < len(rows)
+    for name in ("intra", "inter"):
+        pairs = np.stack([readings[side].loc[drawn].to_numpy().T for side in ("reference", name)], axis=2)
+        assert fitted.agreement_[name].to_numpy() == pytest.approx(icc(pairs)["ICC2"].to_numpy(), abs=1e-12)
+        assert fitted.readings_[name] == {"rows": len(drawn), "units": len(set(drawn))}
+
+
+def test_the_form_decides_about_a_shift():
+    readings = small_readings()
+    X = readings["reference"][["noise", "shifted", "same"]].assign(age=50.0)
+    kept = {form: StabilityFilter(readings, form, LEAST, ["age"]).fit(X).transform(X) for form in ("ICC2", "ICC3")}
+    assert list(kept["ICC2"].columns) == ["same", "age"]
+    assert list(kept["ICC3"].columns) == ["shifted", "same", "age"]  # in X's order
+
+
+def test_a_feature_whose_icc_is_not_computable_goes():
+    readings = small_readings()
+    for reading in readings.values():
+        reading["noise"] = 7.0
+    fitted = StabilityFilter(readings).fit(readings["reference"])
+    assert fitted.stable_ == ["same"]
+    assert plain(fitted.document())["agreement"]["noise"] == {"intra": None}
+
+
+def test_document_reads_back():
+    readings = small_readings()
+    X = readings["reference"].assign(age=50.0)
+    fitted = clone(StabilityFilter(readings, clinical=["age"])).fit(X)
+    document = json.loads(json.dumps(fitted.document(), allow_nan=False))
+    loaded = StabilityFilter.from_document(document, clinical=["age"])
+    assert loaded.document() == document
+    pd.testing.assert_frame_equal(loaded.transform(X), fitted.transform(X))
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows", "says"),
+    [
+        ({"readings": None}, range(6), "needs repeated readings"),
+        ({"form": "ICC1"}, range(6), "not 'ICC1'"),
+        ({}, range(10, 16), "covers 0 of the lesions"),
+        ({}, [2, 2, 2], "covers 1 of the lesions"),
+        ({"threshold": 1.1}, range(6), "No feature reaches an ICC2 of 1.1 in intra"),
+    ],
+)
+def test_filter_refuses(settings, rows, says):
+    readings = small_readings()
+    values = np.random.default_rng(0).normal(size=(len(rows), 3))
+    X = pd.DataFrame(values, columns=readings["reference"].columns, index=units(rows))
+    with pytest.raises(InputError, match=says):
+        StabilityFilter(**{"readings": readings, **settings}).fit(X)
+
+
+def test_filter_refuses_a_table_without_a_stable_feature():
+    readings = small_readings()
+    fitted = StabilityFilter(readings).fit(readings["reference"])
+    with pytest.raises(InputError, match=r"lacks 1 feature.*same"):
+        fitted.transform(readings["reference"].drop(columns="same"))

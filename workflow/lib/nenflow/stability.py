@@ -1,0 +1,237 @@
+"""Agreement between repeated segmentations, and the filter that keeps the features which agree."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.special import fdtri
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from nenflow.documents import plain
+from nenflow.errors import InputError
+
+FORMS = ("ICC2", "ICC3")
+NOT_COMPUTABLE = "not computable: the values are missing or do not vary"
+
+
+def icc(readings: np.ndarray, level: float = 0.95) -> pd.DataFrame:
+    """Intraclass correlations of single readings, ICC(2,1) and ICC(3,1), with their confidence intervals.
+
+    Two-way analysis of variance, subjects by raters, one reading per cell (Shrout & Fleiss 1979). ICC2 (absolute
+    agreement, raters random) counts a systematic difference between the raters as disagreement, ICC3 (consistency,
+    raters fixed) does not. Intervals as McGraw & Wong (1996), ICC2's by Satterthwaite's approximation; they are those
+    of R's psych::ICC(lmer = FALSE).
+
+    Args:
+        readings: array (features, subjects, raters).
+        level: confidence level.
+
+    Returns:
+        One row per feature: ICC2, ICC2_low, ICC2_high, ICC3, ICC3_low, ICC3_high; all NaN where no ICC can be computed
+        (a missing value, values that do not vary, fewer than two subjects or raters).
+    """
+    features, subjects, raters = readings.shape
+    between, columns, error = _mean_squares(readings)
+    icc2, icc3 = _coefficients(between, columns, error, subjects, raters)
+    table = pd.DataFrame({"ICC2": icc2, "ICC3": icc3}, index=range(features))
+    if subjects < 2 or raters < 2:
+        low2 = high2 = low3 = high3 = np.nan
+    else:
+        upper = 1 - (1 - level) / 2
+        low2, high2 = _interval_icc2(icc2, between, columns, error, subjects, raters, upper)
+        low3, high3 = _interval_icc3(between, error, subjects, raters, upper)
+    table = table.assign(ICC2_low=low2, ICC2_high=high2, ICC3_low=low3, ICC3_high=high3)
+    return table[["ICC2", "ICC2_low", "ICC2_high", "ICC3", "ICC3_low", "ICC3_high"]]
+
+
+def _mean_squares(readings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean squares between subjects, between raters, and of the residual; NaN for a feature without an ICC."""
+    _, subjects, raters = readings.shape
+    if subjects < 2 or raters < 2:
+        nothing = np.full(len(readings), np.nan)
+        return nothing, nothing, nothing
+    # Constant values are found by comparing, since their variance may come out as 1e-30 and not as 0.
+    varies = readings.max(axis=(1, 2)) > readings.min(axis=(1, 2))
+    values = np.where(varies[:, None, None], readings, np.nan)
+    row, column = values.mean(axis=2), values.mean(axis=1)
+    grand = row.mean(axis=1)
+    residual = values - row[:, :, None] - column[:, None, :] + grand[:, None, None]
+    between = raters * ((row - grand[:, None]) ** 2).sum(axis=1) / (subjects - 1)
+    columns = subjects * ((column - grand[:, None]) ** 2).sum(axis=1) / (raters - 1)
+    error = (residual**2).sum(axis=(1, 2)) / ((subjects - 1) * (raters - 1))
+    return between, columns, error
+
+
+def _coefficients(between, columns, error, subjects: int, raters: int) -> tuple[np.ndarray, np.ndarray]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        icc2 = (between - error) / (between + (raters - 1) * error + raters * (columns - error) / subjects)
+        icc3 = (between - error) / (between + (raters - 1) * error)
+    return icc2, icc3
+
+
+def _interval_icc2(icc2, between, columns, error, subjects: int, raters: int, upper: float):
+    """McGraw & Wong 1996, table 7, case 2A; multiplied through by the residual so that it may be zero."""
+    n, k = subjects, raters
+    freedom = (n - 1) * (k - 1)
+    rest = n * (1 + (k - 1) * icc2) - k * icc2
+    above = freedom * (k * icc2 * columns + rest * error) ** 2
+    below = (n - 1) * (k * icc2 * columns) ** 2 + (rest * error) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        satterthwaite = above / below
+        f_low, f_high = fdtri(n - 1, satterthwaite, upper), fdtri(satterthwaite, n - 1, upper)
+        spread = k * columns + (k * n - k - n) * error
+        low = n * (between - f_low * error) / (f_low * spread + n * between)
+        high = n * (f_high * between - error) / (spread + n * f_high * between)
+    perfect = (columns == 0) & (error == 0)
+    return np.where(perfect, 1.0, low), np.where(perfect, 1.0, high)
+
+
+def _interval_icc3(between, error, subjects: int, raters: int, upper: float):
+    """Shrout & Fleiss 1979, multiplied through by the residual so that it may be zero."""
+    freedom = (subjects - 1) * (raters - 1)
+    f_low, f_high = fdtri(subjects - 1, freedom, upper), fdtri(freedom, subjects - 1, upper)
+    low = (between - f_low * error) / (between + (raters - 1) * f_low * error)
+    high = (f_high * between - error) / (f_high * between + (raters - 1) * error)
+    return low, high
+
+
+def agreement_table(reference: pd.DataFrame, again: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """How well each feature agrees between the reference reading and each repeated one.
+
+    Args:
+        reference: features (columns) of units (index patient, region) as read for the analysis.
+        again: the same features, read again, by the comparison's name (such as intra, inter). Units that lack one of
+            the two readings take no part; `n` counts those that do.
+
+    Returns:
+        One row per feature and comparison: feature, comparison, n, the columns of `icc`, and note, which says where
+        an ICC is not computable.
+
+    Raises:
+        InputError: no unit was read twice, a unit occurs twice in a reading, or a reading lacks a feature.
+    """
+    tables = []
+    for comparison, second in again.items():
+        both = _read_twice(reference, second, comparison)
+        readings = _pairs(reference, second, reference.columns, both, comparison)
+        table = icc(readings).assign(feature=reference.columns, comparison=comparison, n=len(both))
+        table["note"] = np.where(table["ICC2"].isna(), NOT_COMPUTABLE, "")
+        tables.append(table)
+    columns = ["feature", "comparison", "n", "ICC2", "ICC2_low", "ICC2_high", "ICC3", "ICC3_low", "ICC3_high", "note"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def _read_twice(reference: pd.DataFrame, second: pd.DataFrame, comparison: str) -> pd.Index:
+    for name, reading in (("reference", reference), (comparison, second)):
+        if not reading.index.is_unique:
+            raise InputError(f"A lesion occurs twice in the {name} reading; keep one segmentation of each per rater.")
+    both = reference.index[reference.index.isin(second.index)]
+    if len(both) == 0:
+        raise InputError(
+            f"No lesion has both a reference reading and a reading '{comparison}'; check the rater names in cases.csv."
+        )
+    return both
+
+
+def _pairs(first, second, features: pd.Index, units: pd.Index, comparison: str) -> np.ndarray:
+    """Array (features, units, 2) of both readings; units may repeat."""
+    sides = []
+    for reading, name in ((first, "reference"), (second, comparison)):
+        columns = reading.columns.get_indexer(features)
+        if (columns < 0).any():
+            missing = features[columns < 0]
+            raise InputError(f"The reading '{name}' lacks {len(missing)} feature(s), the first being {missing[0]}.")
+        rows = reading.index.get_indexer(units)
+        sides.append(reading.to_numpy(dtype=float)[np.ix_(rows, columns)].T)
+    return np.stack(sides, axis=2)
+
+
+class StabilityFilter(TransformerMixin, BaseEstimator):
+    """Keep the features that repeated segmentations give alike.
+
+    A feature stays when its ICC is computable and at least `threshold` in every comparison of the reference reading
+    with a repeated one. Only units among the rows of X take part, as often as they occur there, so that a refit on a
+    resample judges stability on that resample alone.
+
+    Args:
+        readings: {"reference": features, <comparison>: features, ...}, each indexed by unit (patient, region).
+        form: "ICC2" (absolute agreement) or "ICC3" (consistency).
+        threshold: the least ICC of a feature that stays.
+        clinical: columns of X that are no image features; they pass through.
+
+    Attributes:
+        stable_: names of the features that stay, in X's order.
+        agreement_: ICC of every feature (rows) in every comparison (columns); NaN where not computable.
+        readings_: per comparison, the rows that took part and the different units among them.
+    """
+
+    def __init__(self, readings=None, form: str = "ICC2", threshold: float = 0.75, clinical: Sequence[str] = ()):
+        self.readings = readings
+        self.form = form
+        self.threshold = threshold
+        self.clinical = clinical
+
+    def fit(self, X: pd.DataFrame, y=None) -> "StabilityFilter":
+        """Compute the ICC of each feature over the re-read units of X (index patient, region); y is not used.
+
+        Raises:
+            InputError: there are no repeated readings, fewer than two different units of X were read again, or no
+                feature is stable.
+        """
+        if self.form not in FORMS:
+            raise InputError(f"The stability filter knows the forms {' and '.join(FORMS)}, not '{self.form}'.")
+        repeated = {name: reading for name, reading in (self.readings or {}).items() if name != "reference"}
+        if not repeated:
+            raise InputError("The stability step needs repeated readings; name them under stability: readings.")
+        features = X.columns[~X.columns.isin(list(self.clinical))]
+        reference, self.readings_, agreement = self.readings["reference"], {}, {}
+        for name, second in repeated.items():
+            both = _read_twice(reference, second, name)
+            units = X.index[X.index.isin(both)]
+            self.readings_[name] = {"rows": len(units), "units": units.nunique()}
+            if self.readings_[name]["units"] < 2:
+                raise InputError(
+                    f"The reading '{name}' covers {units.nunique()} of the lesions analysed; an ICC needs at least two."
+                )
+            readings = _pairs(reference, second, features, units, name)
+            estimates = _coefficients(*_mean_squares(readings), len(units), 2)
+            agreement[name] = estimates[FORMS.index(self.form)]
+        self.agreement_ = pd.DataFrame(agreement, index=features)
+        self.stable_ = list(features[(self.agreement_.to_numpy() >= self.threshold).all(axis=1)])
+        if not self.stable_:
+            raise InputError(f"No feature reaches an {self.form} of {self.threshold} in {' and '.join(repeated)}.")
+        return self
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Drop the features that are not stable; the clinical columns stay, X's order stays."""
+        check_is_fitted(self, "stable_")
+        missing = [name for name in self.stable_ if name not in X.columns]
+        if missing:
+            raise InputError(
+                f"The table lacks {len(missing)} feature(s) the model needs, the first being {missing[0]}."
+            )
+        return X.loc[:, X.columns.isin([*self.stable_, *self.clinical])]
+
+    def document(self) -> dict:
+        """What was kept, and every feature's ICC in every comparison (null: not computable)."""
+        check_is_fitted(self, "stable_")
+        return plain(
+            {
+                "form": self.form,
+                "threshold": self.threshold,
+                "readings": self.readings_,
+                "n_features": len(self.agreement_),
+                "n_stable": len(self.stable_),
+                "stable": self.stable_,
+                "agreement": self.agreement_.to_dict("index"),
+            }
+        )
+
+    @classmethod
+    def from_document(cls, document: dict, clinical: Sequence[str] = ()) -> "StabilityFilter":
+        """A filter that transforms as the documented one did; it holds no readings and is not for refitting."""
+        loaded = cls(form=document["form"], threshold=document["threshold"], clinical=clinical)
+        loaded.readings_, loaded.stable_ = document["readings"], list(document["stable"])
+        loaded.agreement_ = pd.DataFrame.from_dict(document["agreement"], orient="index", dtype=float)
+        return loaded
