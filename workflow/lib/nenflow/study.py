@@ -104,7 +104,7 @@ def sentences(error: ValidationError) -> list[str]:
             return ["the same entry stands twice"]
         case "oneOf":
             return ["needs either " + " or ".join(option["title"] for option in wanted)]
-        case None:  # a schema `false`: a key that has no meaning beside its neighbours
+        case "not":  # the schema `not: {}`: a key that has no meaning beside its neighbours
             return ["does not belong here"]
     return [error.message]
 

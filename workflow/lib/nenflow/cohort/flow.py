@@ -35,7 +35,7 @@ def list_exclusions(
     with_units = set(units.get_level_values("patient"))
     rows = [(patient, "", "cohort", "no region declared") for patient in patients if patient not in with_units]
     drawn = status[status["rater"] == reference]
-    cases = {unit: table for unit, table in drawn.groupby(UNIT, sort=False)}
+    cases = dict(list(drawn.groupby(UNIT, sort=False)))
     failed = [table.set_index(CASE)["reason"].to_dict() for table in failures]
     for unit in units:
         if unit not in cases:
@@ -69,9 +69,9 @@ def flow(patients: Sequence[str], units: pd.MultiIndex, exclusions: pd.DataFrame
             they took place.
 
     Returns:
-        columns step, patients, lesions (both: remaining after the row), excluded_patients, excluded_lesions, reason. The
-        first row, "declared", holds those who enter, the last, "analysed", those who stay; between them a row per step
-        and reason.
+        columns step, patients, lesions (both: remaining after the row), excluded_patients, excluded_lesions, reason.
+        The first row, "declared", holds those who enter, the last, "analysed", those who stay; between them a row per
+        step and reason.
 
     Raises:
         ValueError: an exclusion or a unit is not of this cohort.

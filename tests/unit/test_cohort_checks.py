@@ -1,0 +1,261 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nenflow.cohort.checks import CASE, read_cases, read_cohort
+from nenflow.errors import InputError
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
+STUDY = {
+    "unit": "lesion",
+    "variables": {
+        "response": {"label": "Response", "level": "lesion", "type": "categorical", "levels": ["good", "bad"]},
+        "grade": {"label": "Grade", "level": "patient", "type": "categorical", "levels": ["1", "2", "1-3"]},
+        "ki67": {"label": "Ki-67", "level": "patient", "type": "continuous", "minimum": 0, "maximum": 100},
+    },
+    "stability": {"readings": {"reference": "reader1"}},
+    "models": {"fusion": {"phase": "arterial"}},
+}
+NO_LESIONS = {**STUDY, "variables": {name: STUDY["variables"][name] for name in ("grade", "ki67")}}
+PATIENTS = "patient,grade,ki67\nP1,1,3.5\nP2,2,20\n"
+LESIONS = "patient,region,response\nP1,l1,good\nP1,l2,bad\nP2,l1,bad\n"
+CASES = (
+    "patient,phase,region,rater,image,series,segmentation,segment\n"
+    "P1,arterial,l1,reader1,p1,,p1.seg,1\n"
+    "P1,arterial,l2,reader1,p1,,p1.seg,2\n"
+    "P2,arterial,l1,reader1,p2,,p2.seg,\n"
+)
+
+
+def read(folder, patients=PATIENTS, lesions=LESIONS, cases=CASES, study=STUDY, columns=None):
+    for name, content in (("patients", patients), ("lesions", lesions), ("cases", cases)):
+        if content is not None:
+            content = content.encode() if isinstance(content, str) else content
+            (folder / f"{name}.csv").write_bytes(content)
+    data = folder / "data"
+    for name in ("p1", "p2"):
+        (data / name).mkdir(parents=True, exist_ok=True)
+        (data / f"{name}.seg").touch()
+    return read_cohort(
+        patients=folder / "patients.csv",
+        lesions=None if lesions is None else folder / "lesions.csv",
+        cases=folder / "cases.csv",
+        data=data,
+        study=study,
+        schemas=SCHEMAS,
+        columns=columns,
+    )
+
+
+def problems(folder, **tables):
+    with pytest.raises(InputError) as caught:
+        read(folder, **tables)
+    return [line.removeprefix("- ") for line in str(caught.value).splitlines()[1:]]
+
+
+def test_clean_tables_are_typed_and_hold_declared_columns_only(tmp_path):
+    patients = "Name,patient,ki67,grade\nSmith,007,3.5,1\n,P2,N/A,2\n"
+    cohort = read(tmp_path, patients, lesions=None, cases=CASES.replace("P1", "007"), study=NO_LESIONS)
+    assert cohort.patients.columns.tolist() == ["patient", "grade", "ki67"]
+    assert cohort.patients[["patient", "grade"]].to_numpy().tolist() == [["007", "1"], ["P2", "2"]]
+    assert cohort.patients["ki67"].dtype == float
+    assert cohort.patients["ki67"].isna().tolist() == [False, True]
+    assert cohort.notes == ["patients.csv: columns that the study does not declare were left out: Name."]
+    assert cohort.lesions.to_numpy().tolist() == [["007", "l1"], ["007", "l2"], ["P2", "l1"]]
+
+
+def test_cases_keep_text_and_blank_cells(tmp_path):
+    cases = read(tmp_path).cases
+    assert cases["segment"].tolist() == ["1", "2", ""]
+    assert cases["series"].tolist() == ["", "", ""]
+    pd.testing.assert_frame_equal(read_cases(tmp_path / "cases.csv"), cases, check_dtype=False)
+
+
+def test_excel_habits_are_understood(tmp_path):
+    german = "\ufeffpatient; grade;ki67;;\r\n P1 ;1;3,5;;\r\n;;;;\r\nP2;2;20;;\r\n".encode()
+    cohort = read(tmp_path, patients=german)
+    assert cohort.patients["ki67"].tolist() == [3.5, 20.0]
+    assert cohort.patients["patient"].tolist() == ["P1", "P2"]
+
+
+def test_a_blank_row_still_counts_as_a_row(tmp_path):
+    assert problems(tmp_path, patients="patient,grade,ki67\n\nP1,1,3\n,,\nP2,2,200\n") == [
+        "patients.csv, row 5, column 'ki67': 200.0 must be at most 100"
+    ]
+
+
+def test_a_line_break_inside_a_cell_does_not_shift_row_numbers(tmp_path):
+    assert problems(tmp_path, patients='patient,grade,ki67,note\nP1,1,3,"two\nlines"\nP2,2,200,\n') == [
+        "patients.csv, row 3, column 'ki67': 200.0 must be at most 100"
+    ]
+
+
+def test_registry_identifiers_are_rewritten_alike_in_every_table(tmp_path):
+    cohort = read(
+        tmp_path,
+        patients="id,grade,ki67\nSTS_001,1,3\nP2,2,4\n",
+        lesions=LESIONS.replace("P1", "STS.001"),
+        cases=CASES.replace("P1", "STS-001"),
+        columns={"patient": "id"},
+    )
+    assert cohort.patients["patient"].tolist() == ["STS-001", "P2"]
+    assert set(cohort.lesions["patient"]) == set(cohort.cases["patient"]) == {"STS-001", "P2"}
+    assert "patients.csv: '_' or '.' in 1 patient identifiers was rewritten as '-'." in cohort.notes
+
+
+def test_identifiers_that_become_the_same_are_refused(tmp_path):
+    assert problems(tmp_path, patients="patient,grade,ki67\nP1,1,3\nP2,1,3\nA_1,1,3\nA.1,1,3\np1,1,3\n") == [
+        "patients.csv, row 5: the same patient as row 4",
+        "patients.csv, row 6: but for upper and lower case the same patient as row 2",
+    ]
+
+
+def test_a_name_as_identifier_is_refused_without_being_shown(tmp_path):
+    found = problems(tmp_path, patients=PATIENTS + "John Smith,1,3\n")
+    assert found == ["patients.csv, row 4, column 'patient': an identifier must be letters, digits and '-' only"]
+
+
+def test_all_mistakes_of_all_tables_are_listed_at_once(tmp_path):
+    found = problems(
+        tmp_path,
+        patients='patient,grade,ki67\nP1,3,"3,5"\nP2,3-Jan,>100\n,1,5\n',
+        lesions="patient,region,response\nP1,l1,Good\nP1,l2,bad\nP3,l1,bad\n",
+        cases=CASES + "P2,arterial,l9,reader1,p2,,p2.seg,9\nP1,arterial,l1,reader1,p1,,p1.seg,3\n",
+    )
+    assert found == [
+        "patients.csv, row 2, column 'grade': '3' is not allowed; allowed are '1', '2', '1-3'",
+        "patients.csv, row 2, column 'ki67': '3,5' is not a number such as 3.5, without unit or sign",
+        "patients.csv, row 3, column 'grade': '3-Jan' is not allowed; allowed are '1', '2', '1-3'; "
+        "Excel seems to have made a date of it",
+        "patients.csv, row 3, column 'ki67': '>100' is not a number such as 3.5, without unit or sign",
+        "patients.csv, row 4: the entry for 'patient' is missing",
+        "lesions.csv, row 2, column 'response': 'Good' is not allowed; allowed are 'good', 'bad'",
+        "cases.csv, row 6: the same patient, phase, region, rater as row 2",
+        "lesions.csv, row 4: patient 'P3' is not in patients.csv",
+        "cases.csv, row 4: 'l1' of 'P2' is not in lesions.csv",
+        "cases.csv, row 5: 'l9' of 'P2' is not in lesions.csv",
+    ]
+
+
+def test_contradictions_between_cases(tmp_path):
+    cases = (
+        CASES
+        + "P1,arterial,l1,reader2,other,,p1.seg,1\n"  # another image; the segmentation of row 2 copied
+        + "P2,arterial,l1,reader2,p2,1.2.3,p2.seg,2\n"  # a series where row 4 has none
+    )
+    assert problems(tmp_path, cases=cases) == [
+        "cases.csv, row 5: another image or series than row 2 with the same patient and phase",
+        "cases.csv, row 5: the same segmentation and segment as row 2",
+        "cases.csv, row 6: another image or series than row 4 with the same patient and phase",
+        "cases.csv, row 5, column 'image': there is no such file or folder in the cohort's data folder",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ("/etc/passwd", "must be a path inside the cohort's data folder"),
+        ("../data/p2.seg", "must be a path inside the cohort's data folder"),
+        ("folder\\p2.seg", "write / between folders, not \\"),
+        ("p2", "is a folder; name the segmentation's file"),
+        ("none.seg", "there is no such file or folder in the cohort's data folder"),
+    ],
+)
+def test_segmentations_must_be_files_in_the_data_folder(tmp_path, entry, sentence):
+    found = problems(tmp_path, cases=CASES.replace("p2.seg", entry))
+    assert found == [f"cases.csv, row 4, column 'segmentation': {sentence}"]
+
+
+def test_what_the_study_needs_must_be_there(tmp_path):
+    assert problems(tmp_path, cases=CASES.replace("arterial", "portal")) == [
+        "cases.csv: 'reader1' drew nothing in the phase 'arterial', which study.yaml names (model fusion)"
+    ]
+    assert problems(tmp_path, cases=CASES.replace("reader1", "reader3")) == [
+        "cases.csv: no row has the rater 'reader1', who is the reference in study.yaml"
+    ]
+    assert problems(tmp_path, lesions=None) == [
+        "the study has variables of level lesion (response) but the cohort has no table of lesions"
+    ]
+
+
+def test_raters_that_the_study_does_not_use_are_noted(tmp_path):
+    study = {**STUDY, "stability": {"readings": {"reference": "reader1", "inter": "reader2"}}}
+    cohort = read(tmp_path, study=study, cases=CASES + "P2,arterial,l1,reader9,p2,,p2.seg,9\n")
+    assert cohort.notes == [
+        "cases.csv: no row has the rater 'reader2' (inter in study.yaml).",
+        "cases.csv: study.yaml does not name the rater 'reader9'; its regions are measured, not analysed.",
+    ]
+
+
+def test_a_study_by_patient_has_one_region_each(tmp_path):
+    found = problems(tmp_path, lesions=None, study={**NO_LESIONS, "unit": "patient"})
+    assert found == ["cases.csv, row 3: a second region of 'P1', though the study's unit is the patient"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"PK\x03\x04", "is an Excel workbook; save it as 'CSV UTF-8'"),
+        ("patient,grade,ki67\nP1,1,3\nMüller,1,3\n".encode("latin-1"), "is not UTF-8; in Excel save it as 'CSV UTF-8'"),
+        (b"patient,grade,ki67\n", "has a header but no rows"),
+        (
+            b'patient,grade,ki67\nP1,"1,3\n',
+            "a quotation mark opens or closes at the wrong place (unexpected end of data)",
+        ),
+    ],
+)
+def test_unreadable_tables(tmp_path, content, sentence):
+    assert problems(tmp_path, patients=content) == [f"patients.csv: {sentence}"]
+
+
+def test_headers_and_ragged_rows(tmp_path):
+    assert problems(tmp_path, patients="patient,grade,ki67,grade\nP1,1,3,1\n") == [
+        "patients.csv, row 1: the column 'grade' stands twice"
+    ]
+    assert problems(tmp_path, patients="patient,Grade,ki67\nP1,1,3\nP2,1,3\n") == [
+        "patients.csv: the column 'grade' is missing; there are patient, Grade, ki67"
+    ]
+    assert problems(tmp_path, patients=PATIENTS + "P3,1\n") == [
+        "patients.csv, row 4: has 2 cells where the header has 3"
+    ]
+    assert problems(tmp_path, patients=PATIENTS, columns={"ki67": "KI-67"}) == [
+        "patients.csv: study.yaml calls a column 'KI-67', but there is none"
+    ]
+
+
+def test_a_long_list_is_cut_and_says_so(tmp_path):
+    rows = "".join(f"Q{number},7,1\n" for number in range(60))
+    found = problems(tmp_path, patients=PATIENTS + rows)
+    assert len(found) == 51
+    assert found[-1] == "and 10 more"
+
+
+def test_words_that_would_be_read_back_as_missing_are_no_identifiers(tmp_path):
+    found = problems(tmp_path, patients=PATIENTS + "null,1,3\nNA,1,3\n")
+    assert found == [
+        "patients.csv, row 4, column 'patient': 'null' means a missing value; choose another identifier",
+        "patients.csv, row 5: the entry for 'patient' is missing",
+    ]
+
+
+def test_the_published_case_columns_are_the_identity_of_a_case(tmp_path):
+    assert read(tmp_path).cases[CASE].columns.tolist() == ["patient", "phase", "region", "rater"]
+
+
+def test_the_outcome_table_of_the_test_data_is_read_as_it_is(test_data, tmp_path):
+    study = {
+        "unit": "patient",
+        "variables": {
+            "metastasis": {"label": "Metastasis", "level": "patient", "type": "categorical", "levels": ["0", "1"]},
+            "age": {"label": "Age", "level": "patient", "type": "continuous"},
+        },
+        "stability": {"readings": {"reference": "reader1"}},
+    }
+    table = (test_data / "sts" / "clinical_dev12.csv").read_bytes()
+    columns = {"patient": "patient_id", "metastasis": "lung_mets"}
+    cases = CASES.splitlines()[0] + "\nSTS-002,ct,tumour,reader1,p1,,p1.seg,\n"
+    patients = read(tmp_path, table, None, cases, study, columns).patients
+    assert (patients["metastasis"] == "1").sum() == 4  # as the test data's own description counts
+    assert patients["patient"].iloc[0] == "STS-002"
+    assert patients["age"].sum() == 643

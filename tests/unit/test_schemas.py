@@ -1,0 +1,204 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from nenflow.errors import InputError
+from nenflow.study import check_config, load_study
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMAS = ROOT / "workflow" / "schemas"
+STUDIES = sorted(path.parent.name for path in ROOT.glob("config/studies/*/study.yaml"))
+SURUFATINIB = yaml.safe_load((ROOT / "config/studies/surufatinib/study.yaml").read_text(encoding="utf-8"))
+
+
+def problems(folder, study):
+    folder = folder / "trial"
+    (folder / "extraction").mkdir(parents=True, exist_ok=True)
+    (folder / "extraction" / "wavelet.yaml").touch()
+    (folder / "simulation.yaml").touch()
+    path = folder / "study.yaml"
+    path.write_text(study if isinstance(study, str) else yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+    try:
+        load_study(path, SCHEMAS)
+    except InputError as error:
+        return [line.removeprefix("- study.yaml, ") for line in str(error).splitlines()[1:]]
+    return []
+
+
+def changed(change):
+    study = copy.deepcopy(SURUFATINIB)
+    change(study)
+    return study
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_shipped_studies_are_valid(study):
+    assert load_study(ROOT / "config/studies" / study / "study.yaml", SCHEMAS)["title"]
+
+
+def test_the_shipped_config_is_valid():
+    check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8")), SCHEMAS)
+    with pytest.raises(InputError, match="'study' is not a known key; known keys are studies"):
+        check_config({"study": "surufatinib", "studies": ["surufatinib"]}, SCHEMAS)
+
+
+def objects(schema, path=""):
+    """Every part of a schema that describes a block of keys, with the place where it stands."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "object":
+            yield path, schema
+        for key, part in schema.items():
+            yield from objects(part, f"{path}/{key}")
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.schema.yaml")), ids=lambda path: path.name.split(".")[0])
+def test_schemas_close_every_block_and_describe_every_key(path):
+    schema = yaml.safe_load(path.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    for place, block in objects(schema):
+        assert "additionalProperties" in block, f"{place} takes unknown keys"
+        assert block["additionalProperties"] is not True
+        for key, part in block.get("properties", {}).items():
+            assert part.get("description"), f"{place}/{key} has no description"
+
+
+def test_every_key_is_described_in_the_readme():
+    readme = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    for name in ("config", "study", "patients", "lesions", "cases"):
+        for _, block in objects(yaml.safe_load((SCHEMAS / f"{name}.schema.yaml").read_text(encoding="utf-8"))):
+            for key in block.get("properties", {}):
+                assert f"`{key}`" in readme, f"config/README.md does not describe {key} of {name}"
+
+
+def test_the_base_of_these_tests_is_valid(tmp_path):
+    assert problems(tmp_path, SURUFATINIB) == []
+
+
+def spoil(*path, value):
+    def change(study):
+        for key in path[:-1]:
+            study = study[key]
+        study[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            spoil("models", "fusion", "steps", 2, value={"spearman": {"threshold": 0.9, "thresold": 0.9}}),
+            "models/fusion/steps/2/spearman: 'thresold' is not a known key; known keys are threshold",
+        ),
+        (
+            spoil("models", "fusion", "steps", 2, value={"spearman": {}}),
+            "models/fusion/steps/2/spearman: the key 'threshold' is missing",
+        ),
+        (
+            spoil("models", "fusion", "steps", 0, value={"zscore": {}, "logistic": {}}),
+            "models/fusion/steps/0: has 2 keys where only 1 may stand; is a dash missing before the second?",
+        ),
+        (
+            spoil("variables", "sex", "levels", value=[False, "yes"]),
+            "variables/sex/levels/0: false (or unquoted no) is not text; put it in quotes",
+        ),
+        (spoil("variables", "ki67", "levels", value=["a", "b"]), "variables/ki67/levels: does not belong here"),
+        (spoil("seed", value="1"), "seed: '1' is not a whole number"),
+        (spoil("unit", value="lesions"), "unit: 'lesions' is not allowed; allowed are 'lesion', 'patient'"),
+        (
+            spoil("cohorts", "development", "cases", value="cases.csv"),
+            "cohorts/development: needs either the key simulation or the keys patients, cases and data",
+        ),
+        (
+            spoil("endpoints", "res_ponse", value={"variable": "response", "event": "ineffective"}),
+            "endpoints: 'res_ponse' is not allowed; it must be letters, digits and '-' only",
+        ),
+        (
+            spoil("endpoints", "response", "variable", value="respons"),
+            "endpoints/response/variable: 'respons' is not a declared variable; declared are "
+            + ", ".join(SURUFATINIB["variables"]),
+        ),
+        (
+            spoil("endpoints", "response", "event", value="yes"),
+            "endpoints/response/event: 'yes' is not a declared level; declared are effective, ineffective",
+        ),
+        (
+            spoil("endpoints", "response", "variable", value="ki67"),
+            "endpoints/response/variable: an endpoint needs a categorical variable of two levels",
+        ),
+        (
+            spoil("models", "fusion", "extraction", value="log"),
+            "models/fusion/extraction: 'log' is not a declared extraction; declared are wavelet",
+        ),
+        (
+            spoil("models", "fusion", "clinical", value=["nse", "response"]),
+            "models/fusion/clinical: 'response' is what the model predicts, so it cannot predict it",
+        ),
+        (
+            spoil("markers", value={"endpoint": "os", "extraction": "wavelet", "phase": "arterial"}),
+            "markers/endpoint: 'os' is not a declared endpoint; declared are response",
+        ),
+        (
+            spoil("stability", "readings", value={"reference": "reader1"}),
+            "models/fusion/steps: the step stability needs stability/readings with intra or inter",
+        ),
+        (
+            spoil("stability", "readings", "intra", value="reader1"),
+            "stability/readings: reference, intra and inter must be different raters",
+        ),
+        (
+            spoil("extractions", "wavelet", "parameters", value="extraction/none.yaml"),
+            "extractions/wavelet: the study's folder has no file extraction/none.yaml",
+        ),
+        (
+            spoil("variables", "sex", "levels", value=["None", "male"]),
+            "variables/sex/levels: 'None' means a missing value; use another word",
+        ),
+        (spoil("variables", "ki67", "minimum", value=200), "variables/ki67: the minimum is over the maximum"),
+        (lambda study: study.pop("evaluation"), "models: a study with models needs the key 'evaluation'"),
+        (
+            lambda study: study["models"]["fusion"]["steps"].append({"zscore": {}}),
+            "models/fusion/steps: the step zscore stands twice",
+        ),
+    ],
+)
+def test_a_mistake_is_said_in_one_sentence(tmp_path, change, sentence):
+    assert sentence in problems(tmp_path, changed(change))
+
+
+def test_steps_must_follow_from_one_another(tmp_path):
+    def reverse(study):
+        study["models"]["fusion"]["steps"].reverse()
+
+    assert problems(tmp_path, changed(reverse)) == [
+        "models/fusion/steps: the step stability must come before lasso",
+        "models/fusion/steps: the step zscore must come before lasso",
+        "models/fusion/steps: the step spearman must come before lasso",
+        "models/fusion/steps: the step univariable must come after lasso",
+        "models/fusion/steps: the step backward must come after lasso",
+        "models/fusion/steps: logistic must be the last step",
+    ]
+
+
+def test_all_mistakes_are_listed_at_once(tmp_path):
+    def several(study):
+        study["seed"] = -1
+        study["images"] = {}
+        del study["title"]
+
+    assert len(problems(tmp_path, changed(several))) == 3
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("title: a\nseed: 1\ntitle: b\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"study\.yaml, line 3 is not valid YAML: the key 'title' stands twice"):
+        load_study(path, SCHEMAS)
+
+
+def test_a_missing_study_is_said(tmp_path):
+    with pytest.raises(InputError, match=r"The study 'none' has no study\.yaml"):
+        load_study(tmp_path / "none" / "study.yaml", SCHEMAS)
