@@ -141,7 +141,7 @@ def test_table_says_where_nothing_can_be_computed():
     ("break_it", "says"),
     [
         (lambda again: again.set_index(units(range(10, 16))), "No lesion has both"),
-        (lambda again: again.iloc[[0, 0, 1]], "occurs twice in the intra reading"),
+        (lambda again: again.iloc[[0, 0, 1]], "occurs twice in the reading 'intra'"),
         (lambda again: again.drop(columns="same"), "lacks 1 feature"),
     ],
 )
