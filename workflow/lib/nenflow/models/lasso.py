@@ -8,8 +8,9 @@ are many and correlated: glmnet at a threshold of 1e-12 still stops up to 0.02 s
 they have; then one linear system gives their values. The curvature is kept from one penalty to the next while it serves.
 """
 
+from collections import namedtuple
 from dataclasses import dataclass
-from math import exp, log, log1p
+from math import exp, log, log1p, sqrt
 
 import numpy as np
 from numba import njit
@@ -27,7 +28,9 @@ CLIPPED = 1e-5  # probabilities in the cross-validated deviance are kept this fa
 FEWEST_PER_FOLD = 3  # with fewer lesions per fold the standard error is taken over lesions, not over folds
 
 _CURVATURE_FLOOR = 1e-9  # a weight of zero would make the system singular; it moves no solution
-_ROUNDS = 10_000  # a guard only: a penalty takes 5 to 20 rounds
+_ROUNDS = 10_000  # a guard only: a penalty takes about five rounds
+_SLACK = 1e-10  # a feature on the very edge of entering stays out, or rounding would move it in and out for ever
+_INNER = 1e-4  # the quadratic model is solved so much more exactly than the whole
 _STALE = 0.15  # the curvature is computed anew when a round shrinks the error by less than this
 
 
@@ -220,12 +223,19 @@ def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.n
     return folds
 
 
-# The solver. Z holds the standardised features, one per row; `work` lists the features it looks at (`m` of them, the
-# first `known` with their curvature); rows and columns of H and C follow that list. H is the curvature of the mean
-# log-likelihood in the coefficients at the weights `w`, with the intercept eliminated.
+# The solver, compiled. Everything below looks at a few features only: `work` lists them, and rows of `H`, `mean`, `beta`
+# and `gradient` follow that list; `active` lists, as positions in `work` and in order of entry, those whose coefficient
+# is not zero. H is the curvature of the mean log-likelihood at the weights w, the intercept eliminated; C is the
+# Cholesky factor of H over `active`. Counts travel beside: m features in `work`, the first `known` of them in H; k in
+# `active`, the first `solid` of them in C.
+_Solver = namedtuple(
+    "_Solver", "Z y eta residual w mean weighted H C work listed active beta before gradient step"
+)
+# Sums may be reordered and vectorised; infinities stay meaningful, so not all of fastmath.
+_compiled = njit(cache=True, fastmath={"reassoc", "contract"})
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@_compiled
 def _dot(a, b):
     total = 0.0
     for i in range(a.size):
@@ -233,189 +243,204 @@ def _dot(a, b):
     return total
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _add(a, factor, b):
-    for i in range(a.size):
-        a[i] += factor * b[i]
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _extend(Z, w, work, known, m, mean, weighted, H):
+@_compiled
+def _extend(s, known, m):
     """Compute the rows of H for the features work[known:m]."""
-    n = w.size
-    total = w.sum()
+    n = s.w.size
+    total = s.w.sum()
     for a in range(known, m):
-        z = Z[work[a]]
-        mean[a] = _dot(z, w) / total
+        z = s.Z[s.work[a]]
+        s.mean[a] = _dot(z, s.w) / total
         for i in range(n):
-            weighted[a, i] = (z[i] - mean[a]) * w[i] / n
+            s.weighted[a, i] = (z[i] - s.mean[a]) * s.w[i] / n
         for b in range(a + 1):
-            H[a, b] = H[b, a] = _dot(weighted[a], Z[work[b]])
+            s.H[a, b] = s.H[b, a] = _dot(s.weighted[a], s.Z[s.work[b]])
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _factorise(H, active, k, C):
-    """Cholesky factor of H over the active features, into the lower triangle of C; False where H is singular."""
-    for a in range(k):
+@_compiled
+def _factorise(s, solid, k):
+    """Complete the Cholesky factor from row `solid` to row k; the number of rows done, less than k where singular."""
+    H, C, active = s.H, s.C, s.active
+    for a in range(solid, k):
         for b in range(a + 1):
-            value = H[active[a], active[b]] - _dot(C[a, :b], C[b, :b])
-            if a > b:
+            value = H[active[a], active[b]]
+            for c in range(b):
+                value -= C[a, c] * C[b, c]
+            if b < a:
                 C[a, b] = value / C[b, b]
             elif value <= 1e-12 * H[active[a], active[a]]:
-                return False
+                return a
             else:
-                C[a, a] = value**0.5
-    return True
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _solve(C, k, x):
-    """Solve C C' x = x in place."""
-    for a in range(k):
-        x[a] = (x[a] - _dot(C[a, :a], x[:a])) / C[a, a]
-    for a in range(k - 1, -1, -1):
-        x[a] /= C[a, a]
-        _add(x[:a], -x[a], C[a, :a])
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _sweep(H, m, lam, beta, gradient):
-    """One pass of coordinate descent over the quadratic model; True where a coefficient left or reached zero."""
-    changed = False
-    for a in range(m):
-        h = H[a, a]
-        if h == 0.0:
-            continue
-        pull = gradient[a] + h * beta[a]
-        new = 0.0
-        if pull > lam:
-            new = (pull - lam) / h
-        elif pull < -lam:
-            new = (pull + lam) / h
-        if new != beta[a]:
-            changed = changed or new * beta[a] <= 0.0
-            _add(gradient[:m], beta[a] - new, H[a, :m])
-            beta[a] = new
-    return changed
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _jump(H, C, active, k, m, lam, beta, gradient, step):
-    """Move to the minimum over the active features; stop at the first that reaches zero. True where none does."""
-    for a in range(k):
-        step[a] = gradient[active[a]] - (lam if beta[active[a]] > 0 else -lam)
-    _solve(C, k, step)
-    length = 1.0
-    first = -1
-    for a in range(k):
-        b = beta[active[a]]
-        if b * (b + step[a]) <= 0.0 and -b / step[a] < length:
-            length = -b / step[a]
-            first = a
-    for a in range(k):
-        beta[active[a]] += length * step[a]
-        _add(gradient[:m], -length * step[a], H[active[a], :m])
-    if first >= 0:
-        beta[active[first]] = 0.0
-    return first < 0
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _minimise(H, C, active, k, m, lam, beta, gradient, step):
-    """Minimise the quadratic model + lam * sum |beta|. C is the factor over the k active features, k = 0 for none.
-
-    Returns k for the factor that C then holds.
-    """
-    for _ in range(_ROUNDS):
-        changed = _sweep(H, m, lam, beta, gradient)
-        same = k > 0
-        count = 0
-        for a in range(m):
-            if beta[a] != 0.0:
-                same = same and count < k and active[count] == a
-                active[count] = a
-                count += 1
-        if count == 0:
-            if not changed:
-                return 0
-            k = 0
-            continue
-        if not (same and count == k):
-            k = count if _factorise(H, active, count, C) else 0
-        if k > 0 and _jump(H, C, active, k, m, lam, beta, gradient, step) and not changed:
-            return k
+                C[a, a] = sqrt(value)
     return k
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@_compiled
+def _jump(s, m, k, lam):
+    """Go to the minimum over the active features, or to where the first reaches zero; its position then, else -1."""
+    C, active, beta, step = s.C, s.active, s.beta, s.step
+    for a in range(k):
+        value = s.gradient[active[a]] - (lam if beta[active[a]] > 0 else -lam)
+        for c in range(a):
+            value -= C[a, c] * step[c]
+        step[a] = value / C[a, a]
+    length, first = 1.0, -1
+    for a in range(k - 1, -1, -1):
+        step[a] /= C[a, a]
+        for c in range(a):
+            step[c] -= C[a, c] * step[a]
+        b = beta[active[a]]
+        if b * (b + step[a]) <= 0.0 and -b / step[a] < length:
+            length, first = -b / step[a], a
+    for a in range(k):
+        move = length * step[a]
+        beta[active[a]] += move
+        for c in range(m):
+            s.gradient[c] -= move * s.H[active[a], c]
+    return first
+
+
+@_compiled
+def _drop(s, a, k, solid):
+    """Take the feature at position a out of the active ones."""
+    s.beta[s.active[a]] = 0.0
+    for c in range(a, k - 1):
+        s.active[c] = s.active[c + 1]
+    return k - 1, min(solid, a)
+
+
+@_compiled
+def _sweep(s, m, k, solid, lam):
+    """One pass of coordinate descent over the quadratic model; the new k and solid, and the largest move."""
+    largest = 0.0
+    for a in range(m):
+        h = s.H[a, a]
+        old = s.beta[a]
+        pull = s.gradient[a] + h * old
+        if abs(pull) <= lam * (1 + _SLACK) or h == 0.0:
+            new = 0.0
+        else:
+            new = (pull - lam if pull > 0 else pull + lam) / h
+        if new == old:
+            continue
+        largest = max(largest, h * (new - old) ** 2)
+        s.beta[a] = new
+        for c in range(m):
+            s.gradient[c] += (old - new) * s.H[a, c]
+        if old == 0.0:
+            s.active[k] = a
+            k += 1
+        else:
+            position = 0
+            while s.active[position] != a:
+                position += 1
+            if new == 0.0:
+                k, solid = _drop(s, position, k, solid)
+            elif (new > 0) != (old > 0):
+                solid = min(solid, position)
+    return k, solid, largest
+
+
+@_compiled
+def _minimise(s, m, k, solid, lam, threshold):
+    """Minimise the quadratic model + lam * sum |beta|; the new k and solid."""
+    for _ in range(_ROUNDS):
+        if k > 0:
+            solid = _factorise(s, solid, k)
+            if solid == k:
+                first = _jump(s, m, k, lam)
+                if first >= 0:
+                    k, solid = _drop(s, first, k, solid)
+                    continue
+        k, solid, largest = _sweep(s, m, k, solid, lam)
+        if largest < _INNER * threshold:
+            break
+    return k, solid
+
+
+@_compiled
+def _round(s, m, k, solid, intercept, lam, threshold):
+    """Improve the solution once with the curvature at hand; the new k, solid and intercept, and the largest move."""
+    n = s.y.size
+    total = s.residual.sum()
+    for a in range(m):
+        s.gradient[a] = (_dot(s.Z[s.work[a]], s.residual) - s.mean[a] * total) / n
+        s.before[a] = s.beta[a]
+    k, solid = _minimise(s, m, k, solid, lam, threshold)
+    weight = s.w.sum()
+    shift = total / weight
+    largest = shift * shift * weight / n
+    for a in range(m):
+        change = s.beta[a] - s.before[a]
+        if change != 0.0:
+            shift -= change * s.mean[a]
+            largest = max(largest, s.H[a, a] * change * change)
+            z = s.Z[s.work[a]]
+            for i in range(n):
+                s.eta[i] += change * z[i]
+    for i in range(n):
+        s.eta[i] += shift
+        s.residual[i] = s.y[i] - 1 / (1 + exp(-s.eta[i]))
+    return k, solid, intercept + shift, largest
+
+
+@_compiled
+def _list(s, m, bound):
+    """Put the features whose gradient exceeds the bound on the list."""
+    n = s.y.size
+    for j in range(s.listed.size):
+        if not s.listed[j] and abs(_dot(s.Z[j], s.residual)) / n > bound:
+            s.listed[j] = True
+            s.work[m] = j
+            m += 1
+    return m
+
+
+@_compiled
+def _deviance(s):
+    total = 0.0
+    for i in range(s.y.size):
+        total += 2 * log1p(exp(-s.eta[i] if s.y[i] > 0.5 else s.eta[i]))
+    return total
+
+
+@_compiled
 def _path(Z, y, lambdas, threshold, may_stop):
+    """Coefficients of the standardised features Z (p, n), intercepts and explained deviance along the penalties."""
     p, n = Z.shape
     share = y.mean()
-    null = -2 * n * (share * log(share) + (1 - share) * log(1 - share))
     intercept = log(share / (1 - share))
-    eta = np.full(n, intercept)
-    probability = np.full(n, share)
-    residual = y - probability
-    w = probability * (1 - probability)
-    betas = np.zeros((lambdas.size, p))
-    intercepts = np.zeros(lambdas.size)
-    explained = np.zeros(lambdas.size)
-    work = np.empty(p, np.int64)
-    listed = np.zeros(p, np.bool_)
-    beta, before, gradient, mean, step = np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p), np.zeros(p)
-    weighted, H, C, active = np.empty((p, n)), np.empty((p, p)), np.zeros((p, p)), np.empty(p, np.int64)
-    m, known, k = 0, 0, 0
+    row, square, order = np.zeros(p), np.zeros((p, p)), np.zeros(p, np.int64)
+    s = _Solver(
+        Z, y, np.full(n, intercept), y - share, np.full(n, share * (1 - share)), row.copy(), np.zeros((p, n)), square,
+        square.copy(), order, np.zeros(p, np.bool_), order.copy(), row.copy(), row.copy(), row.copy(), row,
+    )  # fmt: skip
+    null = _deviance(s)
+    betas, intercepts, explained = np.zeros((lambdas.size, p)), np.zeros(lambdas.size), np.zeros(lambdas.size)
+    m = known = k = solid = 0
     for number in range(lambdas.size):
         lam = lambdas[number]
-        # the strong rule foresees which features may enter; those that it misses are found below
-        expected = 2 * lam - lambdas[max(number - 1, 0)]
+        # The strong rule (Tibshirani 2012) foresees which features may enter; any that it misses is found afterwards.
+        m = _list(s, m, max(2 * lam - lambdas[max(number - 1, 0)], 0.0))
         last = np.inf
         for _ in range(_ROUNDS):
-            missed = False
-            if last == np.inf:
-                for j in range(p):
-                    if not listed[j] and abs(_dot(Z[j], residual)) / n > max(expected, 0.0):
-                        listed[j] = missed = True
-                        work[m] = j
-                        m += 1
-            if known < m:
-                _extend(Z, w, work, known, m, mean, weighted, H)
-                known = m
-            total = residual.sum()
-            for a in range(m):
-                gradient[a] = (_dot(Z[work[a]], residual) - mean[a] * total) / n
-                before[a] = beta[a]
-            k = _minimise(H, C, active, k, m, lam, beta, gradient, step)
-            shift = total / w.sum()
-            largest = shift * shift * w.sum() / n
-            for a in range(m):
-                change = beta[a] - before[a]
-                if change != 0.0:
-                    shift -= change * mean[a]
-                    _add(eta, change, Z[work[a]])
-                    largest = max(largest, H[a, a] * change * change)
-            intercept += shift
-            for i in range(n):
-                eta[i] += shift
-                probability[i] = 1 / (1 + exp(-eta[i]))
-                residual[i] = y[i] - probability[i]
+            _extend(s, known, m)
+            known = m
+            k, solid, intercept, largest = _round(s, m, k, solid, intercept, lam, threshold)
             if largest < threshold:
-                if expected == lam and not missed and last == np.inf:
+                m = _list(s, m, lam * (1 + _SLACK))
+                if m == known:
                     break
-                expected, last = lam, np.inf  # settled: look once more at the features left aside
-                continue
-            if largest > _STALE**2 * last:
+            elif largest > _STALE**2 * last:
                 for i in range(n):
-                    w[i] = max(probability[i] * (1 - probability[i]), _CURVATURE_FLOOR)
-                known = k = 0
+                    r = abs(s.residual[i])
+                    s.w[i] = max(r * (1 - r), _CURVATURE_FLOOR)
+                known = solid = 0
             last = largest
-        deviance = 0.0
-        for i in range(n):
-            deviance += 2 * log1p(exp(-eta[i] if y[i] > 0.5 else eta[i]))
-        explained[number] = 1 - deviance / null
+        explained[number] = 1 - _deviance(s) / null
         intercepts[number] = intercept
         for a in range(m):
-            betas[number, work[a]] = beta[a]
+            betas[number, s.work[a]] = s.beta[a]
         if may_stop and number + 1 >= FEWEST_LAMBDAS:
             gain = explained[number] - explained[number - 1]
             if explained[number] > MOST_EXPLAINED or gain < LEAST_GAIN:
