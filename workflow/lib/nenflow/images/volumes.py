@@ -92,6 +92,7 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     if series:
         raise InputError("A series can only be chosen in a folder of DICOM files: leave the column series blank.")
     image = read_picture(path, "The image")
+    # ASSUME a NIfTI file holds no NaN: ITK's reader turns them into 0 before anybody can see them.
     if not np.isfinite(sitk.GetArrayViewFromImage(image)).all():
         raise InputError("The image holds values that are no numbers (NaN or infinity): export it again.")
     image = sitk.Cast(image, sitk.sitkFloat32)
