@@ -49,7 +49,8 @@ def check_config(config: Mapping[str, Any], schemas: Path) -> None:
 
 def read_schema(schemas: Path, name: str) -> dict[str, Any]:
     """Read one of the JSON schemas (written in YAML)."""
-    return yaml.safe_load((schemas / f"{name}.schema.yaml").read_text(encoding="utf-8"))
+    text = (schemas / f"{name}.schema.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # C, where there is one: 5 times faster
 
 
 def refuse(problems: list[str], what: str) -> None:
