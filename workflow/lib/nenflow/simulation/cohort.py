@@ -98,8 +98,9 @@ def _write_patient(
 ) -> list[dict[str, str]]:
     """Write a patient's image and segmentations; returns the rows of cases.csv."""
     of_image, of_readings = rngs
-    grid = draw_grid(settings["images"], of_image)
-    outlines = place([Outline.draw(diameter, of_image) for diameter in diameters], grid, of_image)
+    shapes = [Outline.draw(diameter, of_image) for diameter in diameters]
+    grid = draw_grid(settings["images"], shapes, of_image)
+    outlines = place(shapes, grid, of_image)
     textures = [
         Texture(**{name: float(truth.loc[region, f"{name}_value"]) for name in Texture.__dataclass_fields__})
         for region in diameters.index

@@ -61,12 +61,16 @@ def write_ct(image: np.ndarray, grid: Grid, identity: Identity, head_first: bool
         the written data sets, in the order of `image`.
     """
     folder.mkdir(parents=True)
+    common = _header(identity, CTImageStorage)
+    _describe_series(common, identity, f"{identity.phase} CT", identity.uid(identity.phase), number=2)
+    _add_ct(common, grid)
     series = []
     for index, pixels in enumerate(image):
         number = len(image) - index if head_first else index + 1
-        dataset = _header(identity, CTImageStorage, identity.uid(identity.phase, "slice", str(index)))
-        _describe_series(dataset, identity, f"{identity.phase} CT", identity.uid(identity.phase), number=2)
-        _add_ct(dataset, grid, index, number)
+        dataset = Dataset()
+        dataset.update(common)
+        _identify(dataset, identity.uid(identity.phase, "slice", str(index)))
+        _add_plane(dataset, grid, index, number)
         dataset.PixelData = (pixels - INTERCEPT).astype("<u2").tobytes()
         dataset.save_as(folder / f"{number:04d}.dcm", enforce_file_format=True)
         series.append(dataset)
@@ -135,7 +139,8 @@ def write_rtstruct(
         number: the series number.
         path: the file.
     """
-    dataset = _header(identity, RTStructureSetStorage, identity.uid(identity.phase, rater, "structures"))
+    dataset = _header(identity, RTStructureSetStorage)
+    _identify(dataset, identity.uid(identity.phase, rater, "structures"))
     _describe_series(dataset, identity, f"structures {rater}", identity.uid(identity.phase, rater), number)
     dataset.Modality = "RTSTRUCT"
     dataset.InstanceNumber = 1
@@ -167,17 +172,12 @@ def write_rtstruct(
     dataset.save_as(path, enforce_file_format=True)
 
 
-def _header(identity: Identity, kind: str, instance: str) -> Dataset:
-    """Patient, study, equipment and SOP common modules."""
+def _header(identity: Identity, kind: str) -> Dataset:
+    """Patient, study, equipment and SOP common modules, all but the instance."""
     dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = kind
-    dataset.file_meta.MediaStorageSOPInstanceUID = instance
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = DATE, TIME
     dataset.SOPClassUID = kind
-    dataset.SOPInstanceUID = instance
     dataset.StudyDate = dataset.SeriesDate = dataset.ContentDate = dataset.AcquisitionDate = DATE
     dataset.StudyTime = dataset.SeriesTime = dataset.ContentTime = dataset.AcquisitionTime = TIME
     dataset.AccessionNumber = ""
@@ -194,6 +194,15 @@ def _header(identity: Identity, kind: str, instance: str) -> Dataset:
     return dataset
 
 
+def _identify(dataset: Dataset, instance: str) -> None:
+    """The instance, and the file's own header."""
+    dataset.SOPInstanceUID = instance
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = instance
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+
+
 def _describe_series(dataset: Dataset, identity: Identity, text: str, uid: str, number: int) -> None:
     """General series and frame of reference modules."""
     dataset.SeriesInstanceUID = uid
@@ -203,9 +212,8 @@ def _describe_series(dataset: Dataset, identity: Identity, text: str, uid: str, 
     dataset.PositionReferenceIndicator = ""
 
 
-def _add_ct(dataset: Dataset, grid: Grid, index: int, number: int) -> None:
-    """CT image, image plane and image pixel modules of one slice."""
-    x, y, z = grid.origin
+def _add_ct(dataset: Dataset, grid: Grid) -> None:
+    """CT image, image plane and image pixel modules, as far as all slices share them."""
     dataset.Modality = "CT"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.BodyPartExamined = "LIVER"
@@ -214,10 +222,7 @@ def _add_ct(dataset: Dataset, grid: Grid, index: int, number: int) -> None:
     dataset.ConvolutionKernel = "SIMULATED"
     dataset.KVP = 120
     dataset.AcquisitionNumber = 1
-    dataset.InstanceNumber = number
-    dataset.ImagePositionPatient = [round(float(v), 4) for v in (x, y, z + index * grid.thickness)]
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    dataset.SliceLocation = dataset.ImagePositionPatient[2]
     dataset.SliceThickness = grid.thickness
     dataset.PixelSpacing = [grid.spacing, grid.spacing]
     dataset.SamplesPerPixel = 1
@@ -229,6 +234,14 @@ def _add_ct(dataset: Dataset, grid: Grid, index: int, number: int) -> None:
     dataset.WindowCenter, dataset.WindowWidth = 90, 300
 
 
+def _add_plane(dataset: Dataset, grid: Grid, index: int, number: int) -> None:
+    """Where a slice is, and its number in the series."""
+    x, y, z = grid.origin
+    dataset.InstanceNumber = number
+    dataset.ImagePositionPatient = [round(float(v), 4) for v in (x, y, z + index * grid.thickness)]
+    dataset.SliceLocation = dataset.ImagePositionPatient[2]
+
+
 def _fix_chance(segmentation: Dataset, dimensions: str) -> None:
     """Replace what highdicom takes from the clock and from chance."""
     segmentation.StudyDescription = STUDY_DESCRIPTION
@@ -236,6 +249,8 @@ def _fix_chance(segmentation: Dataset, dimensions: str) -> None:
     segmentation.SeriesTime = segmentation.ContentTime = segmentation.InstanceCreationTime = TIME
     for item in [*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence]:
         item.DimensionOrganizationUID = dimensions
+    for item in segmentation.ContributingEquipmentSequence:
+        item.ContributionDateTime = DATE + TIME
 
 
 def _frame_of_reference(series: list[Dataset]) -> Dataset:

@@ -3,6 +3,7 @@
 Lengths are in mm and points in the patient's frame (LPS), intensities in HU.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,13 +21,12 @@ CORE_EDGE = 0.08  # width of the transition between them, as a share of the radi
 PARENCHYMA = {"sd": 4.0, "sigma": 6.0}  # HU, mm: slow variation inside the liver
 NOISE = {"sd": 8.0, "sigma": 0.5}  # HU, mm: slightly correlated, as a smooth reconstruction kernel leaves it
 
-SHAPE = {"sd": 0.06, "length": 0.9}  # bumps of a lesion: share of its radius; radians
-READING_LENGTH = 0.5  # radians over which a rater's error keeps its sign
+SHAPE = {"sd": 0.06, "degree": 3}  # bumps of a lesion: share of its radius; over about 0.6 radians
+READING_DEGREE = 6  # a rater's error keeps its sign over about 0.4 radians
 EDGE_MM = 1.5  # blur of the boundary
 MARGIN_MM = 6.0  # least distance of lesions from each other, from the liver's surface and the ends of the scan
-WAVES = 48  # terms of a random function on the sphere
 SUBSLICES = 5  # positions averaged over a slice's thickness: the partial volume effect
-PLACEMENTS = 2000  # random positions tried before lesions are called too large
+PLACEMENTS = 20_000  # random positions tried before lesions are called too large
 
 
 @dataclass(frozen=True)
@@ -59,25 +59,40 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Waves:
-    """A smooth random function on the unit sphere, about standard normal at each point: a sum of plane waves."""
+class Bumps:
+    """A smooth Gaussian random function on the unit sphere with standard deviation `sd` everywhere.
 
-    vectors: np.ndarray
-    phases: np.ndarray
+    It is a sum of two random homogeneous polynomials in x, y, z (Kostlan 1993), of degree d and d + 1. With binomial
+    weights their covariance at an angle t is cos(t)^d, which falls over about 1 / sqrt(d) radians; one degree alone
+    would mirror the function at the centre.
+
+    Attributes:
+        terms: for each monomial the powers of x, y and z, and its coefficient.
+        sd: standard deviation.
+    """
+
+    terms: tuple[tuple[int, int, int, float], ...]
     sd: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, length: float, sd: float) -> "Waves":
-        """Draw one that changes over `length` radians, with standard deviation `sd`."""
-        return cls(rng.standard_normal((WAVES, 3)) / length, rng.uniform(0, 2 * np.pi, WAVES), sd)
+    def draw(cls, rng: np.random.Generator, degree: int, sd: float) -> "Bumps":
+        """Draw one of the degrees `degree` and `degree` + 1."""
+        terms = tuple(
+            (i, j, d - i - j, rng.standard_normal() * math.sqrt(math.comb(d, i) * math.comb(d - i, j) / 2))
+            for d in (degree, degree + 1)
+            for i in range(d + 1)
+            for j in range(d - i + 1)
+        )
+        return cls(terms, sd)
 
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Values in the directions given by unit vectors."""
-        # A plain loop: a matrix product would round differently with another number of BLAS threads.
+        # Sums and products only: the same bits on any processor, which cosines would not give.
+        powers = [_powers(axis, max(sum(term[:3]) for term in self.terms)) for axis in (x, y, z)]
         total = np.zeros(np.broadcast(x, y, z).shape)
-        for (a, b, c), phase in zip(self.vectors, self.phases, strict=True):
-            total += np.cos(a * x + b * y + c * z + phase)
-        return self.sd * np.sqrt(2 / WAVES) * total
+        for i, j, k, coefficient in self.terms:
+            total += coefficient * powers[0][i] * powers[1][j] * powers[2][k]
+        return self.sd * total
 
 
 @dataclass(frozen=True)
@@ -89,8 +104,8 @@ class Outline:
 
     centre: np.ndarray
     radius: float
-    bumps: Waves
-    errors: tuple[Waves, ...] = ()
+    bumps: Bumps
+    errors: tuple[Bumps, ...] = ()
 
     def reach(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Radius in the directions given by unit vectors."""
@@ -120,13 +135,13 @@ class Outline:
     @classmethod
     def draw(cls, diameter: float, rng: np.random.Generator) -> "Outline":
         """Draw a lesion's shape with a longest diameter of `diameter`, around the origin."""
-        raw = cls(np.zeros(3), 1.0, Waves.draw(rng, SHAPE["length"], SHAPE["sd"]))
+        raw = cls(np.zeros(3), 1.0, Bumps.draw(rng, **SHAPE))
         return replace(raw, radius=diameter / raw.extent()[0])
 
     def misread(self, boundary: float, shift: float, rng: np.random.Generator) -> "Outline":
         """The outline as a rater draws it: a smooth error of SD `boundary`, moved by SD `shift` along each axis."""
         moved = self.centre + shift * rng.standard_normal(3)
-        return replace(self, centre=moved, errors=(*self.errors, Waves.draw(rng, READING_LENGTH, boundary)))
+        return replace(self, centre=moved, errors=(*self.errors, Bumps.draw(rng, READING_DEGREE, boundary)))
 
 
 @dataclass(frozen=True)
@@ -138,14 +153,18 @@ class Texture:
     necrosis: float
 
 
-def draw_grid(settings: dict[str, Any], rng: np.random.Generator) -> Grid:
+def draw_grid(settings: dict[str, Any], outlines: Sequence[Outline], rng: np.random.Generator) -> Grid:
     """Draw a patient's scan geometry: one of the settings' in-plane spacings, somewhere on the table.
 
+    The scan has the settings' number of slices, or as many as the lesions need one above the other.
     Positions are whole multiples of 0.1 mm, so that they stand in DICOM's decimal text without rounding.
     """
-    spacing = float(rng.choice(settings["spacings_mm"]))
+    spacing, thickness = float(rng.choice(settings["spacings_mm"])), settings["slice_thickness_mm"]
     x, y, z = rng.integers([-1600, -1000, -9000], [-1000, -500, -3000]) / 10
-    return Grid(settings["matrix"], settings["slices"], spacing, settings["slice_thickness_mm"], (x, y, z))
+    stack = sum(2 * (outline.extent()[1] + MARGIN_MM) for outline in outlines)
+    return Grid(
+        settings["matrix"], max(settings["slices"], math.ceil(stack / thickness) + 1), spacing, thickness, (x, y, z)
+    )
 
 
 def place(outlines: Sequence[Outline], grid: Grid, rng: np.random.Generator) -> list[Outline]:
@@ -154,23 +173,21 @@ def place(outlines: Sequence[Outline], grid: Grid, rng: np.random.Generator) -> 
     Raises:
         InputError: they do not fit.
     """
-    z, y, x = (axis.ravel() for axis in grid.axes())
-    middle = np.array([x.mean(), y.mean(), z.mean()])
-    half = np.array([np.ptp(x), np.ptp(y), np.ptp(z)]) / 2
-    reaches = [outline.extent()[1] + MARGIN_MM for outline in outlines]
-    for _ in range(PLACEMENTS):
-        centres = [middle + rng.uniform(-1, 1, 3) * half for _ in outlines]
-        inside = all(_in_liver(grid, c, r) for c, r in zip(centres, reaches, strict=True))
+    size = (np.array(grid.shape[::-1]) - 1) * grid.voxel[::-1]
+    reaches = np.array([outline.extent()[1] + MARGIN_MM for outline in outlines])
+    room = size / 2 - reaches[:, None]
+    for _ in range(PLACEMENTS if room.min() > 0 else 0):
+        centres = np.array(grid.origin) + size / 2 + rng.uniform(-room, room)
+        inside = all(_in_liver(grid, centre, reach) for centre, reach in zip(centres, reaches, strict=True))
         apart = all(
             np.linalg.norm(centres[i] - centres[k]) > reaches[i] + reaches[k] - MARGIN_MM
             for i in range(len(centres))
             for k in range(i)
         )
         if inside and apart:
-            return [replace(outline, centre=c) for outline, c in zip(outlines, centres, strict=True)]
+            return [replace(outline, centre=centre) for outline, centre in zip(outlines, centres, strict=True)]
     raise InputError(
-        "The simulated lesions of a patient do not fit into the image: enlarge images.matrix or images.slices, "
-        "or make lesions_mm smaller."
+        "The simulated lesions of a patient do not fit into the image: enlarge images.matrix or lower lesions_mm."
     )
 
 
@@ -222,6 +239,14 @@ def slice_depth(outline: Outline, grid: Grid) -> np.ndarray:
     return depth
 
 
+def _powers(values: np.ndarray, highest: int) -> list[np.ndarray]:
+    """Powers 0 to `highest`."""
+    powers = [np.ones_like(values)]
+    for _ in range(highest):
+        powers.append(powers[-1] * values)
+    return powers
+
+
 def _box(grid: Grid, outline: Outline) -> tuple[slice, slice, slice]:
     """The part of the image that a lesion and its blurred edge can reach."""
     reach = outline.extent()[1] + 2 * EDGE_MM
@@ -239,11 +264,10 @@ def _liver(grid: Grid, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _in_liver(grid: Grid, centre: np.ndarray, reach: float) -> bool:
-    """Whether a sphere lies inside the liver and between the ends of the scan."""
+    """Whether a sphere lies inside the liver, which has no end along z."""
     angle = np.arange(16) * np.pi / 8
     rim = _liver(grid, centre[1] + reach * np.sin(angle), centre[0] + reach * np.cos(angle))
-    low, high = grid.origin[2], grid.origin[2] + (grid.slices - 1) * grid.thickness
-    return bool(rim.max() < 1 and low + reach < centre[2] < high - reach)
+    return bool(rim.max() < 1)
 
 
 def _field(grid: Grid, shape: tuple[int, ...], sd: float, sigma: float, rng: np.random.Generator) -> np.ndarray:
