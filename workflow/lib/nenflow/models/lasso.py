@@ -91,9 +91,7 @@ class CrossValidation(Path):
         return float(self.lambdas[self.index_1se])
 
 
-def lasso_path(
-    X: np.ndarray, y: np.ndarray, lambdas: np.ndarray | None = None, threshold: float = 1e-12
-) -> Path:
+def lasso_path(X: np.ndarray, y: np.ndarray, lambdas: np.ndarray | None = None, threshold: float = 1e-12) -> Path:
     """Minimise mean negative log-likelihood + lambda * sum |coefficient * sd| for falling penalties.
 
     Features are standardised by their sd with n in the denominator; coefficients are given on the scale of the input.
@@ -215,7 +213,9 @@ def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.n
         raise InputError(f"{n_folds} folds need {n_folds} patients (or lesions) at least; there are {n_groups}.")
     rarer = np.bincount(y, minlength=2).min()
     if rarer < 2:
-        raise InputError(f"Cross-validation needs two lesions of each outcome at least; of the rarer one there are {rarer}.")
+        raise InputError(
+            f"Cross-validation needs two lesions of each outcome at least; of the rarer one there are {rarer}."
+        )
     folds = np.empty(len(y), dtype=int)
     split = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed).split(y, y, groups)
     for number, (_, out) in enumerate(split):
@@ -228,9 +228,7 @@ def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.n
 # is not zero. H is the curvature of the mean log-likelihood at the weights w, the intercept eliminated; C is the
 # Cholesky factor of H over `active`. Counts travel beside: m features in `work`, the first `known` of them in H; k in
 # `active`, the first `solid` of them in C.
-_Solver = namedtuple(
-    "_Solver", "Z y eta residual w mean weighted H C work listed active beta before gradient step"
-)
+_Solver = namedtuple("_Solver", "Z y eta residual w mean weighted H C work listed active beta before gradient step")
 # Sums may be reordered and vectorised; infinities stay meaningful, so not all of fastmath.
 _compiled = njit(cache=True, fastmath={"reassoc", "contract"})
 

@@ -1,0 +1,332 @@
+"""Logistic regression by maximum likelihood, and by Firth's penalised likelihood where lesions are separated.
+
+Separation: a combination of the variables tells events from non-events without error (complete), or with errors on its
+border only (quasi-complete). Then some odds ratio has no finite estimate (Albert & Anderson 1984, Biometrika 71:1), and
+Wald's p goes to 1 for the very variable that explains most (Hauck & Donner 1977). Likelihood ratios stay meaningful.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp, log1p, sqrt
+
+import numpy as np
+from numba import njit
+from scipy.optimize import brentq, linprog
+from scipy.special import chdtrc, chdtri, ndtr
+
+from nenflow.errors import InputError
+
+_ROUNDS = 200  # a guard only; a fit takes 4 to 10 rounds
+_CONVERGED = 1e-20  # Newton's decrement, in units of the log-likelihood
+_MODERATE = 15.0  # linear predictors up to here are told apart from infinite ones by a vanishing score
+_FARTHEST = 30.0  # beyond it a probability equals 0 or 1 to 13 digits
+_STEPS = 20  # an interval's end not found in so many steps, each half as long again, lies at infinity
+_ALIASED = 1e-9  # a variable whose part not explained by those before it is smaller than this adds nothing
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted logistic model; index 0 is the intercept, then the variables in their order.
+
+    Attributes:
+        coef, se, p: coefficients, standard errors and Wald's p, shape (1 + k,).
+        covariance: shape (1 + k, 1 + k).
+        log_likelihood: of Firth's fit with its penalty.
+        separated: the lesions are separated, so a maximum-likelihood fit has no finite coefficients: those given here
+            are where the search stopped, and only `log_likelihood` (its supremum) has a meaning.
+        firth: fitted by Firth's penalised likelihood.
+        aliased: variables that are constant or a combination of those before them; coefficient 0, p 1, shape (1 + k,).
+    """
+
+    coef: np.ndarray
+    se: np.ndarray
+    covariance: np.ndarray
+    p: np.ndarray
+    log_likelihood: float
+    separated: bool
+    firth: bool
+    aliased: np.ndarray
+
+    def linear_predictor(self, X: np.ndarray) -> np.ndarray:
+        """Log odds of the event for variables of shape (n, k)."""
+        return self.coef[0] + np.asarray(X, dtype=float) @ self.coef[1:]
+
+
+def fit_logistic(X: np.ndarray, y: np.ndarray, firth: bool = False) -> Fit:
+    """Fit a logistic model with intercept by Newton's method.
+
+    Args:
+        X: variables, shape (n, k); k may be 0.
+        y: outcome, 0 or 1, shape (n,).
+        firth: maximise the likelihood penalised by Jeffreys' prior (Firth 1993; Heinze & Schemper 2002), whose maximum
+            is finite even where lesions are separated.
+
+    Raises:
+        InputError: the outcome has one class only, or values are missing.
+    """
+    design, y = _design(X, y)
+    kept = _independent(design)
+    used = np.ascontiguousarray(design[:, kept])
+    start = np.zeros(used.shape[1])
+    free = np.ones(used.shape[1], dtype=np.bool_)
+    found, log_likelihood, converged = _maximise(used, y, start, free, firth)
+    moderate = converged and np.abs(used @ found).max() <= _MODERATE
+    separated = not moderate and is_separated(used[:, 1:], y)
+    information = _information(used, found)
+    covariance = np.full((design.shape[1],) * 2, np.nan)
+    covariance[np.ix_(kept, kept)] = np.linalg.pinv(information) if separated else np.linalg.inv(information)
+    coef = np.zeros(design.shape[1])
+    coef[kept] = found
+    se = np.sqrt(np.diag(covariance))
+    p = np.where(kept, 2 * ndtr(-np.abs(coef / se)), 1.0)
+    return Fit(coef, se, covariance, p, log_likelihood, bool(separated), firth, ~kept)
+
+
+def is_separated(X: np.ndarray, y: np.ndarray) -> bool:
+    """Whether some combination of the variables separates the outcomes, completely or quasi-completely.
+
+    Albert & Anderson's condition as a linear program: is there a direction b with s * (1, x) b >= 0 for all lesions
+    (s = 1 for events, -1 otherwise) and > 0 for one? It is bounded to a box and its sum maximised, so that it is zero
+    only if there is none. The columns must be linearly independent.
+    """
+    design, y = _design(X, y)
+    spread = design.std(axis=0)
+    spread[0] = 1
+    centre = design.mean(axis=0)
+    centre[0] = 0
+    signed = (design - centre) / spread * np.where(y == 1, 1, -1)[:, None]
+    answer = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(y)), bounds=(-1, 1), method="highs")
+    return -answer.fun > 1e-6
+
+
+def likelihood_ratio(X: np.ndarray, y: np.ndarray, column: int, firth: bool = False) -> float:
+    """P value of leaving one variable out, by the likelihood ratio (penalised with `firth`); valid under separation.
+
+    Args:
+        X: variables, shape (n, k).
+        y: outcome, 0 or 1, shape (n,).
+        column: the variable in question, 0 to k - 1.
+        firth: compare penalised likelihoods, the penalty that of all the variables (Heinze & Schemper 2002).
+    """
+    design, y = _design(X, y)
+    kept = _independent(design)
+    if not kept[column + 1]:
+        return 1.0
+    used = np.ascontiguousarray(design[:, kept])
+    free = np.ones(used.shape[1], dtype=np.bool_)
+    full = _maximise(used, y, np.zeros(used.shape[1]), free, firth)[1]
+    free[kept[: column + 1].sum()] = False
+    without = _maximise(used, y, np.zeros(used.shape[1]), free, firth)[1]
+    return float(chdtrc(1, max(2 * (full - without), 0.0)))
+
+
+def profile_interval(
+    X: np.ndarray, y: np.ndarray, column: int, firth: bool = False, level: float = 0.95
+) -> tuple[float, float]:
+    """Profile-likelihood interval of a coefficient, by root finding; a side without end is infinite.
+
+    The interval holds the values that a likelihood-ratio test does not reject while all the other coefficients are
+    fitted anew (Venzon & Moolgavkar 1988); with `firth`, penalised likelihoods are compared (Heinze & Schemper 2002).
+
+    Args:
+        X: variables, shape (n, k).
+        y: outcome, 0 or 1, shape (n,).
+        column: -1 for the intercept, 0 to k - 1 for a variable.
+        firth: see `fit_logistic`.
+        level: confidence level.
+    """
+    design, y = _design(X, y)
+    fit = fit_logistic(X, y, firth)
+    j = column + 1
+    if fit.aliased[j]:
+        return -np.inf, np.inf
+    kept = ~fit.aliased
+    used, start = np.ascontiguousarray(design[:, kept]), fit.coef[kept]
+    place = kept[:j].sum()
+    free = np.ones(used.shape[1], dtype=np.bool_)
+    free[place] = False
+    drop = chdtri(1, 1 - level)
+
+    def excess(value: float) -> float:
+        begin = start.copy()
+        begin[place] = value
+        return 2 * (fit.log_likelihood - _maximise(used, y, begin, free, firth)[1]) - drop
+
+    # Under separation the standard error says nothing, so the way out goes in steps of one sd of the variable.
+    step = 1 / max(used[:, place].std(), 0.1) if fit.separated and not firth else fit.se[j]
+    return _end(excess, fit.coef[j], -step), _end(excess, fit.coef[j], step)
+
+
+def _end(excess: Callable[[float], float], centre: float, step: float) -> float:
+    """Where `excess` becomes positive on the way from the centre in ever larger steps; infinity where it never does."""
+    near = centre
+    for _ in range(_STEPS):
+        far = near + step
+        if excess(far) > 0:
+            return float(brentq(excess, near, far, xtol=1e-12, rtol=1e-12))
+        near, step = far, 1.5 * step
+    return float(np.copysign(np.inf, step))
+
+
+def _design(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    X, y = np.asarray(X, dtype=float), np.ascontiguousarray(y, dtype=float)
+    design = np.ones((len(y), X.shape[1] + 1))
+    design[:, 1:] = X
+    if not np.isfinite(design).all():
+        raise InputError("A logistic model cannot be fitted with missing values; complete the table or leave rows out.")
+    if y.min() == y.max():
+        raise InputError("The outcome is the same in all lesions; a logistic model needs lesions with and without it.")
+    return design, y
+
+
+@njit(cache=True)
+def _independent(design):
+    """Which columns are no combination of the columns before them (Gram-Schmidt, twice for accuracy)."""
+    n, k = design.shape
+    basis = np.zeros((k, n))
+    kept = np.zeros(k, np.bool_)
+    for j in range(k):
+        rest = design[:, j].copy()
+        # the first column is the intercept; what counts of the others is how much they vary
+        size = sqrt(n) * (1.0 if j == 0 else rest.std())
+        if rest.min() == rest.max() and j > 0:
+            continue
+        for _ in range(2):
+            for b in range(j):
+                if kept[b]:
+                    rest -= (basis[b] * rest).sum() * basis[b]
+        length = sqrt((rest * rest).sum())
+        if length > _ALIASED * size:
+            kept[j] = True
+            basis[j] = rest / length
+    return kept
+
+
+def _information(design: np.ndarray, coef: np.ndarray) -> np.ndarray:
+    probability = 1 / (1 + np.exp(-(design @ coef)))
+    return design.T @ (design * (probability * (1 - probability))[:, None])
+
+
+@njit(cache=True)
+def _cholesky(A, L):
+    """Lower factor of A into L; twice the log of its diagonal's product is log |A|. False where A is singular."""
+    for a in range(A.shape[0]):
+        for b in range(a + 1):
+            value = A[a, b]
+            for c in range(b):
+                value -= L[a, c] * L[b, c]
+            if b < a:
+                L[a, b] = value / L[b, b]
+            elif value <= 1e-14 * A[a, a] or not value > 0:
+                return False
+            else:
+                L[a, a] = sqrt(value)
+    return True
+
+
+@njit(cache=True)
+def _forward(L, x):
+    """Solve L x = x in place."""
+    for a in range(x.size):
+        for c in range(a):
+            x[a] -= L[a, c] * x[c]
+        x[a] /= L[a, a]
+
+
+@njit(cache=True)
+def _backward(L, x):
+    """Solve L' x = x in place."""
+    for a in range(x.size - 1, -1, -1):
+        for c in range(a + 1, x.size):
+            x[a] -= L[c, a] * x[c]
+        x[a] /= L[a, a]
+
+
+@njit(cache=True)
+def _likelihood(design, y, coef, firth, probability, information, L):
+    """(Penalised) log-likelihood; fills probability, information and its factor. False where that is singular."""
+    n, k = design.shape
+    information[:] = 0.0
+    total = 0.0
+    for i in range(n):
+        eta = 0.0
+        for a in range(k):
+            eta += design[i, a] * coef[a]
+        small = exp(-abs(eta))
+        probability[i] = 1 / (1 + small) if eta > 0 else small / (1 + small)
+        total -= log1p(small) + (max(-eta, 0.0) if y[i] > 0.5 else max(eta, 0.0))
+        weight = small / (1 + small) ** 2
+        for a in range(k):
+            for b in range(a + 1):
+                information[a, b] += weight * design[i, a] * design[i, b]
+    regular = _cholesky(information, L)
+    if firth:
+        if not regular:
+            return -np.inf, False
+        for a in range(k):
+            total += np.log(L[a, a])
+    return total, regular
+
+
+@njit(cache=True)
+def _score(design, y, firth, probability, L, score):
+    """Derivative of the (penalised) log-likelihood in all coefficients."""
+    n, k = design.shape
+    score[:] = 0.0
+    row = np.empty(k)
+    for i in range(n):
+        residual = y[i] - probability[i]
+        if firth:
+            row[:] = design[i]
+            _forward(L, row)
+            leverage = 0.0
+            for a in range(k):
+                leverage += row[a] * row[a]
+            leverage *= probability[i] * (1 - probability[i])
+            residual += leverage * (0.5 - probability[i])
+        for a in range(k):
+            score[a] += residual * design[i, a]
+
+
+@njit(cache=True)
+def _maximise(design, y, start, free, firth):
+    """Newton's method over the free coefficients, steps halved where the likelihood falls.
+
+    Returns the coefficients, the (penalised) log-likelihood and whether the score vanished.
+    """
+    n, k = design.shape
+    coef, trial, score = start.copy(), start.copy(), np.empty(k)
+    probability, information, L = np.empty(n), np.empty((k, k)), np.zeros((k, k))
+    places = np.flatnonzero(free)
+    part, factor, step = (
+        np.empty((places.size, places.size)),
+        np.zeros((places.size, places.size)),
+        np.empty(places.size),
+    )
+    value, regular = _likelihood(design, y, coef, firth, probability, information, L)
+    for _ in range(_ROUNDS):
+        _score(design, y, firth, probability, L, score)
+        for a in range(places.size):
+            step[a] = score[places[a]]
+            for b in range(a + 1):
+                part[a, b] = information[places[a], places[b]]
+        if not _cholesky(part, factor):
+            return coef, value, False
+        _forward(factor, step)
+        decrement = (step * step).sum()
+        _backward(factor, step)
+        if not firth and np.abs(design @ coef).max() > _FARTHEST and decrement < 1e-10:
+            return coef, value, False
+        length = 1.0
+        while True:
+            for a in range(places.size):
+                trial[places[a]] = coef[places[a]] + length * step[a]
+            new, regular = _likelihood(design, y, trial, firth, probability, information, L)
+            if new >= value - 1e-12 * (1 + abs(value)) or length < 1e-10:
+                break
+            length /= 2
+        coef[:] = trial
+        value = new
+        if decrement < _CONVERGED:
+            return coef, value, True
+    return coef, value, False
