@@ -32,36 +32,46 @@ _GAP = 5.0  # space between two boxes, mm
 _MAIN, _SIDE = 74.0, 78.0  # widths of the boxes of who stays and of who leaves, mm
 
 
+# What a step of the flow leaves, for readers.
+_STEPS = {
+    "declared": "Declared in the tables",
+    "cohort": "Segmented",
+    "images": "Images and masks usable",
+    "features": "Features computed",
+    "clinical data": "Clinical data complete",
+    "analysed": "Analysed",
+}
+
+
 @journal
-def flow_figure(flow: pd.DataFrame) -> Figure:
+def flow_figure(flow: pd.DataFrame, unit: str = "lesion") -> Figure:
     """Flow of inclusions: a box per step with what is left, and beside the arrow into it who left and why.
 
     Args:
-        flow: columns step, patients, lesions (left after the step), excluded_patients, excluded_lesions, reason; a
-            step with several reasons has a row for each, the counts that are left in each of them or in the last.
+        flow: columns step, patients, lesions (both: left after the row), excluded_patients, excluded_lesions, reason; a
+            row per step and reason, "declared" first and "analysed" last.
+        unit: lesion, or patient where nothing but patients is to be counted.
     """
     steps = [rows for _, rows in flow.groupby("step", sort=False)]
-    boxes = [wrap(f"{rows['step'].iloc[0]}\n{_left(rows.iloc[-1])}", _MAIN - 2 * _PAD) for rows in steps]
-    asides = [wrap(_excluded(rows), _SIDE - 2 * _PAD) if number else "" for number, rows in enumerate(steps)]
+    if len(steps) > 2 and steps[-1]["step"].iloc[0] == "analysed":
+        steps[-2:] = [steps[-2].assign(step="analysed")]  # who is left after the last exclusion is who was analysed
+    names = [rows["step"].iloc[0] for rows in steps]
+    boxes = [f"{_STEPS.get(name, name)}\n{_left(rows.iloc[-1], unit)}" for name, rows in zip(names, steps, strict=True)]
+    boxes = [wrap(box, _MAIN - 2 * _PAD) for box in boxes]
+    asides = [wrap(_excluded(rows, unit), _SIDE - 2 * _PAD) if number else "" for number, rows in enumerate(steps)]
     heights = [_height(box) for box in boxes]
     gaps = [_height(aside) + 4 if aside else _GAP for aside in asides]
     total = sum(heights) + sum(gaps[1:])
     figure, axes = new_page(DOUBLE, total + 2)
-    middle = 4 + _MAIN / 2
+    middle = 4 + _MAIN / 2 if any(asides) else DOUBLE / 2
     top = total + 1
     for number, box in enumerate(boxes):
         if number:
-            axes.annotate(
-                "", (middle, top - gaps[number]), (middle, top),
-                arrowprops={"arrowstyle": "-|>", "lw": 0.8, "color": BLACK, "shrinkA": 0, "shrinkB": 0},
-            )  # fmt: skip
+            _arrow(axes, (middle, top), (middle, top - gaps[number]), BLACK)
             if asides[number]:
                 level = top - gaps[number] / 2
                 left = DOUBLE - 4 - _SIDE
-                axes.annotate(
-                    "", (left, level), (middle, level),
-                    arrowprops={"arrowstyle": "-|>", "lw": 0.8, "color": GREY, "shrinkA": 0, "shrinkB": 0},
-                )  # fmt: skip
+                _arrow(axes, (middle, level), (left, level), GREY)
                 height = _height(asides[number])
                 _box(axes, left, level + height / 2, _SIDE, height, asides[number], GREY, "#F6F6F6")
             top -= gaps[number]
@@ -70,24 +80,26 @@ def flow_figure(flow: pd.DataFrame) -> Figure:
     return figure
 
 
-def _left(row: pd.Series) -> str:
-    parts = [count(row["patients"], "patient")]
-    if "lesions" in row and pd.notna(row["lesions"]):
-        parts.append(count(row["lesions"], "lesion"))
-    return ", ".join(parts)
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
+    look = {"arrowstyle": "-|>", "lw": 0.8, "color": colour, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", end, start, arrowprops=look)
 
 
-def _excluded(rows: pd.DataFrame) -> str:
+def _counted(patients: float, lesions: float, unit: str) -> str:
+    parts = [count(patients, "patient")] if patients or unit == "patient" else []
+    return ", ".join(parts + ([count(lesions, "lesion")] if unit == "lesion" and lesions else []))
+
+
+def _left(row: pd.Series, unit: str) -> str:
+    return _counted(row["patients"], row["lesions"], unit) or "none"
+
+
+def _excluded(rows: pd.DataFrame, unit: str) -> str:
     lines = []
     for _, row in rows.iterrows():
-        patients, lesions = (row.get(name, 0) for name in ("excluded_patients", "excluded_lesions"))
-        patients, lesions = (0 if pd.isna(number) else int(number) for number in (patients, lesions))
-        if not patients and not lesions:
-            continue
-        parts = [count(patients, "patient")] if patients else []
-        parts += [count(lesions, "lesion")] if lesions else []
-        reason = "" if pd.isna(row.get("reason")) or not str(row["reason"]) else f": {row['reason']}"
-        lines.append(f"{', '.join(parts)}{reason}")
+        if row["excluded_patients"] or row["excluded_lesions"]:
+            reason = f": {row['reason']}" if isinstance(row["reason"], str) and row["reason"] else ""
+            lines.append(_counted(row["excluded_patients"], row["excluded_lesions"], unit) + reason)
     return "\n".join(["Excluded", *lines]) if lines else ""
 
 

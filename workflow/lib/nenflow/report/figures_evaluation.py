@@ -142,5 +142,3 @@ def decision_figure(decision: pd.DataFrame, model: str) -> Figure:
     axes.set(xlim=(0, 1), ylim=(-0.12 * top, 1.08 * top), xlabel="Threshold probability", ylabel="Net benefit")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 0.1))
     return figure
-
-

@@ -1,14 +1,17 @@
 """Figures of a model itself: LASSO path with its cross-validation, and the nomogram."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.axes import Axes as MplAxes
 from matplotlib.figure import Figure
 
 from nenflow.report.drawing import (
     BLACK,
+    BLUE,
     CYCLE,
     DOUBLE,
     GREY,
@@ -59,7 +62,7 @@ def lasso_figure(
         handles = [left.lines[list(path.index).index(name)] for name in selected]
         figure.legend(handles, map(plain_text, labels), loc="outside lower center", ncols=columns, borderpad=0)
     else:
-        figure.supxlabel(f"{len(selected)} features are left at {rule} (coloured)", fontsize=SMALL)
+        figure.supxlabel(f"{len(selected)} features are left at {rule} (blue)", fontsize=SMALL)
     return figure
 
 
@@ -70,7 +73,7 @@ def _legend_shape(labels: list[str]) -> tuple[int, float]:
     return columns, 4.0 * -(-len(labels) // columns) if labels else 4.0
 
 
-def _draw_path(axes: Axes, path: pd.DataFrame, selected: list[str]) -> None:
+def _draw_path(axes: MplAxes, path: pd.DataFrame, selected: list[str]) -> None:
     x = np.log(path.columns.to_numpy(float))
     for name, coefficients in path.iterrows():
         look = {"color": "#C4C4C4", "lw": 0.6, "zorder": 1}
@@ -78,18 +81,20 @@ def _draw_path(axes: Axes, path: pd.DataFrame, selected: list[str]) -> None:
             place = selected.index(name)
             style = ["-", "--", ":"][place // len(CYCLE) % 3]
             look = {"color": CYCLE[place % len(CYCLE)], "lw": 1.3, "ls": style, "zorder": 3}
+            if len(selected) > _NAMED:
+                look = {"color": BLUE, "lw": 0.8, "zorder": 3}
         axes.plot(x, coefficients, **look)
     axes.axhline(0, color=BLACK, lw=0.5, zorder=2)
     axes.set(xlabel="log(λ)", ylabel="Coefficient", xlim=(x.min(), x.max() + 0.02 * np.ptp(x)))
 
 
-def _draw_curve(axes: Axes, curve: pd.DataFrame, measure: str) -> None:
+def _draw_curve(axes: MplAxes, curve: pd.DataFrame, measure: str) -> None:
     x = np.log(curve["lambda"])
     axes.errorbar(x, curve["mean"], yerr=curve["error"], fmt="o", ms=2, color=RED, ecolor="#BBBBBB", elinewidth=0.6)
     axes.set(xlabel="log(λ)", ylabel=f"Cross-validated {measure}", xlim=(x.min(), x.max() + 0.02 * np.ptp(x)))
 
 
-def _mark_lambdas(axes: Axes, lambda_min: float, lambda_1se: float) -> None:
+def _mark_lambdas(axes: MplAxes, lambda_min: float, lambda_1se: float) -> None:
     same = bool(np.isclose(lambda_min, lambda_1se))
     marks = [(lambda_min, "λ.min = λ.1se" if same else "λ.min", "--")] + ([] if same else [(lambda_1se, "λ.1se", ":")])
     low, high = axes.get_ylim()
@@ -107,7 +112,7 @@ def _mark_lambdas(axes: Axes, lambda_min: float, lambda_1se: float) -> None:
         )  # fmt: skip
 
 
-def _count_on_top(axes: Axes, curve: pd.DataFrame) -> None:
+def _count_on_top(axes: MplAxes, curve: pd.DataFrame) -> None:
     top = axes.secondary_xaxis("top")
     x = np.log(curve["lambda"].to_numpy(float))
     left, right = axes.get_xlim()
@@ -117,65 +122,113 @@ def _count_on_top(axes: Axes, curve: pd.DataFrame) -> None:
     top.set_xlabel("Number of features")
 
 
-@dataclass(frozen=True)
-class Axis:
-    """One line of a nomogram: where it starts and ends, and its ticks, all on the 0 to 100 scale of the page."""
-
-    name: str
-    ticks: list[tuple[float, str]]
-    minor: list[float]
-
-
-_LABELS = 42.0  # width of the names on the left, mm
-_SCALE = DOUBLE - _LABELS - 10  # length of the points axis, mm
+_LABELS = 46.0  # width of the names on the left, mm
+_SCALE = DOUBLE - _LABELS - 8  # length of the points axis, mm
 _ROW = 9.5  # height of one axis with its labels, mm
+_TIER = 3.1  # height that one more line of labels adds, mm
 _CLEAR = 1.2  # least space between two labels, mm
 
 
-def draw_axes(rows: list[Axis]) -> Figure:
-    """Draw a nomogram's lines one below the other; labels that would touch move above the line or are left out."""
-    height = _ROW * len(rows) + 3
+@dataclass(frozen=True)
+class Axis:
+    """One line of a nomogram: its name and its ticks, each a place on the 0 to 100 scale of the page and a label.
+
+    Labels stand below the line, then above it, and so on outwards in as many lines (`tiers`) as the axis may have; one
+    that fits nowhere is left out, its tick stays.
+    """
+
+    name: str
+    ticks: list[tuple[float, str]]
+    tiers: int
+
+    def labels(self) -> list[tuple[float, float, str, int]]:
+        """Where each label goes: place of the tick and of the label's middle (mm), text, and its line: -1, -2 … below
+        the axis, 1, 2 … above it, 0 nowhere.
+        """
+        ends = {side: -np.inf for side in [-1, 1, -2, 2, -3, 3, -4, 4][: self.tiers]}
+        placed = []
+        for points, text in sorted(self.ticks, key=lambda tick: tick[0]):
+            spot, half = _LABELS + points / 100 * _SCALE, text_width(text, SMALL) / 2
+            middle = min(max(spot, _LABELS - 6 + half), DOUBLE - 1 - half)  # a long label stays off the names
+            side = next((side for side, end in ends.items() if text and middle - half > end + _CLEAR), 0)
+            if side:
+                ends[side] = middle + half
+            placed.append((spot, middle, text, side))
+        return placed
+
+
+@journal
+def nomogram_figure(nomogram: Mapping[str, Any], variables: Mapping[str, Any], event: str) -> Figure:
+    """A nomogram as R's rms draws it: points, a line per variable, total points, probability.
+
+    Args:
+        nomogram: the document of `models.nomogram`.
+        variables: the study's variables, for labels and the names of levels.
+        event: what the probability is of.
+    """
+    rows = nomogram_axes(nomogram, variables, event)
+    sides = [[label[-1] for label in row.labels()] for row in rows]
+    above = [_TIER * max(max(side, default=0) - 1, 0) for side in sides]
+    below = [_TIER * max(-min(side, default=0) - 1, 0) for side in sides]
+    height = _ROW * len(rows) + sum(above) + sum(below) + 3
     figure, axes = new_page(DOUBLE, height)
-    for number, row in enumerate(rows):
-        level = height - 4.5 - number * _ROW
+    level = height - 5
+    for row, up, down in zip(rows, above, below, strict=True):
+        level -= up
         name = wrap(row.name, _LABELS - 8)
         axes.text(2, level, plain_text(name), ha="left", va="center", fontsize=TEXT, linespacing=1.05)
         _draw_axis(axes, row, level)
+        level -= _ROW + down
     return figure
 
 
-def _draw_axis(axes: Axes, row: Axis, level: float) -> None:
-    def place(points: float) -> float:
-        return _LABELS + points / 100 * _SCALE
+def nomogram_axes(nomogram: Mapping[str, Any], variables: Mapping[str, Any], event: str) -> list[Axis]:
+    """The lines of a nomogram from top to bottom, with the labels that there is room for."""
+    rows = [_numeric("Points", [(place, place) for place in range(0, 101, 10)])]
+    for name, scale in nomogram["variables"].items():
+        pairs = list(zip(scale["points"], scale["values"], strict=True))
+        variable = variables.get(name, {"label": name, "type": "continuous"})
+        if variable["type"] == "categorical":
+            levels = variable["levels"]
+            rows.append(Axis(variable["label"], [(p, levels[round(code) - 1]) for p, code in pairs], len(levels)))
+        else:
+            rows.append(_numeric(variable["label"], pairs))
+    totals, probability = nomogram["total_points"], nomogram["probability"]
+    longest = max(totals)
+    rows.append(_numeric("Total points", [(100 * total / longest, total) for total in totals]))
+    at = zip(probability["total_points"], probability["values"], strict=True)
+    inside = [(100 * total / longest, tick_text(value)) for total, value in at if 0 <= total <= longest]
+    rows.append(Axis(f"Probability of {event}", inside, 2))
+    return rows
 
-    spots = [place(points) for points, _ in row.ticks]
-    axes.plot([min(spots), max(spots)], [level, level], color=BLACK, lw=0.8, solid_capstyle="butt")
-    for points in row.minor:
-        axes.plot([place(points)] * 2, [level, level - 0.7], color=BLACK, lw=0.4)
-    right = {-1: -np.inf, 1: -np.inf}  # where the last label below and above the line ends
-    for spot, (_, text) in sorted(zip(spots, row.ticks, strict=True), key=lambda pair: pair[0]):
-        half = text_width(text, SMALL) / 2
-        side = next((side for side in (-1, 1) if spot - half > right[side] + _CLEAR), None)
-        axes.plot([spot, spot], [level, level + (side or -1) * 1.2], color=BLACK, lw=0.6)
-        if side is None:
-            continue
-        right[side] = spot + half
-        axes.text(spot, level + side * 1.7, plain_text(text), ha="center", va="top" if side < 0 else "bottom",
-                  fontsize=SMALL)  # fmt: skip
 
-
-def thin(ticks: list[tuple[float, str]]) -> tuple[list[tuple[float, str]], list[float]]:
-    """Of a numeric axis' ticks keep every 1st, 2nd, 5th … so that no two labels touch; the others become minor."""
-    ordered = sorted(ticks)
+def _numeric(name: str, pairs: Sequence[tuple[float, float]]) -> Axis:
+    """An axis of numbers: every 1st, 2nd, 4th … tick keeps its label, so that no two labels touch."""
+    ordered = sorted(pairs)
     for step in (1, 2, 4, 5, 10, 20, 50, 100):
-        kept = ordered[::step]
-        ends = [(x / 100 * _SCALE, text_width(text, SMALL) / 2) for x, text in kept]
-        clear = [b - h - a - g > _CLEAR for (a, g), (b, h) in zip(ends, ends[1:], strict=False)]
-        if all(clear):
-            return kept, [x for x, _ in ordered if (x, _) not in kept]
-    return ordered[:1], [x for x, _ in ordered[1:]]
+        kept = [(place, tick_text(value)) for place, value in ordered[::step]]
+        ends = [(place / 100 * _SCALE, text_width(text, SMALL) / 2) for place, text in kept]
+        if all(b - h - a - g > _CLEAR for (a, g), (b, h) in zip(ends, ends[1:], strict=False)):
+            break
+    named = dict(kept)
+    return Axis(name, [(place, named.get(place, "")) for place, _ in ordered], 1)
+
+
+def _draw_axis(axes: MplAxes, row: Axis, level: float) -> None:
+    labels = row.labels()
+    if not labels:
+        return
+    axes.plot([labels[0][0], labels[-1][0]], [level, level], color=BLACK, lw=0.8, solid_capstyle="butt")
+    for spot, middle, text, side in labels:
+        sign, tier = (1, side) if side > 0 else (-1, -side)
+        reach = (1.2 + _TIER * (tier - 1)) if text and side else 0.8
+        axes.plot([spot, spot], [level, level + sign * reach], color=BLACK, lw=0.6 if tier < 2 else 0.3)
+        if side:
+            align = "top" if side < 0 else "bottom"
+            axes.text(middle, level + sign * (reach + 0.4), plain_text(text), ha="center", va=align, fontsize=SMALL)
 
 
 def tick_text(value: float) -> str:
-    """A tick's number in as few digits as say it exactly (to six), with a true minus sign."""
-    return decimal(value, 6).rstrip("0").rstrip(".") if value % 1 else decimal(value, 0)
+    """A tick's number in as few digits as say it (to six decimals), with a true minus sign."""
+    text = decimal(value, 6)
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -57,6 +57,11 @@ def decimal(value: float | None, decimals: int = 3) -> str:
     return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
+def significant(value: float | None, digits: int = 4) -> str:
+    """A number of any size with four significant digits, for cut-offs in a feature's own unit."""
+    return MISSING if _absent(value) else f"{value:.{digits}g}".replace("-", "−")
+
+
 def interval(value: float | None, low: float | None, high: float | None, decimals: int = 3) -> str:
     """An estimate with its interval, "0.852 (0.767–0.922)"."""
     if _absent(value):
@@ -102,9 +107,12 @@ def feature_label(name: str) -> str:
     return " ".join(parts if image == "original" else [image, *parts])
 
 
-def level_code(value: object, levels: list[str]) -> str:
-    """The level's name that a model's code 1, 2, 3 … stands for."""
-    return str(levels[int(value) - 1])
+def score_label(name: str) -> str:
+    """A score for readers: the signature's is called Radscore, a final model after its name in study.yaml."""
+    if name == "Radscore":
+        return name
+    words = name.replace("-", " ")
+    return words[:1].upper() + words[1:] + ("" if "model" in words.lower() else " model")
 
 
 def _absent(value: float | None) -> bool:

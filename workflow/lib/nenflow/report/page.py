@@ -1,0 +1,192 @@
+"""One HTML page that holds everything it shows and asks no network for anything."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from PIL import Image
+
+from nenflow.report.drawing import save_figure
+from nenflow.report.tables import INSET
+from nenflow.tables import write_table
+
+_NARROW = 1200  # pixels; a figure of one column is not blown up to the page's width
+_THUMBNAIL = 320  # pixels, the longer side is at most twice that
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A list of sentences."""
+
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Numbers that follow from each other, such as features left after each step: pairs of number and words."""
+
+    links: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, its file's name without extension, its caption, and what it shows for who cannot see it."""
+
+    name: str
+    figure: Figure
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A table for print (text in every cell, the first column names the row) and its file's name.
+
+    The file holds `full`, the numbers with all their digits, where there is such a table.
+    """
+
+    name: str
+    table: pd.DataFrame
+    caption: str
+    note: str = ""
+    full: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Small pictures behind one line that opens them: pairs of caption and PNG bytes."""
+
+    summary: str
+    pictures: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report."""
+
+    name: str
+    title: str
+    blocks: Sequence[Any] = field(default_factory=list)
+
+
+def save_blocks(sections: Sequence[Section], folder: Path, simulated: bool) -> None:
+    """Write the figures (PDF and PNG) into `folder`/figures and the printed tables (CSV) into `folder`/tables."""
+    for block in (block for section in sections for block in section.blocks):
+        if isinstance(block, Drawing):
+            save_figure(block.figure, folder / "figures" / block.name, simulated)
+        elif isinstance(block, Printed):
+            table = block.table if block.full is None else block.full
+            write_table(table.assign(data="simulated") if simulated else table, folder / "tables" / f"{block.name}.csv")
+
+
+def report_context(
+    title: str, summary: Sequence[tuple[str, str]], sections: Sequence[Section], folder: Path, simulated: bool
+) -> dict[str, Any]:
+    """Everything the page's template needs, as plain values.
+
+    Args:
+        title: the study's title.
+        summary: pairs of a question ("In whom:") and its answer.
+        sections: what the page shows; a section without blocks is left out.
+        folder: where `save_blocks` has written the figures.
+        simulated: whether the data are.
+    """
+    shown = [
+        {"name": section.name, "title": section.title, "blocks": [_plain(block, folder) for block in section.blocks]}
+        for section in sections
+        if section.blocks
+    ]
+    return {"title": title, "summary": list(summary), "sections": shown, "simulated": simulated}
+
+
+def render_page(context: Mapping[str, Any], templates: Path) -> str:
+    """Fill the page's template; all text is escaped, and a value that the template misses is an error.
+
+    Args:
+        context: as `report_context` gives it.
+        templates: the folder with report.html.j2 and style.css.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    style = (Path(templates) / "style.css").read_text(encoding="utf-8")
+    # The style sheet is part of the program, not of the data: escaping would break its quotes.
+    return environment.get_template("report.html.j2").render(**context, style=Markup(style))
+
+
+def _plain(block: Any, folder: Path) -> dict[str, Any]:
+    match block:
+        case Heading():
+            return {"kind": "heading", "text": block.text}
+        case Text():
+            return {"kind": "text", "text": block.text}
+        case Lines():
+            return {"kind": "list", "lines": list(block.lines)}
+        case Chain():
+            return {"kind": "chain", "links": list(block.links)}
+        case Drawing():
+            return _plain_figure(block, folder)
+        case Printed():
+            return _plain_table(block)
+        case Gallery():
+            pictures = [_thumbnail(caption, picture) for caption, picture in block.pictures]
+            return {"kind": "gallery", "summary": block.summary, "pictures": pictures}
+    raise TypeError(f"no page knows a {type(block).__name__}")
+
+
+def _plain_figure(block: Drawing, folder: Path) -> dict[str, Any]:
+    png = (folder / "figures" / f"{block.name}.png").read_bytes()
+    width, height = Image.open(io.BytesIO(png)).size
+    text = base64.b64encode(png).decode()
+    return {
+        "kind": "figure", "png": text, "width": width, "height": height, "narrow": width < _NARROW,
+        "caption": block.caption, "alt": block.alt,
+    }  # fmt: skip
+
+
+def _plain_table(block: Printed) -> dict[str, Any]:
+    rows = []
+    for name, *cells in block.table.astype(str).itertuples(index=False, name=None):
+        rows.append({"name": name.removeprefix(INSET), "cells": cells, "inset": name.startswith(INSET)})
+    head = [str(column).strip() for column in block.table.columns]
+    return {
+        "kind": "table", "caption": block.caption, "note": block.note, "head": head, "rows": rows,
+        "grouped": any(row["inset"] for row in rows),
+    }  # fmt: skip
+
+
+def _thumbnail(caption: str, png: bytes) -> dict[str, Any]:
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.thumbnail((2 * _THUMBNAIL, _THUMBNAIL))
+    jpeg = io.BytesIO()
+    picture.save(jpeg, "JPEG", quality=70)
+    return {
+        "jpeg": base64.b64encode(jpeg.getvalue()).decode(), "caption": caption, "alt": f"Quality picture of {caption}",
+        "width": picture.width, "height": picture.height,
+    }  # fmt: skip

@@ -1,0 +1,247 @@
+"""The report of a study: which sections it has, and what they say in words, figures and tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
+from nenflow.report.page import Chain, Drawing, Gallery, Lines, Printed, Section, Text
+from nenflow.report.sections_models import model_limits, model_sections
+from nenflow.report.tables import description_table, markers_table
+from nenflow.report.wording import count, feature_label, interval, listed, percent
+
+
+def study_summary(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was asked, in whom and with what: pairs of a question and its answer, made from settings and counts."""
+    models, markers = study.get("models", {}), study.get("markers")
+    analyses = [*models.values(), *([markers] if markers else [])]
+    summary = [("Asked:", _asked(study, endpoint, bool(models))) for endpoint in _unique(analyses, "endpoint")]
+    whom = []
+    for cohort, source in study["cohorts"].items():
+        flow = results.get(f"cohort/{cohort}/flow.csv")
+        if flow is not None:
+            kind = "simulated " if "simulation" in source else ""
+            last = flow.iloc[-1]
+            lesions = f" with {count(last['lesions'], 'lesion')}" if study["unit"] == "lesion" else ""
+            whom.append(f"{kind}{cohort} cohort, {count(last['patients'], 'patient')}{lesions}")
+    if whom:
+        summary.append(("In whom:", f"{listed(whom)}."))
+    for extraction in _unique(analyses, "extraction"):
+        summary.append(("With what:", _with_what(study, results, extraction, analyses)))
+    if study.get("reference"):
+        summary.append(("After:", study["reference"]))
+    return summary
+
+
+def report_sections(study: Mapping[str, Any], results: Mapping[str, Any], versions: Mapping[str, str]) -> list[Section]:
+    """All sections of a study's report, in the order of the page; one without data has no blocks.
+
+    Args:
+        study: the study's settings.
+        results: what the stages have written, see `results.read_results`.
+        versions: versions of the software, see `results.software_versions`.
+    """
+    models = model_sections(study, results)
+    return [
+        models["honest"],
+        Section("flow", "Who was studied", _flow_blocks(study, results)),
+        Section("table-1", "The cohort", _table_one_blocks(study, results)),
+        Section("table-2", "The groups compared", _comparison_blocks(study, results)),
+        Section(
+            "features", "Features and their stability", [*_stability_blocks(study, results), *models["chain"].blocks]
+        ),
+        Section("markers", "Single features", _marker_blocks(study, results)),
+        *(models[name] for name in ("lasso", "odds", "nomogram", "roc", "calibration", "decision", "validation")),
+        Section("limits", "Notes and limits", _limit_blocks(study, results)),
+        Section("pictures", "Images", _picture_blocks(study, results)),
+        Section("versions", "Versions, seed and settings", _version_blocks(study, versions)),
+    ]
+
+
+def is_simulated(study: Mapping[str, Any]) -> bool:
+    """Whether any cohort of a study is simulated."""
+    return any("simulation" in cohort for cohort in study["cohorts"].values())
+
+
+def _unique(analyses: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    return list(dict.fromkeys(analysis[key] for analysis in analyses))
+
+
+def _asked(study: Mapping[str, Any], endpoint: str, models: bool) -> str:
+    settings = study["endpoints"][endpoint]
+    variable = study["variables"][settings["variable"]]
+    others = [level for level in variable["levels"] if level != settings["event"]]
+    what = "a model of image features and clinical variables" if models else "single image features"
+    tell = "tells" if models else "tell"
+    subject = f"{variable['label']} “{settings['event']}” from “{listed(others)}”"
+    return f"whether {what} {tell} {subject}."
+
+
+def _with_what(study: Mapping[str, Any], results: Mapping[str, Any], extraction: str, analyses: Sequence) -> str:
+    phases = listed(_unique([a for a in analyses if a["extraction"] == extraction], "phase"))
+    number = _feature_number(results, extraction)
+    features = f"{number:,} features" if number else "features"
+    reader = study["stability"]["readings"]["reference"]
+    text = f"{features} of the extraction “{extraction}” (phase: {phases}), segmented by {reader}"
+    clinical = [name for a in analyses if a["extraction"] == extraction for name in a.get("clinical", [])]
+    labels = [study["variables"][name]["label"] for name in dict.fromkeys(clinical)]
+    return f"{text}; clinical variables: {listed(labels)}." if labels else f"{text}."
+
+
+def _feature_number(results: Mapping[str, Any], extraction: str) -> int:
+    for name, table in results.items():
+        if name.startswith("stability/") and name.endswith(f"/{extraction}.csv"):
+            return table["feature"].nunique()
+        if name.startswith("features/") and name.endswith(f"/{extraction}.csv"):
+            return sum(column not in ("patient", "phase", "region", "rater") for column in table.columns)
+    markers = results.get("evaluation/markers.csv")
+    return 0 if markers is None else len(markers)
+
+
+def _flow_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    flows = {f"cohort/{cohort}/flow.csv": (cohort, f"the cohort “{cohort}”") for cohort in study["cohorts"]}
+    flows |= {f"models/{model}/flow.csv": (model, f"the model “{model}”") for model in study.get("models", {})}
+    blocks, seen = [], []
+    for file, (name, words) in flows.items():
+        flow = results.get(file)
+        if flow is None or any(flow.equals(other) for other in seen):  # a model that loses nobody has its cohort's flow
+            continue
+        seen.append(flow)
+        first, last = flow.iloc[0], flow.iloc[-1]
+        reasons = [reason for reason in flow["reason"] if reason]
+        alt = f"Flow of {words}: {int(first['patients'])} patients declared, {int(last['patients'])} analysed"
+        alt += f"; excluded for: {'; '.join(reasons)}." if reasons else "; nobody excluded."
+        blocks.append(Drawing(f"flow_{name}", flow_figure(flow, study["unit"]), f"Flow of {words}.", alt))
+    return blocks
+
+
+def _table_one_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    blocks = []
+    for cohort in study["cohorts"]:
+        table = results.get(f"cohort/{cohort}/table_one.csv")
+        if table is not None:
+            note = "Counts with percentages of the known values, or median [first quartile, third quartile]."
+            caption = "Table 1. The cohort." if len(study["cohorts"]) == 1 else f"Table 1. The cohort “{cohort}”."
+            blocks.append(Printed(f"table1_{cohort}", description_table(table), caption, note, table))
+    return blocks
+
+
+def _comparison_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    blocks = []
+    for cohort in study["cohorts"]:
+        for endpoint, settings in study["endpoints"].items():
+            table = results.get(f"cohort/{cohort}/comparisons/{endpoint}.csv")
+            if table is None:
+                continue
+            label = study["variables"][settings["variable"]]["label"]
+            several = f" (cohort “{cohort}”)" if len(study["cohorts"]) > 1 else ""
+            note = "Counts with percentages of the known values, or median [first quartile, third quartile]."
+            if study["unit"] == "lesion":
+                note += " Each lesion counts by itself; lesions of one patient are alike, so p is too small."
+            name = f"table2_{cohort}_{endpoint}"
+            blocks.append(Printed(name, description_table(table), f"Table 2. By {label}{several}.", note, table))
+    return blocks
+
+
+def _stability_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    blocks = []
+    for name, table in results.items():
+        stage, _, rest = name.partition("/")
+        if stage != "stability" or table.empty:
+            continue
+        cohort, extraction = rest.removesuffix(".csv").split("/")
+        form, threshold = _stability_rule(study, extraction)
+        parts = [
+            f"{percent((rows[form] >= threshold).mean())} {comparison}"
+            for comparison, rows in table.groupby("comparison")
+        ]
+        caption = f"Agreement of repeated segmentations, {table['feature'].nunique():,} features of “{extraction}”; the"
+        caption += f" dashed line is the threshold, {threshold:g}. ICC as McGraw and Wong 1996 name it."
+        alt = f"Histograms of {form}; share of features at or above {threshold:g}: {', '.join(parts)}."
+        figure = stability_figure(table, form, threshold)
+        blocks.append(Drawing(f"stability_{cohort}_{extraction}", figure, caption, alt))
+    return blocks
+
+
+def _stability_rule(study: Mapping[str, Any], extraction: str) -> tuple[str, float]:
+    for model in study.get("models", {}).values():
+        for step in model["steps"]:
+            if model["extraction"] == extraction and "stability" in step:
+                return step["stability"]["form"], step["stability"]["threshold"]
+    return "ICC2", 0.75  # no protocol asks: the form that counts systematic differences, at the customary threshold
+
+
+def _marker_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    markers = results.get("evaluation/markers.csv")
+    if markers is None or not markers["auc"].notna().any():
+        return []
+    best = markers.sort_values(["auc", "marker"], ascending=[False, True], kind="stable").iloc[0]
+    rated = markers.dropna(subset=["auc"])
+    left = int((rated["p_fdr"] < 0.05).sum())
+    words = (
+        f"Of {count(len(rated), 'feature')} the best, {feature_label(best['marker'])}, has an AUC of "
+        f"{interval(best['auc'], best['auc_low'], best['auc_high'], 2)}. Each is turned so that its AUC is at least 0.5, "
+        f"and the best of so many looks good by chance alone: "
+        f"{'none stays' if not left else f'{left:,} stay'} under p = 0.05 after correction (false discovery rate)."
+    )
+    missing = len(markers) - len(rated)
+    words += f" {count(missing, 'feature')} could not be rated." if missing else ""
+    caption = "The features with the highest AUC; an arrow says whether events have higher (↑) or lower (↓) values."
+    alt = f"AUC with interval of the {min(20, len(rated))} best features, from {rated['auc'].max():.2f} down."
+    return [
+        Text(words),
+        Drawing("markers", markers_figure(markers), caption, alt),
+        Printed("markers", markers_table(markers), "Single features.", "Cut-off by Youden's index.", markers),
+    ]
+
+
+def _limit_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    lines = list(study.get("notes", []))
+    for cohort in study["cohorts"]:
+        noticed = results.get(f"cohort/{cohort}/notes.json") or []
+        lines += [str(note) for note in (noticed if isinstance(noticed, list) else noticed.get("notes", []))]
+        flow = results.get(f"cohort/{cohort}/flow.csv")
+        if flow is not None and study["unit"] == "lesion" and flow.iloc[-1]["lesions"] > flow.iloc[-1]["patients"]:
+            last = flow.iloc[-1]
+            lines.append(
+                f"{count(last['lesions'], 'lesion')} come from {count(last['patients'], 'patient')}: lesions of one "
+                "patient are alike, so tests and intervals that take them as independent claim more than they know."
+            )
+    lines += model_limits(study, results)
+    return [Lines(lines)] if lines else []
+
+
+def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    pictures = []
+    for name, content in results.items():
+        parts = name.split("/")
+        if parts[0] == "images" and name.endswith(".png"):
+            pictures.append((f"{parts[-2]}, {parts[-1].removesuffix('.png')}", content))
+    if not pictures:
+        return []
+    words = (
+        "Each picture shows the slice with the largest area of each region and its outlines: look for outlines that "
+    )
+    return [Text(words + "miss the lesion."), Gallery(f"Show {count(len(pictures), 'picture')}", pictures)]
+
+
+def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str]) -> list[Any]:
+    settings = [("Seed", str(study["seed"])), ("Unit of analysis", study["unit"])]
+    settings += [("Smallest region", f"{study['images']['minimum_volume_mm3']:g} mm³")]
+    for name, extraction in study.get("extractions", {}).items():
+        settings.append((f"Extraction “{name}”", f"{extraction['parameters']}, mode {extraction['mode']}"))
+    for name, model in study.get("models", {}).items():
+        settings.append((f"Protocol of “{name}”", "; ".join(_step_words(step) for step in model["steps"])))
+    if "evaluation" in study and study.get("models"):
+        settings.append(("Resamples", f"{study['evaluation']['resamples']:,}"))
+    return [
+        Printed("settings", pd.DataFrame(settings, columns=["Setting", "Value"]), "Settings."),
+        Printed("versions", pd.DataFrame(list(versions.items()), columns=["Software", "Version"]), "Software."),
+    ]
+
+
+def _step_words(step: Mapping[str, Any]) -> str:
+    name, options = next(iter(step.items()))
+    words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (options or {}).items())
+    return f"{name} ({words})" if words else name

@@ -1,0 +1,147 @@
+"""Tables as papers print them: text in every cell. The numbers behind them stay in the files of the other stages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from nenflow.report.wording import (
+    count,
+    decimal,
+    feature_label,
+    interval,
+    p_text,
+    percent,
+    ratio_interval,
+    score_label,
+    significant,
+)
+
+INSET = "\u2003"  # an em space before a level: it stands in from its variable, in a file and on a page
+
+
+def description_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Table 1 or 2 for print: a row per variable, its levels set in below it.
+
+    Args:
+        table: columns variable (label, blank in the rows that follow the first of a variable), level, then `overall` or
+            one column per group, test and p; texts, p as a number. Rows Patients, Lesions or n hold numbers of units.
+    """
+    groups = [name for name in table.columns if name not in ("variable", "level", "test", "p")]
+    sizes = table[table["variable"] == "n"]
+    heads = {name: f"{name} (n = {sizes[name].iloc[0]})" if len(sizes) else name.capitalize() for name in groups}
+    rows = []
+    for _, row in table[table["variable"] != "n"].iterrows():
+        cells = {heads[name]: row[name] for name in groups}
+        tested = {"p": "", "Test": ""}
+        if row["variable"] and row.get("test"):
+            tested = {"p": p_text(row["p"]), "Test": row["test"]}
+        if row["variable"] and row["level"]:  # the first of several levels: the variable gets a row of its own
+            rows.append({"Characteristic": row["variable"]} | dict.fromkeys(heads.values(), "") | tested)
+            rows.append({"Characteristic": INSET + row["level"]} | cells | {"p": "", "Test": ""})
+        elif row["variable"]:
+            rows.append({"Characteristic": row["variable"]} | cells | tested)
+        else:
+            rows.append({"Characteristic": INSET + row["level"]} | cells | {"p": "", "Test": ""})
+    columns = ["Characteristic", *heads.values(), *(["p", "Test"] if "p" in table else [])]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def odds_ratio_table(
+    univariable: pd.DataFrame, multivariable: pd.DataFrame | None, variables: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Table 3 for print: odds ratios with 95% intervals and p, each variable alone and in the final model.
+
+    Args:
+        univariable, multivariable: columns variable, odds_ratio, low, high, p; an intercept is not shown.
+        variables: the study's variables, for their labels and levels.
+    """
+    joint = {} if multivariable is None else {row["variable"]: row for _, row in multivariable.iterrows()}
+    rows = []
+    for _, alone in univariable.iterrows():
+        name = alone["variable"]
+        together = joint.get(name)
+        rows.append(
+            {
+                "Variable": coded_label(name, variables),
+                "Alone: OR (95% CI)": ratio_interval(alone["odds_ratio"], alone["low"], alone["high"]),
+                "p": p_text(alone["p"]),
+                "Final model: OR (95% CI)": ""
+                if together is None
+                else ratio_interval(together["odds_ratio"], together["low"], together["high"]),
+                "p ": "" if together is None else p_text(together["p"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def coded_label(name: str, variables: Mapping[str, Any]) -> str:
+    """A variable's label with what one step of its odds ratio means: the levels that are coded 1, 2, 3 …"""
+    if name not in variables:
+        return feature_label(name)
+    variable = variables[name]
+    if variable["type"] == "continuous":
+        return variable["label"]
+    levels = variable["levels"]
+    if len(levels) == 2:
+        return f"{variable['label']}: {levels[1]} against {levels[0]}"
+    return f"{variable['label']}: per step {', '.join(levels)}"
+
+
+def signature_table(coefficients: Mapping[str, float], intercept: float) -> pd.DataFrame:
+    """The Radscore's formula: coefficients of the features, largest first, and the intercept."""
+    ordered = sorted(coefficients.items(), key=lambda pair: (-abs(pair[1]), pair[0]))
+    rows = [{"Feature": feature_label(name), "Coefficient": decimal(value, 4), "Name": name} for name, value in ordered]
+    return pd.DataFrame([*rows, {"Feature": "Intercept", "Coefficient": decimal(intercept, 4), "Name": ""}])
+
+
+def markers_table(markers: pd.DataFrame, most: int = 20) -> pd.DataFrame:
+    """Single features as markers, the best first: AUC, cut-off with what it achieves, p and p corrected for number."""
+    best = markers.sort_values(["auc", "marker"], ascending=[False, True], kind="stable").head(most)
+    rows = [
+        {
+            "Feature": feature_label(row["marker"]),
+            "In events": row["direction"],
+            "AUC (95% CI)": interval(row["auc"], row["auc_low"], row["auc_high"]),
+            "Cut-off": significant(row["threshold"]),
+            "Sensitivity": percent(row["sensitivity"]),
+            "Specificity": percent(row["specificity"]),
+            "p": p_text(row["p"]),
+            "p (FDR)": p_text(row["p_fdr"]),
+        }
+        for _, row in best.dropna(subset=["auc"]).iterrows()
+    ]
+    return pd.DataFrame(rows)
+
+
+def discrimination_table(performance: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Apparent discrimination of each score, with both intervals that papers print and Youden's cut-off."""
+    rows = []
+    for score, figures in performance.items():
+        cutoff = figures.get("youden") or {}
+        rows.append(
+            {
+                "Score": score_label(score),
+                "AUC (95% CI, DeLong)": interval(figures["auc"], *figures["auc_delong"]),
+                "95% CI, Hanley-McNeil": interval_only(figures["auc_hanley_mcneil"]),
+                "Cut-off": decimal(cutoff.get("threshold")),
+                "Sensitivity": decimal(cutoff.get("sensitivity")),
+                "Specificity": decimal(cutoff.get("specificity")),
+                "Brier score": decimal(figures.get("brier")),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def interval_only(ends: list[float | None]) -> str:
+    """An interval whose estimate stands beside it already."""
+    text = interval(0.0, *ends)
+    return text[text.index("(") + 1 : -1] if "(" in text else decimal(None)
+
+
+def selection_table(shares: Mapping[str, float], variables: Mapping[str, Any], resamples: int) -> pd.DataFrame:
+    """How often resamples selected each variable, the most frequent first."""
+    ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
+    head = f"Selected in ({count(resamples, 'resample')})"
+    label = {name: variables[name]["label"] if name in variables else feature_label(name) for name in shares}
+    return pd.DataFrame([{"Variable": label[name], head: percent(share)} for name, share in ordered])
