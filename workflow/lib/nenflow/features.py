@@ -1,0 +1,244 @@
+"""Radiomic features of segmented regions, as pyradiomics computes them, from only the part of a scan they need."""
+
+import logging
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pykwalify.core
+import pykwalify.errors
+import SimpleITK as sitk
+import yaml
+from radiomics import getParameterValidationFiles, imageoperations
+from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+from nenflow.errors import InputError
+from nenflow.tables import read_table
+
+log = logging.getLogger(__name__)
+for _chatty in ("radiomics", "pykwalify"):
+    logging.getLogger(_chatty).setLevel(logging.CRITICAL)
+
+CASE = ["patient", "phase", "region", "rater"]
+MODES = ("slicer",)
+
+# B-spline coefficients depend on the whole line of voxels, a voxel's influence falling by 0.268 with each step. 28
+# steps reach the last bit of a double; the rest leaves room for rounding to settle. With 40 all voxels came out
+# identical, with 32 a few did not (integers where old and new grid share points are truncated either way).
+MARGIN = 40
+
+# The time of GLCM's MCC grows with the cube of the number of grey levels; beyond this it takes most of the total.
+MANY_GREY_LEVELS = 120
+
+
+def read_parameters(path: str | Path) -> dict:
+    """Read a pyradiomics parameter file (imageType, featureClass, setting), as SlicerRadiomics reads it too.
+
+    Raises:
+        InputError: pyradiomics' own schema does not accept the file, or it asks for what an extraction from one
+            region per segmentation cannot give.
+    """
+    try:
+        parameters = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        line = error.problem_mark.line + 1 if getattr(error, "problem_mark", None) else 1
+        raise InputError(f"The extraction's parameter file is no valid YAML: see its line {line}.") from error
+    check_parameters(parameters)
+    return parameters
+
+
+def check_parameters(parameters: dict) -> None:
+    """Check the content of a parameter file; raises InputError as `read_parameters` does."""
+    schema, functions = getParameterValidationFiles()
+    try:
+        pykwalify.core.Core(source_data=parameters, schema_files=[schema], extensions=[functions]).validate()
+    except pykwalify.errors.SchemaError as error:
+        raise InputError(f"The extraction's parameter file is not valid: {_first_finding(error)}") from error
+    except pykwalify.errors.PyKwalifyException as error:
+        raise InputError("The extraction's parameter file is empty.") from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"The extraction's parameter file is not valid: {_one_line(error)}.") from error
+    if "voxelSetting" in parameters:
+        raise InputError("The extraction's parameter file asks for voxel-based maps; take voxelSetting out.")
+    settings, types = parameters.get("setting", {}), parameters.get("imageType", {})
+    if settings.get("label", 1) != 1 or settings.get("label_channel", 0) != 0:
+        raise InputError("Each segmentation holds one region; take label out of the extraction's parameter file.")
+    if "LoG" in types and not {**settings, **types["LoG"]}.get("sigma"):
+        raise InputError("The extraction's parameter file has the image type LoG without sigma, in mm; add it.")
+    if "shape2D" in parameters.get("featureClass", {}) and not settings.get("force2D"):
+        raise InputError("The extraction's parameter file has shape2D, which needs force2D: true; add it.")
+
+
+def extract(image: sitk.Image, mask: sitk.Image, parameters: dict, mode: str = "slicer") -> pd.Series:
+    """Compute the features of one region, identical to the last bit to what pyradiomics gives for the whole scan.
+
+    Args:
+        image: the scan, 3D. Its pixel type matters: resampling integers truncates.
+        mask: the region, 1 inside and 0 outside, on the image's grid.
+        parameters: content of a parameter file, see `read_parameters`.
+        mode: "slicer", the values that SlicerRadiomics gives.
+
+    Returns:
+        Floats by pyradiomics' names, in its order.
+
+    Raises:
+        InputError: the mask is not on the image's grid, or pyradiomics cannot compute features of this region.
+    """
+    return _Extractor(parameters, mode).extract(image, mask)
+
+
+def extract_patient(folder: str | Path, parameters: dict, mode: str = "slicer") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compute the features of all included regions of one patient, reading each phase's volume once.
+
+    Args:
+        folder: as the images stage writes it: cases.csv, <phase>.nii.gz, <phase>_<region>_<rater>.nii.gz.
+        parameters: content of a parameter file, see `read_parameters`.
+        mode: see `extract`.
+
+    Returns:
+        The features, one row per segmentation (patient, phase, region, rater, then features), and the failures:
+        patient, phase, region, rater, reason. Both keep these columns when they have no rows.
+    """
+    folder = Path(folder)
+    extractor = _Extractor(parameters, mode)
+    cases = read_table(folder / "cases.csv", text=["status"])
+    rows, failures = [], []
+    for phase, included in cases[cases["status"] == "included"].groupby("phase", sort=False):
+        image = sitk.ReadImage(folder / f"{phase}.nii.gz")
+        for case in included[CASE].to_dict("records"):
+            mask = sitk.ReadImage(folder / f"{phase}_{case['region']}_{case['rater']}.nii.gz")
+            try:
+                features = extractor.extract(image, mask)
+            except InputError as error:
+                failures.append({**case, "reason": str(error)})
+                continue
+            rows.append({**case, **features})
+            for name, levels in many_grey_levels(features, parameters).items():
+                log.warning(
+                    "%s, %s, %s: %d grey levels in %s; a greater bin width would be faster and less noisy.",
+                    *(phase, case["region"], case["rater"], levels, name),
+                )
+    return _table(rows, CASE), _table(failures, [*CASE, "reason"])
+
+
+def many_grey_levels(features: pd.Series, parameters: dict) -> dict[str, int]:
+    """Images (original, wavelet-LLH, ...) that the bin width cuts into more than 120 grey levels, and how many.
+
+    Known only for images whose first order Minimum and Maximum are among the features.
+    """
+    found = {}
+    for name in features.index[features.index.str.endswith("_firstorder_Minimum")]:
+        image = name.removesuffix("_firstorder_Minimum")
+        settings = {**parameters.get("setting", {}), **_image_type_settings(image, parameters)}
+        width = settings.get("binWidth", 25)
+        low, high = features[name], features.get(f"{image}_firstorder_Maximum", np.nan)
+        levels = settings.get("binCount") or np.nan_to_num(high // width - low // width + 1)
+        if levels > MANY_GREY_LEVELS:
+            found[image] = int(levels)
+    return found
+
+
+def _image_type_settings(image: str, parameters: dict) -> dict:
+    """Settings of the image type that gave an image such as wavelet-LLH, log-sigma-2-0-mm-3D or lbp-3D-m1."""
+    plain = image.replace("-", "").lower()
+    fitting = [name for name in parameters.get("imageType", {}) if plain.startswith(name.lower())]
+    return parameters["imageType"][max(fitting, key=len)] if fitting else {}
+
+
+class _Extractor:
+    """pyradiomics with its parameters checked, made once for all regions of a job."""
+
+    def __init__(self, parameters: dict, mode: str):
+        if mode == "ibsi":
+            raise InputError("Extraction in mode ibsi is not built yet; use mode: slicer.")
+        if mode not in MODES:
+            raise InputError(f"There is no extraction mode '{mode}'; use mode: slicer.")
+        # A job is one of several beside each other; threads within it gain nothing.
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+        check_parameters(parameters)
+        self._radiomics = RadiomicsFeatureExtractor(parameters, additionalInfo=False)
+        self._settings = dict(self._radiomics.settings)
+        spline = self._settings["interpolator"] in ("sitkBSpline", sitk.sitkBSpline)
+        self._prepares = spline and self._settings["resampledPixelSpacing"] is not None
+        if self._prepares:
+            self._radiomics.settings.update(resampledPixelSpacing=None, normalize=False, preCrop=False)
+
+    def extract(self, image: sitk.Image, mask: sitk.Image) -> pd.Series:
+        _check(image, mask)
+        try:
+            if self._prepares:
+                image, mask = _prepare(image, mask, self._settings)
+            values = self._radiomics.execute(image, mask)
+        except (ValueError, ArithmeticError, LookupError, AssertionError, RuntimeError) as error:
+            raise InputError(f"pyradiomics cannot compute features of this region: {_one_line(error)}.") from error
+        return pd.Series({name: float(value) for name, value in values.items()}, dtype=float)
+
+
+def _prepare(image: sitk.Image, mask: sitk.Image, settings: dict) -> tuple[sitk.Image, sitk.Image]:
+    """Image and mask on the grid that pyradiomics would resample them to, equal to what it would get, but faster.
+
+    pyradiomics itself makes the grid and the mask. It would then compute the B-spline coefficients of the whole scan;
+    here only those around the grid are computed, and the rest stays zero. The coefficients keep the scan's origin and
+    are not cropped at its side: another origin rounds coordinates differently, which shows in the last bits.
+    """
+    if settings["normalize"]:
+        image = imageoperations.normalizeImage(image, **settings)
+    nearest = {**settings, "interpolator": "sitkNearestNeighbor"}
+    grid, mask = imageoperations.resampleImage(image, mask, **nearest)
+    if grid.GetSpacing() == image.GetSpacing():  # pyradiomics only crops an image that has the wanted spacing
+        return grid, mask
+    resample = sitk.ResampleImageFilter()
+    resample.SetReferenceImage(grid)
+    resample.SetOutputPixelType(image.GetPixelID())
+    resample.SetInterpolator(sitk.sitkBSplineResampler)
+    return resample.Execute(_spline_coefficients(image, grid)), mask
+
+
+def _spline_coefficients(image: sitk.Image, grid: sitk.Image) -> sitk.Image:
+    """B-spline coefficients of `image` wherever `grid` (with the same axes) needs them; zero elsewhere.
+
+    The result starts at the image's origin and ends where the image or the needed part does.
+    """
+    last = [size - 1 for size in grid.GetSize()]
+    corners = [grid.TransformIndexToPhysicalPoint(corner) for corner in ([0, 0, 0], last)]
+    inside = [image.TransformPhysicalPointToContinuousIndex(corner) for corner in corners]
+    cut, padding = [], []
+    for first, end, size in zip(*inside, image.GetSize(), strict=True):
+        low = max(0, math.floor(first) - MARGIN)
+        cut.append(slice(low, min(size, math.ceil(end) + 1 + MARGIN)))
+        padding.append(low)
+    part = sitk.BSplineDecomposition(sitk.Cast(image[tuple(cut)], sitk.sitkFloat64))
+    coefficients = sitk.ConstantPad(part, padding, [0, 0, 0], 0.0)
+    coefficients.SetOrigin(image.GetOrigin())
+    return coefficients
+
+
+def _check(image: sitk.Image, mask: sitk.Image) -> None:
+    if image.GetDimension() != 3 or mask.GetDimension() != 3:
+        raise InputError("Features are computed of volumes; the image or the segmentation is not three-dimensional.")
+    same = image.GetSize() == mask.GetSize()
+    for part in ("GetSpacing", "GetOrigin", "GetDirection"):
+        # NIfTI holds geometry as 32-bit numbers, so that origins of half a metre differ by 1e-5 mm.
+        same = same and np.allclose(getattr(image, part)(), getattr(mask, part)(), rtol=0, atol=1e-4)
+    if not same:
+        raise InputError("The segmentation does not lie on its image's grid; resample it onto the image first.")
+    if sitk.GetArrayViewFromImage(mask).max() != 1:
+        raise InputError("A segmentation has to hold 1 in its region and 0 elsewhere; this one is empty or holds more.")
+
+
+def _table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns, dtype=str)
+
+
+def _first_finding(error: pykwalify.errors.SchemaError) -> str:
+    """First finding of pykwalify, which reads: Key 'binwidth' was not defined. Path: '/setting'."""
+    finding = error.msg.split("\n - ")[1]
+    return re.sub(r"\.? (Value )?[Pp]ath: '(.*?)'\.?", lambda path: f" (at {path[2] or 'the top level'}).", finding)
+
+
+def _one_line(error: Exception) -> str:
+    """What went wrong without where in the library's source: ITK puts that on lines of its own."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__).rstrip(".")
