@@ -6,7 +6,8 @@
 checkpoint check_cohort:
     """Check the tables against the study and against each other; what is wrong is listed with row numbers."""
     input:
-        unpack(cohort_tables),
+        unpack(lambda wildcards: cohort_tables(wildcards.study, wildcards.cohort)),
+        schemas=expand(f"{WORKFLOW}/schemas/{{table}}.schema.yaml", table=["patients", "lesions", "cases"]),
     output:
         patients="results/{study}/cohort/{cohort}/patients.csv",
         lesions="results/{study}/cohort/{cohort}/lesions.csv",

@@ -65,26 +65,21 @@ def study_file(study, name):
     return str(Path("config/studies") / study / expanded)
 
 
-def is_simulated(wildcards):
-    return "simulation" in STUDIES[wildcards.study]["cohorts"][wildcards.cohort]
-
-
-def cohort_tables(wildcards):
+def cohort_tables(study, cohort):
     """The user's tables of a cohort, or the simulated ones: patients, cases and (where there is one) lesions."""
-    if is_simulated(wildcards):
-        folder = f"results/{wildcards.study}/simulation/{wildcards.cohort}"
-        return {name: f"{folder}/{name}.csv" for name in ("patients", "lesions", "cases")}
-    cohort = STUDIES[wildcards.study]["cohorts"][wildcards.cohort]
-    return {
-        name: study_file(wildcards.study, cohort[name]) for name in ("patients", "lesions", "cases") if name in cohort
-    }
+    settings = STUDIES[study]["cohorts"][cohort]
+    names = ("patients", "lesions", "cases")
+    if "simulation" in settings:
+        return {name: f"results/{study}/simulation/{cohort}/{name}.csv" for name in names}
+    return {name: study_file(study, settings[name]) for name in names if name in settings}
 
 
 def cohort_data(wildcards):
-    """The folder that the paths in cases.csv start from."""
-    if is_simulated(wildcards):
+    """Params function: the folder that the paths in cases.csv start from."""
+    settings = STUDIES[wildcards.study]["cohorts"][wildcards.cohort]
+    if "simulation" in settings:
         return f"results/{wildcards.study}/simulation/{wildcards.cohort}"
-    return study_file(wildcards.study, STUDIES[wildcards.study]["cohorts"][wildcards.cohort]["data"])
+    return study_file(wildcards.study, settings["data"])
 
 
 @cache
@@ -93,22 +88,20 @@ def cases_by_patient(path, modified):
     from nenflow.cohort.checks import read_cases
 
     rows = read_cases(Path(path)).to_dict("records")
-    return {
-        patient: [row for row in rows if row["patient"] == patient]
-        for patient in sorted({row["patient"] for row in rows})
-    }
+    patients = sorted({row["patient"] for row in rows})
+    return {patient: [row for row in rows if row["patient"] == patient] for patient in patients}
 
 
-def checked_cases(wildcards):
+def checked_cases(study, cohort):
     """Cases of a cohort by patient, once its tables have passed their checks."""
-    checkpoints.check_cohort.get(study=wildcards.study, cohort=wildcards.cohort)
-    path = cohort_tables(wildcards)["cases"]
+    checkpoints.check_cohort.get(study=study, cohort=cohort)
+    path = cohort_tables(study, cohort)["cases"]
     return cases_by_patient(path, os.path.getmtime(path))
 
 
 def patient_cases(wildcards):
     """Params function: the rows of one patient. Not the whole table, so that a new row re-runs its patient only."""
-    return checked_cases(wildcards)[wildcards.patient]
+    return checked_cases(wildcards.study, wildcards.cohort)[wildcards.patient]
 
 
 def patient_files(wildcards):
@@ -131,6 +124,17 @@ def per_patient(pattern):
     """Input function: one file for each patient of a cohort."""
 
     def files(wildcards):
-        return [pattern.format(patient=patient, **wildcards) for patient in checked_cases(wildcards)]
+        return [pattern.format(patient=patient, **wildcards) for patient in checked_cases(wildcards.study, wildcards.cohort)]
 
     return files
+
+
+def analysis_inputs(wildcards, analysis):
+    """The tables that the dataset of an analysis (a model, or the markers) is put together from."""
+    cohort = f"results/{wildcards.study}/cohort/{DEVELOPMENT}"
+    return {
+        "patients": f"{cohort}/patients.csv",
+        "lesions": f"{cohort}/lesions.csv",
+        "exclusions": f"{cohort}/exclusions.csv",
+        "features": f"results/{wildcards.study}/features/{DEVELOPMENT}/{analysis['extraction']}.csv",
+    }

@@ -10,6 +10,10 @@ def batches(wildcards):
     return range(-(-evaluation["resamples"] // evaluation["resamples_per_job"]))
 
 
+def marker_tables(wildcards):
+    return analysis_inputs(wildcards, STUDIES[wildcards.study]["markers"])
+
+
 rule evaluate_model:
     """ROC with intervals and cut-off, decision curve, and the bootstrap of the finished model as published."""
     input:

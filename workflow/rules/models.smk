@@ -17,14 +17,7 @@ def model_features(wildcards):
 
 
 def model_tables(wildcards):
-    """What a model's dataset is put together from."""
-    cohort = f"results/{wildcards.study}/cohort/{DEVELOPMENT}"
-    return {
-        "patients": f"{cohort}/patients.csv",
-        "lesions": f"{cohort}/lesions.csv",
-        "exclusions": f"{cohort}/exclusions.csv",
-        "features": model_features(wildcards),
-    }
+    return analysis_inputs(wildcards, STUDIES[wildcards.study]["models"][wildcards.model])
 
 
 def step_input(wildcards):
@@ -53,6 +46,7 @@ rule assemble_dataset:
         "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
+        analysis=setting("models", "{model}"),
         code=library_code("models/assemble_dataset.py"),
     script:
         "../scripts/models/assemble_dataset.py"

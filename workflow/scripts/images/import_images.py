@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from nenflow.images.imports import import_patient
+from nenflow.images.patients import import_patient
 from nenflow.logs import start_log
 
 start_log(snakemake.log[0])

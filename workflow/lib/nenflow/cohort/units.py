@@ -1,16 +1,23 @@
 """The variables of each unit of analysis, as tables show them and as models take them."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from nenflow.tables import UNIT
+from nenflow.tables import UNIT, read_table
 
 
 def text_columns(variables: Mapping[str, Any]) -> list[str]:
     """Name the variables that stay text when a clean table is read back (level "1" is not the number 1)."""
     return [name for name, variable in variables.items() if variable["type"] == "categorical"]
+
+
+def read_units(patients: str | Path, lesions: str | Path, variables: Mapping[str, Any]) -> pd.DataFrame:
+    """All units of a checked cohort with their variables, from its clean tables; see `units_table`."""
+    text = text_columns(variables)
+    return units_table(read_table(patients, text=text), read_table(lesions, text=text))
 
 
 def units_table(patients: pd.DataFrame, lesions: pd.DataFrame, units: pd.MultiIndex | None = None) -> pd.DataFrame:

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from nenflow.cohort.checks import CASE, read_cohort
+from nenflow.documents import write_json
+from nenflow.logs import start_log
+from nenflow.tables import write_table
+
+start_log(snakemake.log[0])
+study = snakemake.params.study
+lesions = snakemake.input.get("lesions")
+cohort = read_cohort(
+    patients=Path(snakemake.input.patients),
+    lesions=Path(lesions) if lesions else None,
+    cases=Path(snakemake.input.cases),
+    data=Path(snakemake.params.data),
+    study=study,
+    schemas=Path(snakemake.input.schemas[0]).parent,
+    columns=study["cohorts"][snakemake.wildcards.cohort].get("columns"),
+)
+write_table(cohort.patients, snakemake.output.patients)
+write_table(cohort.lesions, snakemake.output.lesions)
+write_table(cohort.cases[CASE], snakemake.output.cases)
+write_json(cohort.notes, snakemake.output.notes)

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from nenflow.cohort.comparison import table_one
+from nenflow.cohort.flow import flow, list_exclusions, remaining
+from nenflow.cohort.units import read_units
+from nenflow.logs import start_log
+from nenflow.tables import read_table, write_table
+
+start_log(snakemake.log[0])
+study = snakemake.params.study
+variables = study["variables"]
+patients = read_table(snakemake.input.patients)["patient"]
+units = read_units(snakemake.input.patients, snakemake.input.lesions, variables)
+
+exclusions = list_exclusions(
+    patients=patients,
+    units=units.index,
+    status=read_table(snakemake.input.cases),
+    failures=[read_table(path) for path in snakemake.input.failures],
+    reference=study["stability"]["readings"]["reference"],
+)
+write_table(exclusions, snakemake.output.exclusions)
+write_table(flow(patients, units.index, exclusions), snakemake.output.flow)
+
+included = units.loc[remaining(units.index, exclusions)]
+write_table(table_one(included, variables), snakemake.output.table_one)
+for name, endpoint in study["endpoints"].items():
+    comparison = table_one(included, variables, by=included[endpoint["variable"]])
+    write_table(comparison, Path(snakemake.output.comparisons) / f"{name}.csv")

@@ -1,0 +1,16 @@
+from nenflow.cohort.units import read_units
+from nenflow.evaluation.markers import rate_markers
+from nenflow.logs import start_log
+from nenflow.models.dataset import assemble_dataset
+from nenflow.tables import read_table, write_table
+
+start_log(snakemake.log[0])
+study = snakemake.params.study
+dataset, _ = assemble_dataset(
+    features=read_table(snakemake.input.features),
+    units=read_units(snakemake.input.patients, snakemake.input.lesions, study["variables"]),
+    excluded=read_table(snakemake.input.exclusions),
+    analysis=study["markers"],
+    study=study,
+)
+write_table(rate_markers(dataset.drop(columns="outcome"), dataset["outcome"]), snakemake.output[0])

@@ -1,0 +1,19 @@
+from nenflow.cohort.flow import flow
+from nenflow.cohort.units import read_units
+from nenflow.logs import start_log
+from nenflow.models.dataset import assemble_dataset
+from nenflow.tables import read_table, write_table
+
+start_log(snakemake.log[0])
+study = snakemake.params.study
+units = read_units(snakemake.input.patients, snakemake.input.lesions, study["variables"])
+dataset, exclusions = assemble_dataset(
+    features=read_table(snakemake.input.features),
+    units=units,
+    excluded=read_table(snakemake.input.exclusions),
+    analysis=snakemake.params.analysis,
+    study=study,
+)
+patients = read_table(snakemake.input.patients)["patient"]
+write_table(dataset, snakemake.output.dataset)
+write_table(flow(patients, units.index, exclusions), snakemake.output.flow)
