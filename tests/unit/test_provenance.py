@@ -1,4 +1,5 @@
 import pytest
+
 from nenflow.provenance import code_digest
 
 

@@ -124,7 +124,9 @@ def per_patient(pattern):
     """Input function: one file for each patient of a cohort."""
 
     def files(wildcards):
-        return [pattern.format(patient=patient, **wildcards) for patient in checked_cases(wildcards.study, wildcards.cohort)]
+        return [
+            pattern.format(patient=patient, **wildcards) for patient in checked_cases(wildcards.study, wildcards.cohort)
+        ]
 
     return files
 

@@ -95,8 +95,9 @@ rule save_model:
 rule tabulate_model:
     """Univariable and multivariable odds ratios with profile intervals (table 3), and the nomogram."""
     input:
-        dataset="results/{study}/models/{model}/dataset.csv",
-        model="results/{study}/models/{model}/model.json",
+        candidates="results/{study}/models/{model}/steps/lasso.csv",
+        final="results/{study}/models/{model}/steps/logistic.csv",
+        model="results/{study}/models/{model}/steps/logistic.json",
     output:
         univariable="results/{study}/models/{model}/univariable.csv",
         multivariable="results/{study}/models/{model}/multivariable.csv",

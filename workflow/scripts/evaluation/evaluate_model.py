@@ -1,4 +1,5 @@
 import pandas as pd
+
 from nenflow.documents import write_json
 from nenflow.evaluation.decision import decision_curve
 from nenflow.evaluation.discrimination import performance, roc_curve

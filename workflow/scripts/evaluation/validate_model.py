@@ -1,4 +1,5 @@
 import pandas as pd
+
 from nenflow.documents import read_json, write_json
 from nenflow.evaluation.calibration import corrected_curve
 from nenflow.evaluation.validation import summarise

@@ -1,4 +1,5 @@
 import pandas as pd
+
 from nenflow.logs import start_log
 from nenflow.tables import read_table, write_table
 

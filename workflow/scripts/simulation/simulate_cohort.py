@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import yaml
+
 from nenflow.logs import start_log
 from nenflow.simulation.cohort import simulate_cohort
 

@@ -1,4 +1,5 @@
 import pandas as pd
+
 from nenflow.logs import start_log
 from nenflow.models.dataset import repeated_readings
 from nenflow.stability import agreement_table
