@@ -5,7 +5,7 @@ Softw 33:1) and Simon et al. 2011 (J Stat Softw 39:5), with the conventions of R
 selects what it selected in R. The minimum is searched in another way. Coordinate descent alone crawls where features
 are many and correlated: glmnet at a threshold of 1e-12 still stops up to 0.02 short of the solution deep in the path of
 131 lesions and 95 features. So here coordinate descent only finds out which coefficients are not zero and which sign
-they have; then one linear system gives their values. The curvature is kept from one penalty to the next while it serves.
+they have; then one linear system gives their values. The curvature is kept along the path while it serves.
 """
 
 from collections import namedtuple
@@ -223,11 +223,11 @@ def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.n
     return folds
 
 
-# The solver, compiled. Everything below looks at a few features only: `work` lists them, and rows of `H`, `mean`, `beta`
-# and `gradient` follow that list; `active` lists, as positions in `work` and in order of entry, those whose coefficient
-# is not zero. H is the curvature of the mean log-likelihood at the weights w, the intercept eliminated; C is the
-# Cholesky factor of H over `active`. Counts travel beside: m features in `work`, the first `known` of them in H; k in
-# `active`, the first `solid` of them in C.
+# The solver, compiled. Everything below looks at a few features only: `work` lists them, and rows of `H`, `mean`,
+# `beta` and `gradient` follow that list; `active` lists, as positions in `work` and in order of entry, those whose
+# coefficient is not zero. H is the curvature of the mean log-likelihood at the weights w, the intercept eliminated; C
+# is the Cholesky factor of H over `active`. Counts travel beside: m features in `work`, the first `known` of them in H;
+# k in `active`, the first `solid` of them in C.
 _Solver = namedtuple("_Solver", "Z y eta residual w mean weighted H C work listed active beta before gradient step")
 # Sums may be reordered and vectorised; infinities stay meaningful, so not all of fastmath.
 _compiled = njit(cache=True, fastmath={"reassoc", "contract"})
@@ -315,9 +315,8 @@ def _sweep(s, m, k, solid, lam):
         h = s.H[a, a]
         old = s.beta[a]
         pull = s.gradient[a] + h * old
-        if abs(pull) <= lam * (1 + _SLACK) or h == 0.0:
-            new = 0.0
-        else:
+        new = 0.0
+        if abs(pull) > lam * (1 + _SLACK) and h > 0.0:
             new = (pull - lam if pull > 0 else pull + lam) / h
         if new == old:
             continue

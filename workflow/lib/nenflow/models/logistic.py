@@ -321,7 +321,7 @@ def _maximise(design, y, start, free, firth):
         while True:
             for a in range(places.size):
                 trial[places[a]] = coef[places[a]] + length * step[a]
-            new, regular = _likelihood(design, y, trial, firth, probability, information, L)
+            new, _ = _likelihood(design, y, trial, firth, probability, information, L)
             if new >= value - 1e-12 * (1 + abs(value)) or length < 1e-10:
                 break
             length /= 2
