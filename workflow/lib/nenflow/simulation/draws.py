@@ -15,7 +15,7 @@ from nenflow.tables import UNIT
 # A stream of random numbers per purpose, so that drawing more of one thing leaves the others as they were.
 STRUCTURE, VARIABLES, LATENTS, OUTCOME, IMAGES, READINGS = range(6)
 
-ATTEMPTS = 10_000  # orders tried before counts are called impossible; a possible set of counts needs some dozens
+ATTEMPTS = 2000  # orders tried before counts are called impossible; a possible set of counts needs some dozens
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ READING_DEGREE = 6  # a rater's error keeps its sign over about 0.4 radians
 EDGE_MM = 1.5  # blur of the boundary
 MARGIN_MM = 6.0  # least distance of lesions from each other, from the liver's surface and the ends of the scan
 SUBSLICES = 5  # positions averaged over a slice's thickness: the partial volume effect
-PLACEMENTS = 20_000  # random positions tried before lesions are called too large
+PLACEMENTS = 5000  # random positions tried before lesions are called too large
 
 
 @dataclass(frozen=True)
