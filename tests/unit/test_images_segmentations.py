@@ -129,6 +129,7 @@ def test_contours_a_little_off_their_slice_belong_to_it(tmp_path, volume):
         ([square(2, 5, 5), square(2, 5, 6)], "outside the image"),
         ([square(2, 5, -1)], "outside the image"),
         ([square(7, 11, 1)], "outside the image"),
+        ([square(-3, 2, 1)], "outside the image"),
         ([square(2, 5, 1), square(2, 5, 1)], "occurs twice"),
         ([square(2, 5, number) for number in (0, 2, 4)], "No two neighbouring slices"),
     ],
@@ -183,6 +184,8 @@ def test_segments_on_another_scan_are_refused(tmp_path):
     path = write_segmentation(tmp_path / "seg.dcm", folder, {"a": box((1, 3), (2, 6), (3, 4))})
     fewer = read_volume(write_series(tmp_path / "fewer", SHAPE, numbers=range(3)))
     assert "outside the image" in refusal(read_mask, path, None, fewer)
+    later = read_volume(write_series(tmp_path / "later", SHAPE, numbers=range(3, 6)))
+    assert "outside the image" in refusal(read_mask, path, None, later)
     between = read_volume(write_series(tmp_path / "between", SHAPE, numbers=[0.4, 1.4, 2.4, 3.4, 4.4]))
     assert "not that of the image" in refusal(read_mask, path, None, between)
     every_second = read_volume(write_series(tmp_path / "second", (12, 12, 10), numbers=np.arange(12) / 2))
