@@ -60,6 +60,12 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture
+def new_project(tmp_path):
+    """The tiny study, not yet run."""
+    return Project(tmp_path)
+
+
+@pytest.fixture
 def copy(finished, tmp_path):
     """A finished project of one's own (times of files kept, so that nothing is left to do in it)."""
     shutil.copytree(finished.folder, tmp_path / "project", symlinks=True)

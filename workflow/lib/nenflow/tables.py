@@ -17,7 +17,7 @@ def read_table(path: str | Path, index: list[str] | None = None, text: list[str]
         text: further columns to be kept as text.
     """
     identifiers = ["patient", "phase", "region", "rater", *(text or [])]
-    table = pd.read_csv(path, dtype=dict.fromkeys(identifiers, str), float_precision="round_trip", encoding="utf-8-sig")
+    table = pd.read_csv(path, dtype=dict.fromkeys(identifiers, str), encoding="utf-8-sig")
     return table.set_index(index) if index else table
 
 

@@ -1,0 +1,196 @@
+"""The tiny study run for real: finished, repeated, interrupted, changed. Nothing of Snakemake is mocked."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import yaml
+from conftest import ROOT
+
+SLICES = 1.0  # seconds between looks at a run that is to be interrupted
+
+# What a change in one patient's images must run again, and how often; the rest of the plan follows from files.
+ONE_PATIENT = {"import_images": 1, "extract_features": 1}
+
+# Everything that a run leaves, but for the HTML page's run-independent siblings: all of it must be the same bytes.
+RESULTS = ("cohort", "images", "features", "stability", "models", "evaluation", "report")
+
+
+def contents(project):
+    """Bytes of every file of the results, by name."""
+    root = project.path("")
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for stage in RESULTS
+        for path in sorted((root / stage).rglob("*"))
+        if path.is_file() and path.name != ".snakemake_timestamp"
+    }
+
+
+def test_the_report_is_one_file_that_names_no_network_address(finished):
+    page = finished.path("report/report.html").read_text(encoding="utf-8")
+    assert "SIMULATED DATA" in page
+    assert re.findall(r"(?:src|href)=[\"']?(?!#|data:)[^\"' >]*", page) == []
+    assert re.findall(r"url\((?!data:)[^)]*\)", page) == []
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.run()
+
+
+def test_lint_is_clean():
+    done = subprocess.run(
+        [ROOT / ".venv/bin/snakemake", "--lint"] if (ROOT / ".venv").exists() else ["snakemake", "--lint"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_one_core_gives_the_same_bytes_as_two(finished, new_project):
+    new_project.run(cores=1)
+    two, one = contents(finished), contents(new_project)
+    assert two.keys() == one.keys()
+    assert [name for name in two if two[name] != one[name]] == []
+
+
+def test_a_killed_run_is_resumed_and_ends_the_same(finished, new_project):
+    run = subprocess.Popen(
+        new_project.command(),
+        cwd=new_project.folder,
+        env=new_project.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while run.poll() is None and len(list(new_project.path("features").rglob("P0*.csv"))) < 4:
+        time.sleep(SLICES)
+    assert run.poll() is None, "the run ended before it could be killed"
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    kept = {path: path.stat().st_mtime_ns for path in new_project.path("images/development").glob("*/cases.csv")}
+
+    new_project.run("--unlock")
+    new_project.run()
+    again = [path for path, written in kept.items() if path.stat().st_mtime_ns != written]
+    assert len(again) <= 2  # at most the jobs that were running on the two cores
+    assert contents(new_project) == contents(finished)
+
+
+def test_a_redrawn_segmentation_runs_its_patient_only(copy):
+    segmentation = next(copy.path("simulation/development/dicom/P003").glob("*_reader1.dcm"))
+    segmentation.touch()
+    planned = copy.planned()
+    assert {rule: planned.get(rule, 0) for rule in ONE_PATIENT} == ONE_PATIENT
+    assert "simulate_cohort" not in planned
+    assert "check_cohort" not in planned
+
+
+def test_an_overwritten_slice_runs_its_patient_only(copy):
+    next(copy.path("simulation/development/dicom/P003/arterial").glob("*.dcm")).touch()
+    planned = copy.planned()
+    assert {rule: planned.get(rule, 0) for rule in ONE_PATIENT} == ONE_PATIENT
+
+
+@pytest.mark.parametrize(
+    ("module", "rules"),
+    [
+        ("report/wording.py", {"write_report"}),
+        ("evaluation/decision.py", {"evaluate_model", "validate_model", "write_report"}),
+        ("evaluation/markers.py", {"rate_markers", "write_report"}),
+    ],
+)
+def test_an_edited_module_runs_the_rules_that_use_it(copy, module, rules):
+    source = copy.folder / "workflow/lib/nenflow" / module
+    source.write_text(source.read_text() + "\n# edited\n")
+    assert set(copy.planned()) - {"all"} == rules
+
+
+def test_a_changed_setting_runs_what_depends_on_it(copy):
+    settings = copy.folder / "config/studies/tiny/study.yaml"
+    study = yaml.safe_load(settings.read_text())
+    study["images"]["minimum_volume_mm3"] = 600
+    settings.write_text(yaml.safe_dump(study, sort_keys=False))
+    planned = copy.planned()
+    assert planned["import_images"] == 12
+    assert "simulate_cohort" not in planned
+
+
+def real_study(project, change_cases=lambda rows: rows, **settings):
+    """Turn the simulated cohort of a finished project into files that a user brings, with only markers to rate."""
+    files = project.folder / "files"
+    shutil.move(project.path("simulation/development"), files)
+    folder = project.folder / "config/studies/tiny"
+    study = yaml.safe_load((folder / "study.yaml").read_text())
+    del study["models"], study["evaluation"]
+    study["stability"]["readings"] = {"reference": "reader1"}
+    study["cohorts"]["development"] = {
+        "patients": str(files / "patients.csv"),
+        "lesions": str(files / "lesions.csv"),
+        "cases": str(files / "cases.csv"),
+        "data": str(files),
+    }
+    study |= settings
+    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    rows = (files / "cases.csv").read_text().splitlines()
+    (files / "cases.csv").write_text("\n".join(change_cases(rows)) + "\n")
+    return files
+
+
+def break_segmentation(files):
+    """Damage one patient's segmentation as a failed copy would."""
+    broken = next((files / "dicom/P003").glob("*_reader1.dcm"))
+    broken.write_bytes(broken.read_bytes()[:2000])
+
+
+def test_a_refused_case_is_excluded_with_its_reason_and_the_study_goes_on(copy):
+    break_segmentation(real_study(copy))
+    copy.run()
+    exclusions = copy.path("cohort/development/exclusions.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in exclusions[1:]] == [
+        ["P003", "lesion1", "images"],
+        ["P003", "lesion2", "images"],
+    ]
+    assert copy.path("cohort/development/flow.csv").read_text().splitlines()[-1].startswith("analysed,11,16,")
+    assert "P003" not in copy.path("features/development/original.csv").read_text()
+
+
+def test_strict_stops_at_a_refused_case(copy):
+    break_segmentation(real_study(copy, strict=True))
+    output = copy.run(check=False)
+    assert "P003 arterial lesion1 reader1:" in output
+    assert not copy.path("features/development/original.csv").is_file() or "Error" in output
+
+
+def test_wrong_tables_stop_the_run_with_one_list(copy):
+    def wrong(rows):
+        unknown_patient = rows[1].replace("P001", "P999", 1)
+        missing_file = rows[2].replace("SEG_reader1", "SEG_nobody").replace("RTSTRUCT_reader1", "SEG_nobody")
+        return [rows[0], unknown_patient, missing_file, *rows[3:]]
+
+    real_study(copy, wrong)
+    output = copy.run(check=False)
+    assert re.search(r"cases\.csv, row 2: patient 'P999' is not in patients\.csv", output)
+    assert re.search(r"cases\.csv, row 3, column 'segmentation': there is no such file", output)
+
+
+def test_no_identity_leaves_the_input(finished):
+    """The simulated DICOM files carry names and UIDs; no other result may hold them."""
+    import pydicom
+
+    header = pydicom.dcmread(next(finished.path("simulation/development/dicom/P003/arterial").glob("*.dcm")))
+    secrets = [str(header.PatientName), header.SOPInstanceUID, header.SeriesInstanceUID, header.StudyInstanceUID]
+    secrets += [header.FrameOfReferenceUID]
+    assert all(secrets)
+    leaks = [
+        (name, secret)
+        for name, content in contents(finished).items()
+        for secret in secrets
+        if secret.encode() in content
+    ]
+    assert leaks == []
