@@ -13,7 +13,6 @@ from nenflow.report.drawing import (
     CYCLE,
     DOUBLE,
     GREY,
-    PALE,
     RED,
     SINGLE,
     SMALL,

@@ -1,5 +1,6 @@
 """Figures of a model itself: LASSO path with its cross-validation, and the nomogram."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,6 @@ from nenflow.report.drawing import (
     BLUE,
     CYCLE,
     DOUBLE,
-    GREY,
     RED,
     SMALL,
     TEXT,
@@ -145,7 +145,7 @@ class Axis:
         """Where each label goes: place of the tick and of the label's middle (mm), text, and its line: -1, -2 … below
         the axis, 1, 2 … above it, 0 nowhere.
         """
-        ends = {side: -np.inf for side in [-1, 1, -2, 2, -3, 3, -4, 4][: self.tiers]}
+        ends = dict.fromkeys([-1, 1, -2, 2, -3, 3, -4, 4][: self.tiers], -np.inf)
         placed = []
         for points, text in sorted(self.ticks, key=lambda tick: tick[0]):
             spot, half = _LABELS + points / 100 * _SCALE, text_width(text, SMALL) / 2
@@ -208,7 +208,7 @@ def _numeric(name: str, pairs: Sequence[tuple[float, float]]) -> Axis:
     for step in (1, 2, 4, 5, 10, 20, 50, 100):
         kept = [(place, tick_text(value)) for place, value in ordered[::step]]
         ends = [(place / 100 * _SCALE, text_width(text, SMALL) / 2) for place, text in kept]
-        if all(b - h - a - g > _CLEAR for (a, g), (b, h) in zip(ends, ends[1:], strict=False)):
+        if all(b - h - a - g > _CLEAR for (a, g), (b, h) in itertools.pairwise(ends)):
             break
     named = dict(kept)
     return Axis(name, [(place, named.get(place, "")) for place, _ in ordered], 1)

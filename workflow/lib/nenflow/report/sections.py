@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
-from nenflow.report.page import Chain, Drawing, Gallery, Lines, Printed, Section, Text
+from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.tables import description_table, markers_table
 from nenflow.report.wording import count, feature_label, interval, listed, percent
@@ -74,8 +74,7 @@ def _asked(study: Mapping[str, Any], endpoint: str, models: bool) -> str:
     others = [level for level in variable["levels"] if level != settings["event"]]
     what = "a model of image features and clinical variables" if models else "single image features"
     tell = "tells" if models else "tell"
-    subject = f"{variable['label']} “{settings['event']}” from “{listed(others)}”"
-    return f"whether {what} {tell} {subject}."
+    return f"whether {what} {tell} “{settings['event']}” from “{listed(others)}” ({variable['label']})."
 
 
 def _with_what(study: Mapping[str, Any], results: Mapping[str, Any], extraction: str, analyses: Sequence) -> str:
@@ -181,8 +180,8 @@ def _marker_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list
     left = int((rated["p_fdr"] < 0.05).sum())
     words = (
         f"Of {count(len(rated), 'feature')} the best, {feature_label(best['marker'])}, has an AUC of "
-        f"{interval(best['auc'], best['auc_low'], best['auc_high'], 2)}. Each is turned so that its AUC is at least 0.5, "
-        f"and the best of so many looks good by chance alone: "
+        f"{interval(best['auc'], best['auc_low'], best['auc_high'], 2)}. Each is turned so that its AUC is at least "
+        f"0.5, and the best of so many looks good by chance alone: "
         f"{'none stays' if not left else f'{left:,} stay'} under p = 0.05 after correction (false discovery rate)."
     )
     missing = len(markers) - len(rated)
@@ -199,8 +198,7 @@ def _marker_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list
 def _limit_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
     lines = list(study.get("notes", []))
     for cohort in study["cohorts"]:
-        noticed = results.get(f"cohort/{cohort}/notes.json") or []
-        lines += [str(note) for note in (noticed if isinstance(noticed, list) else noticed.get("notes", []))]
+        lines += results.get(f"cohort/{cohort}/notes.json", [])
         flow = results.get(f"cohort/{cohort}/flow.csv")
         if flow is not None and study["unit"] == "lesion" and flow.iloc[-1]["lesions"] > flow.iloc[-1]["patients"]:
             last = flow.iloc[-1]

@@ -9,11 +9,11 @@ from nenflow.report.figures_evaluation import calibration_figure, decision_figur
 from nenflow.report.figures_model import lasso_figure, nomogram_figure
 from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
 from nenflow.report.tables import (
-    coded_label,
     discrimination_table,
     odds_ratio_table,
     selection_table,
     signature_table,
+    validation_table,
 )
 from nenflow.report.wording import count, decimal, interval, listed, percent, score_label
 
@@ -63,19 +63,27 @@ def _event(study: Mapping[str, Any], model: str) -> str:
     return event if len(event) > 3 else f"{label} {event}"
 
 
+PUBLISHED, HARRELL, PLUS632 = "Published bootstrap", "Optimism-corrected (Harrell)", "Optimism-corrected (.632+)"
+
+
 def estimates(performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> pd.DataFrame:
-    """AUCs of each score as `honest_figure` takes them: apparent, published bootstrap, optimism-corrected."""
+    """AUCs of each score as `honest_figure` takes them: apparent, published bootstrap, and both corrected ones.
+
+    Harrell's interval is left out where it does not hold its own estimate, see `evaluation.validation.harrell`.
+    """
     rows = []
     for score, figures in performance.items():
         rows.append((score, "Apparent", figures["auc"], *figures["auc_delong"], False))
         checked = (validation or {}).get("scores", {}).get(score)
         if checked:
-            published, honest = checked["published"], checked["corrected"]
-            rows.append((score, "Published bootstrap", published["mean"], *published["interval"], False))
-            rows.append((score, "Optimism-corrected", honest["auc"], *honest["interval"], True))
-    return pd.DataFrame(rows, columns=["score", "estimate", "auc", "low", "high", "honest"]).astype(
-        {"auc": float, "low": float, "high": float}
-    )
+            published, harrell, plus632 = (checked[name] for name in ("published", "harrell", "corrected"))
+            low, high = harrell["interval"]
+            held = low is not None and high is not None and low <= harrell["auc"] <= high
+            rows.append((score, PUBLISHED, published["mean"], *published["interval"], False))
+            rows.append((score, HARRELL, harrell["auc"], *((low, high) if held else (None, None)), True))
+            rows.append((score, PLUS632, plus632["auc"], *plus632["interval"], True))
+    table = pd.DataFrame(rows, columns=["score", "estimate", "auc", "low", "high", "honest"])
+    return table.astype({"auc": float, "low": float, "high": float})
 
 
 def honest_sentences(table: pd.DataFrame, score: str, unit: str) -> str:
@@ -86,13 +94,13 @@ def honest_sentences(table: pd.DataFrame, score: str, unit: str) -> str:
         return interval(*rows.loc[estimate, ["auc", "low", "high"]])
 
     published = f"As such studies print it, the AUC of {_the(score)} is {said('Apparent')}"
-    if "Published bootstrap" not in rows.index:
+    if PUBLISHED not in rows.index:
         return f"{published}. It was measured on the {unit}s that the model was made from, so it is too high."
-    published += f", and a bootstrap of the finished model seems to confirm it: {said('Published bootstrap')}."
-    honest = rows.loc["Optimism-corrected"]
+    published += f", and a bootstrap of the finished model seems to confirm it: {said(PUBLISHED)}."
+    honest = rows.loc[PLUS632]
     lost = rows.loc["Apparent", "auc"] - honest["auc"]
     text = "When the whole analysis is repeated on resampled patients, from the choice of features on, "
-    text += f"{said('Optimism-corrected')} is left"
+    text += f"{said(PLUS632)} is left (.632+ bootstrap; {decimal(rows.loc[HARRELL, 'auc'])} with Harrell's correction)"
     text += f": {decimal(lost)} of the first figure is optimism" if lost >= 0.0005 else ", no less than before"
     text += ", and chance (0.5) cannot be ruled out" if honest["low"] <= 0.5 else ""
     return f"{published} {text}."
@@ -115,8 +123,9 @@ def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     figure = honest_figure(table.assign(score=table["score"].map(score_label)))
     caption = "AUC with 95% interval. Apparent: on the data the model was made from (DeLong). Published bootstrap: the "
     caption += (
-        "finished model on resamples. Optimism-corrected: the whole protocol refitted in each resample of patients."
+        "finished model on resampled lesions. Optimism-corrected: the whole protocol refitted in each resample of "
     )
+    caption += "patients; by Harrell's subtraction, which keeps some optimism, and by the .632+ rule, which does not."
     alt = "; ".join(
         f"{score_label(row.score)}, {row.estimate.lower()}: AUC {interval(row.auc, row.low, row.high)}"
         for row in table.itertuples()
@@ -149,30 +158,29 @@ def _lasso(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
         return []
     path, curve = lasso_tables(document)
     chosen = document["coefficients"]
-    caption = (
-        "Coefficients along the penalty λ (left) and the cross-validated deviance with its standard error (right); "
-    )
-    caption += "λ.min has the least deviance, λ.1se is the largest within one standard error of it."
-    alt = (
-        f"LASSO path of {len(path)} features and cross-validation curve; {len(chosen)} features at {document['rule']}."
-    )
-    figure = lasso_figure(path, curve, document["lambda_min"], document["lambda_1se"], document["rule"])
-    blocks: list[Any] = [Drawing(f"lasso_{model}", figure, caption, alt)]
+    blocks: list[Any] = []
     if not chosen:
-        return [
-            Text("The LASSO selected no feature: the Radscore is the same for all and tells nothing apart."),
-            *blocks,
-        ]
-    full = pd.DataFrame({"feature": list(chosen), "coefficient": list(chosen.values())})
-    full.loc[len(full)] = ["intercept", document["intercept"]]
-    note = "Coefficients of the features as the step before passes them on (z-scores where the protocol has them)."
-    table = signature_table(chosen, document["intercept"])
-    return [*blocks, Printed(f"signature_{model}", table, "The Radscore's formula.", note, full)]
+        blocks.append(Text("The LASSO selected no feature: the Radscore is the same for all and tells nothing apart."))
+    if not path.empty:
+        caption = "Coefficients along the penalty λ (left) and the cross-validated deviance with its standard error "
+        caption += "(right); λ.min has the least deviance, λ.1se is the largest within one standard error of it."
+        alt = f"LASSO path of {count(len(path), 'feature')} and cross-validation curve; {len(chosen)} selected."
+        figure = lasso_figure(path, curve, document["lambda_min"], document["lambda_1se"], document["rule"])
+        blocks.append(Drawing(f"lasso_{model}", figure, caption, alt))
+    if chosen:
+        full = pd.DataFrame([*chosen.items(), ("intercept", document["intercept"])], columns=["feature", "coefficient"])
+        note = "Coefficients of the features as the step before passes them on (z-scores where the protocol has them)."
+        table = signature_table(chosen, document["intercept"])
+        blocks.append(Printed(f"signature_{model}", table, "The Radscore's formula.", note, full))
+    return blocks
 
 
 def lasso_tables(document: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A LASSO step's document as the tables that `lasso_figure` draws."""
-    raise NotImplementedError
+    """A LASSO step's document as the tables that `lasso_figure` draws: coefficients and cross-validation curve."""
+    path = document["path"]
+    coefficients = pd.DataFrame(path["coefficients"], index=path["lambda"]).T
+    curve = {"lambda": "lambda", "mean": "deviance", "error": "error", "nonzero": "nonzero"}
+    return coefficients, pd.DataFrame({name: path[key] for name, key in curve.items()})
 
 
 def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
@@ -180,17 +188,18 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     if alone is None:
         return []
     table = odds_ratio_table(alone, together, study["variables"])
-    note = "Odds ratios per unit, or per step between levels coded 1, 2, 3 …; intervals by profile likelihood; Wald p."
-    full = alone.assign(model="univariable")
-    if together is not None:
-        full = pd.concat([full, together.assign(model="multivariable")])
-    caption = f"Table 3. Logistic models of {_event(study, model)}."
+    full = pd.concat(
+        [t.assign(model=name) for name, t in (("univariable", alone), ("multivariable", together)) if t is not None]
+    )
+    note = "Odds ratios per unit, or per step between levels coded 1, 2, 3 …; intervals by profile likelihood, p by "
+    note += f"{listed(sorted(full['test'].dropna().unique()))}."
+    caption = f"Table 3. Logistic models of the event “{_event(study, model)}”."
     return [Printed(f"table3_{model}", table, caption, note, full)]
 
 
 def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     document = files.model("nomogram.json")
-    if not document:
+    if not document or not document["variables"]:
         return []
     figure = nomogram_figure(document, study["variables"], _event(study, model))
     caption = "Read the points of each variable on the top line, add them up, and read the probability below the sum."
@@ -207,9 +216,10 @@ def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     figure = roc_figure(roc.assign(score=roc["score"].map(score_label)), named)
     caption = "ROC curves on the data the model was made from; the dots are the cut-offs of Youden's index."
     table = discrimination_table(performance)
+    note = "Cut-offs by Youden's index, in units of the Radscore and of the model's linear predictor (log odds)."
     return [
         Drawing(f"roc_{model}", figure, caption, f"ROC curves. {alt}."),
-        Printed(f"discrimination_{model}", table, "Apparent discrimination."),
+        Printed(f"discrimination_{model}", table, "Apparent discrimination.", note),
     ]
 
 
@@ -233,7 +243,7 @@ def _decision(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     figure = decision_figure(decision, score_label(model))
     caption = "Net benefit (Vickers and Elkin 2006) of acting on the model, on everybody, on nobody. It is apparent: "
     caption += "measured on the data the model was made from."
-    curves = decision.pivot(index="threshold", columns="strategy", values="net_benefit")
+    curves = decision.pivot_table(index="threshold", columns="strategy", values="net_benefit")
     better = curves[curves["model"] > curves[["all", "none"]].max(axis=1)].index
     alt = "Decision curve; the model has the highest net benefit at no threshold."
     if len(better):
@@ -243,7 +253,41 @@ def _decision(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
 
 
 def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
-    return []
+    performance, document = files.evaluation("performance.json"), files.evaluation("validation.json")
+    if not performance or not document:
+        return []
+    resamples = document["resamples"]
+    done = count(resamples["refitted"], "resample")
+    table = validation_table(estimates(performance, document))
+    caption = f"AUC as published ({count(resamples['published'], 'resample')}) and with everything refitted ({done})."
+    blocks = [Text(_resample_words(document)), Printed(f"validation_{model}", table, caption)]
+    names = {"variables": "The final model's variables", "features": "The Radscore's features"}
+    for kind, words in names.items():
+        shares = document["selection"][kind]
+        if shares:
+            shown = selection_table(shares, study["variables"])
+            full = pd.DataFrame({"name": list(shares), "share": list(shares.values())})
+            note = f"The {len(shown)} most frequent of {len(shares)}." if len(shares) > len(shown) else ""
+            title = f"{words}: how often {done} selected them."
+            blocks.append(Printed(f"selection-{kind}_{model}", shown, title, note, full))
+    return blocks
+
+
+def _resample_words(document: Mapping[str, Any]) -> str:
+    resamples = document["resamples"]
+    words = f"Of {count(resamples['refitted'], 'resample')} in which everything was fitted anew, "
+    words += f"{percent(resamples['nothing_selected'])} selected nothing and in {percent(resamples['separated'])} the "
+    words += "classes were separated by the final variables (odds ratios have no finite estimate there)"
+    failed = resamples["not_computable"]
+    words += f"; {failed:,} could not be fitted and count with an AUC of 0.5." if failed else "."
+    for score, figures in document["scores"].items():
+        if figures.get("slope") is not None:
+            words += (
+                f" {score_label(score)}: corrected calibration slope {decimal(figures['slope'], 2)} and intercept "
+                f"{decimal(figures['intercept'], 2)} (1 and 0 are ideal); Brier score "
+                f"{decimal(figures['brier']['apparent'])}, corrected {decimal(figures['brier']['corrected'])}."
+            )
+    return words
 
 
 def model_limits(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:
@@ -253,12 +297,29 @@ def model_limits(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[s
         files = _Files(results, model)
         prefix = f"{score_label(model)}: " if len(study["models"]) > 1 else ""
         lines += [prefix + line for line in _events_per_variable(study, settings, files)]
+        lines += [prefix + line for line in _separation(study, files)]
         for step in settings["steps"]:
             if study["unit"] == "lesion" and (step.get("lasso") or {}).get("folds_by") == "lesion":
                 lines.append(
-                    f"{prefix}The LASSO's folds split patients, as published: lesions of one patient stood on both sides "
-                    "of the cross-validation, which lets it select too many features."
+                    f"{prefix}The LASSO's folds split patients: lesions of one patient stood on both sides of the "
+                    "cross-validation, which lets it select too many features."
                 )
+    return lines
+
+
+def _separation(study: Mapping[str, Any], files: _Files) -> list[str]:
+    lines = []
+    final, alone = files.step("logistic"), files.model("univariable.csv")
+    if final and final["separated"]:
+        lines.append(
+            "The final model separates the outcomes without error, so that no odds ratio by maximum likelihood exists; "
+            "Firth's penalised likelihood is used, and the model surely promises too much."
+        )
+    if alone is not None:
+        names = alone.loc[alone["method"].str.contains("Firth"), "variable"]
+        labels = [study["variables"][name]["label"] if name in study["variables"] else name for name in names]
+        if labels:
+            lines.append(f"Alone, {listed(labels)} separated the outcomes; the odds ratio shown is Firth's.")
     return lines
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 
 from nenflow.report.wording import (
-    count,
     decimal,
     feature_label,
     interval,
@@ -139,9 +138,17 @@ def interval_only(ends: list[float | None]) -> str:
     return text[text.index("(") + 1 : -1] if "(" in text else decimal(None)
 
 
-def selection_table(shares: Mapping[str, float], variables: Mapping[str, Any], resamples: int) -> pd.DataFrame:
-    """How often resamples selected each variable, the most frequent first."""
-    ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
-    head = f"Selected in ({count(resamples, 'resample')})"
-    label = {name: variables[name]["label"] if name in variables else feature_label(name) for name in shares}
-    return pd.DataFrame([{"Variable": label[name], head: percent(share)} for name, share in ordered])
+def validation_table(estimates: pd.DataFrame) -> pd.DataFrame:
+    """AUCs of each score side by side: apparent, as published, and corrected; see `sections_models.estimates`."""
+    rows = []
+    for score, table in estimates.groupby("score", sort=False):
+        cells = {row.estimate: interval(row.auc, row.low, row.high) for row in table.itertuples()}
+        rows.append({"Score": score_label(score)} | cells)
+    return pd.DataFrame(rows)
+
+
+def selection_table(shares: Mapping[str, float], variables: Mapping[str, Any], most: int = 20) -> pd.DataFrame:
+    """In what share of the resamples each variable or feature was selected, the most frequent first."""
+    ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
+    names = [variables[name]["label"] if name in variables else feature_label(name) for name, _ in ordered]
+    return pd.DataFrame({"Variable": names, "Selected in": [percent(share) for _, share in ordered]})

@@ -1,0 +1,316 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+from PIL import Image
+
+from nenflow.report.drawing import save_figure, text_width, wrap
+from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
+from nenflow.report.figures_evaluation import calibration_figure, decision_figure, honest_figure, roc_figure
+from nenflow.report.figures_model import lasso_figure, nomogram_axes, nomogram_figure, tick_text
+
+TOUCH = 0.5  # pixels by which boxes of text may overlap: rounding of the layout, nothing that an eye sees
+DOTS_PER_MM = 300 / 25.4
+
+FLOW = pd.DataFrame(
+    [
+        ("declared", 80, 138, 0, 0, ""),
+        ("images", 79, 136, 1, 2, "the series has a missing slice, and so much else is wrong that the reason is long"),
+        ("images", 78, 135, 1, 1, "region under the minimum size"),
+        ("clinical data", 76, 131, 2, 4, "no value for Ki-67"),
+        ("analysed", 76, 131, 0, 0, ""),
+    ],
+    columns=["step", "patients", "lesions", "excluded_patients", "excluded_lesions", "reason"],
+)
+NOMOGRAM = {  # total points and probability follow from the points: slopes of the birth weight model do not matter here
+    "variables": {
+        "Radscore": {"values": [0, 1, 2, 3], "points": [0, 100 / 3, 200 / 3, 100]},
+        "number": {"values": [1, 2, 3], "points": [0, 4, 8]},
+    },
+    "total_points": [0, 20, 40, 60, 80, 100, 120],
+    "probability": {"values": [0.1, 0.5, 0.9, 0.99], "total_points": [10, 40, 70, 130]},
+}
+VARIABLES = {
+    "number": {
+        "label": "Number of metastases", "type": "categorical", "levels": ["oligometastatic", "multiple", "diffuse"],
+    }
+}  # fmt: skip
+
+
+def shown_texts(figure):
+    """All texts that are drawn: matplotlib keeps labels of ticks beyond the axes' limits, but does not draw them."""
+    figure.draw_without_rendering()
+    hidden = set()
+    for axes in (axes for parent in figure.axes for axes in [parent, *parent.child_axes]):
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            slack = 1e-6 * (high - low)
+            for tick in axis.get_major_ticks():
+                if not axes.axison or not low - slack <= tick.get_loc() <= high + slack:
+                    hidden |= {tick.label1, tick.label2}
+    drawn = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [text for text in drawn if text not in hidden]
+
+
+def texts(figure):
+    return [text.get_text() for text in shown_texts(figure)]
+
+
+def overlaps(figure):
+    """Pairs of texts that lie on each other."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown_texts(figure)]
+    return [
+        (a, b)
+        for (a, first), (b, second) in itertools.combinations(boxes, 2)
+        if min(first.x1, second.x1) - max(first.x0, second.x0) > TOUCH
+        and min(first.y1, second.y1) - max(first.y0, second.y0) > TOUCH
+    ]
+
+
+def cut(figure):
+    """Texts that the figure's edge cuts."""
+    edge = figure.bbox.padded(TOUCH)
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown_texts(figure)]
+    return [text for text, box in boxes if box.x0 < edge.x0 or box.x1 > edge.x1 or box.y0 < edge.y0 or box.y1 > edge.y1]
+
+
+def roc_data():
+    roc = pd.DataFrame(
+        {
+            "score": "Radscore",
+            "threshold": [-np.inf, 0.2, 0.5, 0.8, np.inf],
+            "sensitivity": [1, 1, 0.5, 0.5, 0],
+            "specificity": [0, 0.5, 0.5, 1, 1],
+        }
+    )
+    performance = {
+        "Radscore": {"auc": 0.75, "auc_delong": [0.26, 1.0], "youden": {"sensitivity": 0.5, "specificity": 1.0}}
+    }
+    return roc, performance
+
+
+def stability_data():
+    return pd.DataFrame(
+        {
+            "feature": ["a", "b", "c", "d"] * 2,
+            "comparison": ["intra"] * 4 + ["inter"] * 4,
+            "n": 46,
+            "ICC2": [0.9, 0.8, 0.75, np.nan, 0.74, -3.0, 0.99, np.nan],
+        }
+    )
+
+
+def lasso_data():
+    lambdas = np.geomspace(0.1, 0.001, 20)
+    reach = np.clip(np.log(0.06 / lambdas), 0, None)
+    path = pd.DataFrame([0 * reach, 0.2 * reach, -0.1 * np.clip(reach - 1, 0, None)], columns=lambdas)
+    path.index = ["original_glcm_Idn", "wavelet-LLH_firstorder_Median", "original_shape_Maximum3DDiameter"]
+    mean = 1 + 0.05 * (np.arange(20) - 7) ** 2 / 49
+    nonzero = (path != 0).sum().to_numpy()
+    return path, pd.DataFrame({"lambda": lambdas, "mean": mean, "error": 0.02, "nonzero": nonzero})
+
+
+def honest_data():
+    rows = [
+        (score, estimate, auc, auc - 0.1, auc + 0.05, honest)
+        for score, shift in (("Radscore", 0.0), ("Fusion model", 0.08))
+        for estimate, auc, honest in (
+            ("Apparent", 0.85 + shift, False),
+            ("Published bootstrap", 0.85 + shift, False),
+            ("Optimism-corrected (.632+)", 0.7 + shift, True),
+        )
+    ]
+    return pd.DataFrame(rows, columns=["score", "estimate", "auc", "low", "high", "honest"])
+
+
+def marker_data():
+    names = [f"wavelet-HHL_gldm_LargeDependenceHighGrayLevelEmphasis{number}" for number in range(25)]
+    auc = np.linspace(0.95, 0.5, 25)
+    return pd.DataFrame(
+        {"marker": names, "direction": ["higher", "lower"] * 12 + ["higher"], "auc": auc, "auc_low": auc - 0.2,
+         "auc_high": np.minimum(auc + 0.2, 1)}
+    )  # fmt: skip
+
+
+def calibration_data():
+    grid = np.arange(1, 100) / 100
+    corrected = np.where(grid < 0.1, np.nan, 0.1 + 0.8 * grid)
+    return pd.DataFrame({"predicted": grid, "apparent": grid, "corrected": corrected})
+
+
+def decision_data():
+    grid = np.arange(1, 100) / 100
+    everybody = 0.8 - 0.2 * grid / (1 - grid)
+    curves = {"model": np.maximum(everybody, 0.3), "all": everybody, "none": 0 * grid}
+    return pd.concat(
+        pd.DataFrame({"threshold": grid, "strategy": name, "net_benefit": curve}) for name, curve in curves.items()
+    )
+
+
+DRAW = {
+    "flow": lambda: flow_figure(FLOW),
+    "stability": lambda: stability_figure(stability_data(), "ICC2", 0.75),
+    "markers": lambda: markers_figure(marker_data()),
+    "lasso": lambda: lasso_figure(*lasso_data(), 0.02, 0.04, "lambda.min"),
+    "nomogram": lambda: nomogram_figure(NOMOGRAM, VARIABLES, "ineffective"),
+    "roc": lambda: roc_figure(*roc_data()),
+    "calibration": lambda: calibration_figure(calibration_data(), pd.Series([0.1, 0.5, 0.9, 0.91]), "ineffective"),
+    "decision": lambda: decision_figure(decision_data(), "Fusion model"),
+    "honest": lambda: honest_figure(honest_data()),
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_no_text_lies_on_another_or_is_cut(name):
+    figure = DRAW[name]()
+    assert not overlaps(figure)
+    assert not cut(figure)
+
+
+def test_the_same_input_gives_the_same_bytes_at_a_journal_s_width(tmp_path):
+    for run in ("first", "second"):
+        save_figure(DRAW["roc"](), tmp_path / run, simulated=False)
+    for ending in (".png", ".pdf"):
+        assert (tmp_path / f"first{ending}").read_bytes() == (tmp_path / f"second{ending}").read_bytes()
+    assert b"CreationDate" not in (tmp_path / "first.pdf").read_bytes()
+    picture = Image.open(tmp_path / "first.png")
+    assert picture.width == int(85 * DOTS_PER_MM)
+    assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)  # stored per metre
+
+
+def test_simulated_data_are_named_in_a_strip_of_their_own(tmp_path):
+    figure = DRAW["flow"]()
+    before = figure.get_figheight()
+    save_figure(figure, tmp_path / "figure", simulated=True)
+    assert "Simulated data" in texts(figure)
+    assert figure.get_figheight() > before
+    assert not overlaps(figure)
+
+
+def test_flow_counts_who_is_left_and_says_why_others_left():
+    shown = " ".join(texts(flow_figure(FLOW)))
+    assert "80 patients, 138 lesions" in shown
+    assert "78 patients, 135 lesions" in shown
+    assert "1 patient, 2 lesions: the series has a missing slice" in shown
+    assert "2 patients, 4 lesions: no value for Ki-67" in shown
+    assert shown.count("76 patients, 131 lesions") == 1  # the last exclusion leads to those analysed, without a copy
+
+
+def test_flow_of_patients_does_not_count_lesions():
+    shown = " ".join(texts(flow_figure(FLOW, unit="patient")))
+    assert "lesion" not in shown
+    assert "76 patients" in shown
+
+
+def test_flow_without_exclusions_has_no_box_for_them():
+    assert "Excluded" not in texts(flow_figure(FLOW.iloc[[0, 4]]))
+
+
+def test_stability_counts_the_threshold_itself_as_stable_and_what_could_not_be_computed():
+    shown = texts(stability_figure(stability_data(), "ICC2", 0.75))
+    assert "3 of 4\nat 0.75 or above\n1 not computable" in shown
+    assert "1 of 4\nat 0.75 or above\n1 not computable" in shown
+
+
+def test_only_the_best_markers_are_drawn_with_the_side_of_the_events():
+    shown = [text for text in texts(markers_figure(marker_data())) if text.startswith("HHL")]
+    assert len(shown) == 20
+    assert shown[0].endswith("Emphasis0 ↑")
+    assert shown[1].endswith("Emphasis1 ↓")
+
+
+def test_a_perfect_marker_has_no_interval_and_is_drawn_all_the_same():
+    table = marker_data().head(1).assign(auc=1.0, auc_low=np.nan, auc_high=np.nan)
+    assert "1.00" in texts(markers_figure(table))
+
+
+def test_lasso_names_the_selected_features_and_counts_them_on_top():
+    shown = texts(lasso_figure(*lasso_data(), 0.02, 0.04, "lambda.min"))
+    assert "LLH first order Median" in shown
+    assert "shape Maximum3DDiameter" in shown
+    assert "GLCM Idn" not in shown
+    assert {"λ.min", "λ.1se"} < set(shown)
+    figure = lasso_figure(*lasso_data(), 0.02, 0.04, "lambda.min")
+    top = next(child for axes in figure.axes for child in axes.child_axes)
+    counts = [label.get_text() for label in top.get_xticklabels()]
+    assert (counts[0], counts[-1]) == ("0", "2")  # from the largest penalty down
+
+
+def test_lasso_that_selects_nothing_says_so():
+    path, curve = lasso_data()
+    figure = lasso_figure(path, curve, 0.02, path.columns[0], "lambda.1se")
+    assert "No feature is left at lambda.1se" in texts(figure)
+    assert not overlaps(figure)
+
+
+def test_lasso_with_one_choice_marks_it_once():
+    path, curve = lasso_data()
+    shown = texts(lasso_figure(path, curve, 0.02, 0.02, "lambda.min"))
+    assert "λ.min = λ.1se" in shown
+    assert "λ.1se" not in shown
+
+
+def test_nomogram_places_every_level_and_keeps_the_scales():
+    rows = {row.name: row for row in nomogram_axes(NOMOGRAM, VARIABLES, "ineffective")}
+    assert list(rows) == ["Points", "Radscore", "Number of metastases", "Total points", "Probability of ineffective"]
+    levels = rows["Number of metastases"]
+    assert levels.ticks == [(0, "oligometastatic"), (4, "multiple"), (8, "diffuse")]
+    assert sorted(side for *_, side in levels.labels()) == [-2, -1, 1]  # 8 points are 9 mm: no two fit on a line
+    assert dict(rows["Total points"].ticks) == {0: "0", 100 / 6: "20", 100 / 3: "40", 50: "60", 200 / 3: "80",
+                                                500 / 6: "100", 100: "120"}  # fmt: skip
+    # 10, 40 and 70 of 120 points; 130 points cannot be reached, so a probability of .99 has no place on the line
+    assert [text for _, text in rows["Probability of ineffective"].ticks] == ["0.1", "0.5", "0.9"]
+    np.testing.assert_allclose([x for x, _ in rows["Probability of ineffective"].ticks], [100 / 12, 100 / 3, 700 / 12])
+
+
+def test_nomogram_of_one_variable():
+    alone = NOMOGRAM | {"variables": {"Radscore": NOMOGRAM["variables"]["Radscore"]}}
+    figure = nomogram_figure(alone, {}, "ineffective")
+    assert "Radscore" in texts(figure)
+    assert not overlaps(figure)
+
+
+def test_dense_ticks_lose_labels_but_stay():
+    dense = {"values": list(range(101)), "points": list(np.linspace(0, 40, 101))}
+    row = nomogram_axes(NOMOGRAM | {"variables": {"ki67": dense}}, {}, "event")[1]
+    assert len(row.ticks) == 101
+    assert [text for _, text in row.ticks if text] == ["0", "20", "40", "60", "80", "100"]
+
+
+def test_ticks_have_the_digits_they_need():
+    assert [tick_text(value) for value in (0, 0.2, 100, -4, 0.95, 1e-7)] == ["0", "0.2", "100", "−4", "0.95", "0"]
+
+
+def test_roc_is_a_staircase_from_corner_to_corner_with_auc_in_its_legend():
+    figure = roc_figure(*roc_data())
+    line = next(line for line in figure.axes[0].lines if line.get_label().startswith("Radscore"))
+    corners = [(0, 0), (0, 0), (0, 0.5), (0.5, 0.5), (0.5, 1), (1, 1), (1, 1)]
+    np.testing.assert_array_equal(np.column_stack(line.get_data()), corners)
+    assert "Radscore: 0.750 (0.260–1.000)" in texts(figure)
+
+
+def test_calibration_spread_counts_every_prediction():
+    spread = calibration_figure(calibration_data(), pd.Series([0.1, 0.5, 0.9, 0.91, 1.0]), "event").axes[1]
+    assert sum(bar.get_height() for bar in spread.patches) == 5
+
+
+def test_decision_curve_shows_zero_and_hides_the_fall_of_treating_all():
+    low, high = decision_figure(decision_data(), "model").axes[0].get_ylim()
+    assert -0.2 < low < 0
+    assert high > 0.8
+
+
+def test_a_user_s_dollar_signs_are_no_formula():
+    flow = FLOW.assign(reason=["", "cost $x_1$", "", "", ""])
+    shown = next(text for text in shown_texts(flow_figure(flow)) if "cost" in text.get_text())
+    formula = Text(text="1 patient, 2 lesions: cost $x_1$", figure=shown.get_figure(), fontsize=8)
+    assert shown.get_window_extent().width > formula.get_window_extent().width  # signs and underscore are drawn
+    assert text_width("$x_1$") > text_width("x1")
+
+
+def test_long_words_are_broken_to_the_width():
+    lines = wrap("wavelet-LLH_glszm_SizeZoneNonUniformityNormalized is a name", 30).split("\n")
+    assert all(text_width(line) <= 30 for line in lines)
+    assert "".join(lines).replace(" ", "") == "wavelet-LLH_glszm_SizeZoneNonUniformityNormalizedisaname"
