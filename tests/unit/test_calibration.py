@@ -5,8 +5,8 @@ from sklearn.linear_model import LogisticRegression
 
 from nenflow.documents import read_json
 from nenflow.evaluation.calibration import (
+    GRID,
     calibration_curve,
-    calibration_grid,
     calibration_line,
     corrected_curve,
     curve_optimism,
@@ -43,7 +43,6 @@ def test_curve_equals_r_lowess(golden, refitted):
     for y, r in cases:
         smooth = r["calibration_lowess"]
         np.testing.assert_allclose(calibration_curve(y, r["fitted"], smooth["x"]), smooth["y"], atol=EXACT, rtol=0)
-        np.testing.assert_allclose(calibration_grid(r["fitted"]), r["rms_calibrate"]["predy"], atol=EXACT, rtol=0)
 
 
 def test_corrected_curve_and_line_equal_rms(refitted):
@@ -101,7 +100,9 @@ def test_resamples_that_do_not_reach_are_not_counted():
     np.testing.assert_allclose(curve["apparent"] - curve["corrected"], [0.1, 0.3])
 
 
-def test_grid_leaves_out_the_edges():
-    grid = calibration_grid(np.arange(20) / 20)
-    assert (grid[0], grid[-1], len(grid)) == (4 / 20, 15 / 20, 50)
-    assert calibration_grid([0.2, 0.4, 0.6])[[0, -1]].tolist() == [0.4, 0.4]
+def test_only_the_range_of_the_predictions_is_shown():
+    y, p = np.array([0, 1] * 10), np.arange(20) / 20
+    optimism = pd.DataFrame({"resample": 0, "predicted": GRID, "optimism": 0.0})
+    curve = corrected_curve(y, p, optimism)
+    # the 5th lowest of 0, 0.05 ... 0.95 is 0.20, the 5th highest 0.75
+    assert (curve["predicted"].min(), curve["predicted"].max(), len(curve)) == (0.2, 0.75, 56)

@@ -76,7 +76,10 @@ def test_what_cannot_be_rated_says_why():
     assert np.isnan(found.loc["constant", "auc"])
     assert np.isnan(found.loc["constant", "p_fdr"])
     assert "same outcome" in found.loc["absent", "reason"]
-    assert (found.loc["perfect", "auc"], found.loc["perfect", "reason"]) == (1.0, "no interval: the classes are separated")
+    assert (found.loc["perfect", "auc"], found.loc["perfect", "reason"]) == (
+        1.0,
+        "no interval: the classes are separated",
+    )
     assert found.loc["tiny", "auc"] == pytest.approx(7 / 9)
     assert 3e-15 > found.loc["tiny", "threshold"] > 2e-15
     assert (found.loc["gap", "n"], found.loc["gap", "auc"]) == (5, pytest.approx(4 / 6))

@@ -1,22 +1,15 @@
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 from statsmodels.nonparametric.smoothers_lowess import lowess
 
 from nenflow.evaluation.discrimination import check_outcome
+from nenflow.models.logistic import fit_logistic
 
 SPAN = 2 / 3  # share of the units in each local line: the default of R's lowess, used by rms::calibrate
 SKIP = 0.01  # neighbours within 1 % of the range share a fit, as in R's lowess; part of its definition, not only speed
-GRID_POINTS = 50
-EDGE = 5  # the grid runs from the 5th lowest to the 5th highest prediction: beyond, the curve hangs on single units
-STEPS = 100
-
-
-def calibration_grid(probability) -> np.ndarray:
-    """50 predicted probabilities at which curves are compared, evenly from the 5th lowest to the 5th highest."""
-    ordered = np.sort(np.asarray(probability, dtype=float))
-    edge = min(EDGE, (len(ordered) + 1) // 2)
-    return np.linspace(ordered[edge - 1], ordered[-edge], GRID_POINTS)
+GRID = np.arange(1, 100) / 100  # predicted probabilities at which curves are compared
+EDGE = 5  # curves are shown from the 5th lowest to the 5th highest prediction: beyond, they hang on single units
+ROUNDING = 1e-12
 
 
 def calibration_curve(y, probability, grid) -> np.ndarray:
@@ -53,37 +46,13 @@ def calibration_line(y, linear_predictor) -> tuple[float, float]:
     """
     event, score = check_outcome(y, linear_predictor)
     centre, spread = score.mean(), score.std()
-    if not spread > 0 or _separated(event, score):
+    if not spread > 0:
         return np.nan, np.nan
-    design = np.column_stack([np.ones(len(score)), (score - centre) / spread])
-    beta = _newton(design, event.astype(float))
-    slope = beta[1] / spread
-    return float(beta[0] - slope * centre), float(slope)
-
-
-def _separated(event, score) -> bool:
-    """Whether some cut-off parts the classes, ties on it allowed: then the likelihood has no maximum."""
-    low, high = score[event], score[~event]
-    return bool(low.min() >= high.max() or high.min() >= low.max())
-
-
-def _newton(design: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Maximum-likelihood logistic coefficients by Newton's method with halved steps; the likelihood is concave."""
-
-    def likelihood(beta):
-        eta = design @ beta
-        return float(np.sum(y * eta - np.logaddexp(0, eta)))
-
-    beta = np.zeros(design.shape[1])
-    for _ in range(STEPS):
-        p = expit(design @ beta)
-        step = np.linalg.solve(design.T @ (design * (p * (1 - p))[:, None]), design.T @ (y - p))
-        while likelihood(beta + step) < likelihood(beta) and np.abs(step).max() > 1e-12:
-            step = step / 2
-        beta = beta + step
-        if np.abs(step).max() < 1e-12:
-            break
-    return beta
+    fit = fit_logistic(((score - centre) / spread)[:, None], event)
+    if fit.separated or fit.aliased[1]:
+        return np.nan, np.nan
+    slope = fit.coef[1] / spread
+    return float(fit.coef[0] - slope * centre), float(slope)
 
 
 def curve_optimism(y_train, p_train, y_test, p_test, grid) -> np.ndarray:
@@ -105,10 +74,14 @@ def corrected_curve(y, probability, optimism: pd.DataFrame) -> pd.DataFrame:
             and grid point.
 
     Returns:
-        Columns predicted, apparent, corrected (apparent minus the mean optimism over the resamples that reach the
-        point), resamples (how many did).
+        Columns predicted (grid points from the 5th lowest to the 5th highest probability, as rms::calibrate),
+        apparent, corrected (apparent minus the mean optimism over the resamples that reach the point), resamples (how
+        many did).
     """
-    at_point = optimism.groupby("predicted")["optimism"].agg(["mean", "count"])
+    ordered = np.sort(np.asarray(probability, dtype=float))
+    edge = min(EDGE, (len(ordered) + 1) // 2)
+    shown = optimism["predicted"].between(ordered[edge - 1] - ROUNDING, ordered[-edge] + ROUNDING)
+    at_point = optimism[shown].groupby("predicted")["optimism"].agg(["mean", "count"])
     grid = at_point.index.to_numpy()
     apparent = calibration_curve(y, probability, grid)
     return pd.DataFrame(

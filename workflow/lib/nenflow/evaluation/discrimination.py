@@ -56,7 +56,7 @@ def placements(y, score) -> tuple[np.ndarray, np.ndarray]:
 
 
 def delong_covariance(y, *scores) -> np.ndarray:
-    """Covariance matrix (scores, scores) of the AUCs of scores of the same units; NaN with fewer than two in a class."""
+    """Covariance (scores, scores) of the AUCs of scores of the same units; NaN with fewer than two in a class."""
     parts = [placements(y, score) for score in scores]
     covariance = np.zeros((len(scores), len(scores)))
     for side in (0, 1):

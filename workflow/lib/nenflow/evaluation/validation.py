@@ -1,0 +1,136 @@
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from nenflow.evaluation.resampling import CHANCE, PARTS
+from nenflow.models.steps import SIGNATURE
+
+LEVELS = (0.025, 0.975)
+
+
+def summarise(performance: dict, fixed: pd.DataFrame, refit: pd.DataFrame) -> dict:
+    """Put the published and the honest figures of a model side by side: validation.json.
+
+    Args:
+        performance: per score (Radscore where there is one, and the model) its apparent figures.
+        fixed: rows of `resample_fixed`.
+        refit: rows of `refit_resamples`, of all jobs together.
+
+    Returns:
+        resamples: how many, how many of them could not be computed, and in what share the LASSO chose no feature
+        (no_feature), the final model had no variable (nothing_selected) or the classes were separated; scores: per score the apparent AUC, `published` (mean and interval of the bootstrap of the finished
+        model), `corrected` (the honest figure, see `plus632`) and `harrell` (see `harrell`), for the model also brier,
+        slope and intercept; selection: in what share of the resamples each variable was in the model and each feature
+        in the Radscore.
+    """
+    note = refit["note"].fillna("")
+    scores = {}
+    for name, figures in performance.items():
+        prefix = "auc_radscore" if name == SIGNATURE else "auc"
+        areas = pd.DataFrame({part: refit[f"{prefix}_{part}"] for part in PARTS})
+        published = fixed.loc[fixed["score"] == name, "auc"]
+        scores[name] = {
+            "apparent": figures["auc"],
+            "published": {"mean": float(published.mean()), "interval": _percentiles(published)},
+            "corrected": plus632(figures["auc"], areas),
+            "harrell": harrell(figures["auc"], areas),
+        }
+        if name != SIGNATURE:
+            scores[name] |= _calibration(figures, refit)
+    return {
+        "resamples": {
+            "published": int(fixed["resample"].nunique()),
+            "refitted": len(refit),
+            "not_computable": int(note.str.startswith("not computable").sum()),
+            "no_feature": float((refit["n_lasso"] == 0).mean()),
+            "nothing_selected": float((note == "nothing selected").mean()),
+            "separated": float(refit["separated"].fillna(0).mean()),
+        },
+        "scores": scores,
+        "selection": {"variables": _shares(refit["selected"]), "features": _shares(refit["features"])},
+    }
+
+
+def plus632(apparent: float, areas: pd.DataFrame) -> dict:
+    """AUC by the .632+ bootstrap (Efron and Tibshirani, J Am Stat Assoc 1997; 92:548).
+
+    A weighted mean of the apparent AUC and of the mean AUC in the patients who were not drawn (out of bag); the more a
+    protocol overfits, the more the latter counts, up to all of it. Recommended for few events and for selection by Iba
+    et al. (BMC Med Res Methodol 2021; 21:9).
+
+    The interval has the percentiles of the out-of-bag AUCs, shifted so that their mean is the estimate. A resample
+    leaves only a third of the patients out, so it is rather too wide. In simulations of this geometry (76 patients, 131
+    lesions, selection from 150 features) it held the model's true AUC in 93 to 99 %; Noma's interval around the same
+    estimate in 30 to 54 %, the bootstrap of the finished model in 43 to 76 %.
+
+    Args:
+        apparent: the finished model's AUC on its own units.
+        areas: column oob, one row per refit, NaN where the patients left out have one class only.
+    """
+    outside = float(areas["oob"].mean())
+    floor = max(outside, CHANCE)
+    overfitting = float(np.clip((apparent - floor) / (apparent - CHANCE), 0, 1)) if apparent > CHANCE else 0.0
+    weight = 0.632 / (1 - 0.368 * overfitting)
+    estimate = (1 - weight) * apparent + weight * floor
+    low, high = (bound - outside + estimate for bound in _percentiles(areas["oob"]))
+    return {
+        "auc": estimate,
+        "interval": [max(low, 0.0), min(high, 1.0)],
+        "out_of_bag": outside,
+        "overfitting": overfitting,
+        "weight": weight,
+    }
+
+
+def harrell(apparent: float, areas: pd.DataFrame) -> dict:
+    """AUC less its optimism, the mean of train minus test (Harrell, Lee and Mark, Stat Med 1996; 15:361).
+
+    The best known correction, and shown for that. It falls short where a protocol can learn its patients by heart (many
+    features, few events): two thirds of the patients in the test rows are in the resample too. In noise it stays at .4
+    to .9, following the apparent AUC, where the .632+ estimate is .50 to .57.
+
+    The interval is Noma's (Stat Med 2021; 40:5691): percentiles of the refitted models' AUCs on their own resamples,
+    shifted by the optimism. Those AUCs are higher than the apparent one, since a resample holds copies, so after strong
+    overfitting the interval may lie above its own estimate.
+
+    Args:
+        apparent: the finished model's AUC on its own units.
+        areas: columns train, test, one row per refit.
+    """
+    optimism = float((areas["train"] - areas["test"]).mean())
+    low, high = (bound - optimism for bound in _percentiles(areas["train"]))
+    return {
+        "auc": apparent - optimism,
+        "interval": [max(low, 0.0), min(high, 1.0)],
+        "optimism": optimism,
+        "train": float(areas["train"].mean()),
+        "test": float(areas["test"].mean()),
+    }
+
+
+def _calibration(figures: dict, refit: pd.DataFrame) -> dict:
+    """Brier score, slope and intercept as Harrell corrects them; the apparent slope is 1 and the intercept 0.
+
+    `lines` is the number of resamples that have a line: none where nothing was selected.
+    """
+    line = refit[["slope", "intercept"]].dropna()
+    return {
+        "brier": {
+            "apparent": figures["brier"],
+            "corrected": figures["brier"] - float((refit["brier_train"] - refit["brier_test"]).mean()),
+        },
+        "slope": float(line["slope"].mean()),
+        "intercept": float(line["intercept"].mean()),
+        "lines": len(line),
+    }
+
+
+def _percentiles(values: pd.Series) -> list[float]:
+    return [float(value) for value in values.quantile(LEVELS)]
+
+
+def _shares(joined: pd.Series) -> dict[str, float]:
+    """Share of the resamples in which each name occurs, the most frequent first."""
+    counts = Counter(name for text in joined.fillna("") for name in text.split(";") if name)
+    return {name: count / len(joined) for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))}
