@@ -178,8 +178,8 @@ def _header(identity: Identity, kind: str) -> Dataset:
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = DATE, TIME
     dataset.SOPClassUID = kind
-    dataset.StudyDate = dataset.SeriesDate = dataset.ContentDate = dataset.AcquisitionDate = DATE
-    dataset.StudyTime = dataset.SeriesTime = dataset.ContentTime = dataset.AcquisitionTime = TIME
+    dataset.StudyDate = dataset.SeriesDate = dataset.ContentDate = DATE
+    dataset.StudyTime = dataset.SeriesTime = dataset.ContentTime = TIME
     dataset.AccessionNumber = ""
     dataset.Manufacturer = MAKER["manufacturer"]
     dataset.ManufacturerModelName = MAKER["manufacturer_model_name"]
@@ -222,6 +222,7 @@ def _add_ct(dataset: Dataset, grid: Grid) -> None:
     dataset.ConvolutionKernel = "SIMULATED"
     dataset.KVP = 120
     dataset.AcquisitionNumber = 1
+    dataset.AcquisitionDate, dataset.AcquisitionTime = DATE, TIME
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     dataset.SliceThickness = grid.thickness
     dataset.PixelSpacing = [grid.spacing, grid.spacing]

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from scipy.stats import rankdata
 
 from nenflow.errors import InputError
 from nenflow.tables import UNIT
@@ -90,7 +89,8 @@ def draw_outcome(
     low, high = share - log_odds.max() - 1, share - log_odds.min() + 1
     intercept = brentq(lambda value: expit(value + log_odds).sum() - events, low, high)
 
-    event = rankdata(log_odds + noise) > len(codes) - events
+    event = np.zeros(len(codes), dtype=bool)
+    event[np.argsort(log_odds + noise)[-events:]] = True
     scores = pd.DataFrame(
         {
             "linear_predictor": intercept + slope,
@@ -248,6 +248,6 @@ def _coded(settings: dict[str, Any], values: pd.Series) -> np.ndarray:
 
 def _auc(score: np.ndarray, event: np.ndarray) -> float:
     """Share of pairs (event, other) that the score ranks rightly, ties counting half."""
-    events = int(event.sum())
-    above = rankdata(score)[event].sum() - events * (events + 1) / 2
-    return float(above / (events * (len(event) - events)))
+    others = np.sort(score[~event])
+    below = np.searchsorted(others, score[event], "left") + np.searchsorted(others, score[event], "right")
+    return float(below.mean() / (2 * len(others)))
