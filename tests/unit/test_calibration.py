@@ -46,22 +46,22 @@ def test_curve_equals_r_lowess(golden, refitted):
 
 
 def test_corrected_curve_and_line_equal_rms(refitted):
-    for y, x, resamples, r in refitted:
-        grid = np.array(r["rms_calibrate"]["predy"])
-        rows, lines = [], []
-        for number, draw in enumerate(resamples):
-            model = LogisticRegression(C=np.inf, tol=1e-10, solver="newton-cholesky").fit(x[draw], y[draw])
-            p = model.predict_proba(x)[:, 1]
-            optimism = curve_optimism(y[draw], p[draw], y, p, grid)
-            rows.append(pd.DataFrame({"resample": number, "predicted": grid, "optimism": optimism}))
-            lines.append(calibration_line(y, model.decision_function(x)))
-        curve = corrected_curve(y, r["fitted"], pd.concat(rows))
-        np.testing.assert_allclose(curve["apparent"], r["rms_calibrate"]["apparent"], atol=EXACT, rtol=0)
-        np.testing.assert_allclose(curve["corrected"], r["rms_calibrate"]["corrected"], atol=REFIT, rtol=0)
-        expected = r["bootstrap"]["optimism"]
-        np.testing.assert_allclose(lines[:5], np.array(expected["first5"])[:, 4:], atol=REFIT, rtol=0)
-        mean = np.mean(lines, axis=0)
-        np.testing.assert_allclose(mean, [expected["intercept_corrected"], expected["slope_corrected"]], atol=REFIT)
+    y, x, resamples, r = refitted[1]
+    grid = np.array(r["rms_calibrate"]["predy"])
+    rows, lines = [], []
+    for number, draw in enumerate(resamples):
+        model = LogisticRegression(C=np.inf, tol=1e-10, solver="newton-cholesky").fit(x[draw], y[draw])
+        p = model.predict_proba(x)[:, 1]
+        optimism = curve_optimism(y[draw], p[draw], y, p, grid)
+        rows.append(pd.DataFrame({"resample": number, "predicted": grid, "optimism": optimism}))
+        lines.append(calibration_line(y, model.decision_function(x)))
+    curve = corrected_curve(y, r["fitted"], pd.concat(rows))
+    np.testing.assert_allclose(curve["apparent"], r["rms_calibrate"]["apparent"], atol=EXACT, rtol=0)
+    np.testing.assert_allclose(curve["corrected"], r["rms_calibrate"]["corrected"], atol=REFIT, rtol=0)
+    expected = r["bootstrap"]["optimism"]
+    np.testing.assert_allclose(lines[:5], np.array(expected["first5"])[:, 4:], atol=REFIT, rtol=0)
+    mean = np.mean(lines, axis=0)
+    np.testing.assert_allclose(mean, [expected["intercept_corrected"], expected["slope_corrected"]], atol=REFIT)
 
 
 def test_a_fitted_model_lies_on_its_own_line(refitted):

@@ -111,23 +111,20 @@ def refit_once(
         failed = {"units": len(draw), "note": f"not computable: {error}"} | dict.fromkeys(AREAS, CHANCE)
         return failed, np.full(len(grid), np.nan)
 
-    values = protocol_scores(fitted, X)
+    event = y.to_numpy()
+    radscore, predictor, p = protocol_scores(fitted, X)[[SIGNATURE, "linear_predictor", "probability"]].to_numpy().T
     row = {"units": len(draw)} | _selection(fitted)
     for part, rows in parts.items():
-        row[f"auc_radscore_{part}"] = _area(y.iloc[rows], values[SIGNATURE].iloc[rows])
-        row[f"auc_{part}"] = _area(y.iloc[rows], values["linear_predictor"].iloc[rows])
-    p = values["probability"].to_numpy()
-    row["brier_train"], row["brier_test"] = brier(y.iloc[draw], p[draw]), brier(y, p)
-    row["intercept"], row["slope"] = calibration_line(y, values["linear_predictor"])
-    return row, curve_optimism(y.iloc[draw], p[draw], y, p, grid)
+        row[f"auc_radscore_{part}"] = _area(event[rows], radscore[rows])
+        row[f"auc_{part}"] = _area(event[rows], predictor[rows])
+    row["brier_train"], row["brier_test"] = brier(event[draw], p[draw]), brier(event, p)
+    row["intercept"], row["slope"] = calibration_line(event, predictor)
+    return row, curve_optimism(event[draw], p[draw], event, p, grid)
 
 
-def _area(y, score) -> float:
+def _area(y: np.ndarray, score: np.ndarray) -> float:
     """AUC, or NaN where it does not exist: one class only, no rows, or no such score in this protocol."""
-    y, score = np.asarray(y), np.asarray(score, dtype=float)
-    if len(np.unique(y)) < 2 or np.isnan(score).all():
-        return np.nan
-    return auc(y, score)
+    return np.nan if len(np.unique(y)) < 2 or np.isnan(score).all() else auc(y, score)
 
 
 def _selection(fitted: Pipeline) -> dict:

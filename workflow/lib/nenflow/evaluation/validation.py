@@ -19,10 +19,11 @@ def summarise(performance: dict, fixed: pd.DataFrame, refit: pd.DataFrame) -> di
 
     Returns:
         resamples: how many, how many of them could not be computed, and in what share the LASSO chose no feature
-        (no_feature), the final model had no variable (nothing_selected) or the classes were separated; scores: per score the apparent AUC, `published` (mean and interval of the bootstrap of the finished
-        model), `corrected` (the honest figure, see `plus632`) and `harrell` (see `harrell`), for the model also brier,
-        slope and intercept; selection: in what share of the resamples each variable was in the model and each feature
-        in the Radscore.
+        (no_feature), the final model had no variable (nothing_selected) or the classes were separated;
+        scores: per score the apparent AUC, `published` (mean and interval of the bootstrap of the finished model),
+        `corrected` (the honest figure, see `plus632`) and `harrell` (see there), for the model also brier, slope and
+        intercept;
+        selection: in what share of the resamples each variable was in the model and each feature in the Radscore.
     """
     note = refit["note"].fillna("")
     scores = {}

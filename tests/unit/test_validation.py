@@ -1,0 +1,74 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from nenflow.documents import plain
+from nenflow.evaluation.resampling import COLUMNS
+from nenflow.evaluation.validation import harrell, plus632, summarise
+from nenflow.tables import read_table, write_table
+
+
+def _areas(train, test, oob):
+    return pd.DataFrame({"train": train, "test": test, "oob": oob})
+
+
+def test_plus632_by_hand():
+    # overfitting (0.9 - 0.6) / (0.9 - 0.5) = 0.75; weight 0.632 / (1 - 0.368 * 0.75) = 0.632 / 0.724
+    found = plus632(0.9, _areas([1.0, 1.0], [0.8, 0.8], [0.5, 0.7]))
+    weight = 0.632 / 0.724
+    estimate = 0.9 * (1 - weight) + 0.6 * weight
+    assert (found["out_of_bag"], found["overfitting"]) == (pytest.approx(0.6), pytest.approx(0.75))
+    assert found["auc"] == pytest.approx(estimate)
+    # percentiles of 0.5 and 0.7 are 0.505 and 0.695: as far below and above the estimate as below and above 0.6
+    assert found["interval"] == pytest.approx([estimate - 0.095, estimate + 0.095])
+
+
+def test_plus632_without_overfitting_is_the_plain_632():
+    found = plus632(0.8, _areas([0.8], [0.8], [0.8]))
+    assert (found["weight"], found["auc"]) == (pytest.approx(0.632), pytest.approx(0.8))
+    # a model that does better outside than apparently does not overfit
+    assert plus632(0.7, _areas([0.8], [0.8], [0.8]))["auc"] == pytest.approx(0.368 * 0.7 + 0.632 * 0.8)
+
+
+def test_plus632_of_noise_is_chance():
+    # out of bag at or below 0.5 leaves nothing of an apparent 0.95; where nothing was ever selected all is 0.5
+    assert plus632(0.95, _areas([1.0], [0.8], [0.48]))["auc"] == pytest.approx(0.5)
+    assert plus632(0.5, _areas([0.5], [0.5], [0.5]))["auc"] == pytest.approx(0.5)
+
+
+def test_harrell_and_its_shifted_interval_by_hand():
+    found = harrell(0.9, _areas([0.90, 1.00], [0.80, 0.84], [np.nan, 0.7]))
+    assert found["optimism"] == pytest.approx((0.10 + 0.16) / 2)
+    assert found["auc"] == pytest.approx(0.9 - 0.13)
+    # percentiles of 0.90 and 1.00 are 0.9025 and 0.9975, both less the optimism
+    assert found["interval"] == pytest.approx([0.9025 - 0.13, 0.9975 - 0.13])
+
+
+def test_summary_of_rows_that_were_written_and_read(tmp_path):
+    base = dict.fromkeys(COLUMNS, 0.7) | {"units": 131, "separated": 0, "note": ""}
+    rows = [
+        base | {"resample": 0, "n_lasso": 2, "features": "a;b", "selected": "Radscore;ki67", "separated": 1},
+        base | {"resample": 1, "n_lasso": 1, "features": "a", "selected": "Radscore"},
+        base
+        | {"resample": 2, "n_lasso": 0, "features": "", "selected": "", "note": "nothing selected"}
+        | {"slope": np.nan, "intercept": np.nan},
+        {"resample": 3, "units": 130, "note": "not computable: x"} | {c: 0.5 for c in COLUMNS if c.startswith("auc")},
+    ]
+    write_table(pd.DataFrame(rows, columns=COLUMNS), tmp_path / "refit.csv")
+    fixed = pd.DataFrame({"resample": [0, 0, 1, 1], "score": ["Radscore", "fusion"] * 2, "auc": [0.8, 0.9, 0.9, 1.0]})
+    performance = {"Radscore": {"auc": 0.85, "brier": None}, "fusion": {"auc": 0.95, "brier": 0.1}}
+    found = plain(summarise(performance, fixed, read_table(tmp_path / "refit.csv")))
+    assert found["resamples"] == {
+        "published": 2,
+        "refitted": 4,
+        "not_computable": 1,
+        "no_feature": 0.25,
+        "nothing_selected": 0.25,
+        "separated": 0.25,
+    }
+    assert found["selection"] == {"variables": {"Radscore": 0.5, "ki67": 0.25}, "features": {"a": 0.5, "b": 0.25}}
+    assert found["scores"]["Radscore"]["published"]["mean"] == pytest.approx(0.85)
+    assert found["scores"]["fusion"]["published"]["mean"] == pytest.approx(0.95)
+    assert found["scores"]["fusion"]["lines"] == 2
+    assert found["scores"]["fusion"]["corrected"]["out_of_bag"] == pytest.approx((3 * 0.7 + 0.5) / 4)
+    assert "slope" not in found["scores"]["Radscore"]
