@@ -14,6 +14,7 @@ from math import exp, log, log1p, sqrt
 
 import numpy as np
 from numba import njit
+from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold
 
 from nenflow.errors import InputError
@@ -106,11 +107,13 @@ def lasso_path(X: np.ndarray, y: np.ndarray, lambdas: np.ndarray | None = None, 
             below this (glmnet's measure; its default is 1e-7).
 
     Raises:
-        InputError: the outcome has one class only.
+        InputError: a value is missing, or the outcome has one class only.
     """
     X = np.ascontiguousarray(X, dtype=float)
     y = np.ascontiguousarray(y, dtype=float)
     n, p = X.shape
+    if not (np.isfinite(X).all() and np.isin(y, (0, 1)).all()):
+        raise InputError("A LASSO needs a value of every feature, and 0 or 1 as outcome, of each lesion.")
     if y.min() == y.max():
         raise InputError("The outcome is the same in all lesions of a LASSO fit; it needs lesions with and without it.")
     centre = X.mean(axis=0)
@@ -170,7 +173,7 @@ def cross_validate(
             )
         inner = lasso_path(X[~out], y[~out], lambdas, threshold)
         coefs, intercepts = inner.at(path.lambdas)
-        probability = 1 / (1 + np.exp(-(X[out] @ coefs.T + intercepts)))
+        probability = expit(X[out] @ coefs.T + intercepts)
         right = np.where(y[out, None] == 1, probability, 1 - probability)
         deviance[out] = -2 * np.log(np.clip(right, CLIPPED, 1 - CLIPPED))
     cvm, cvsd = _mean_and_error(deviance, folds)

@@ -12,7 +12,7 @@ from math import exp, log1p, sqrt
 import numpy as np
 from numba import njit
 from scipy.optimize import brentq, linprog
-from scipy.special import chdtrc, chdtri, ndtr
+from scipy.special import chdtrc, chdtri, expit, ndtr
 
 from nenflow.errors import InputError
 
@@ -62,7 +62,7 @@ def fit_logistic(X: np.ndarray, y: np.ndarray, firth: bool = False) -> Fit:
             is finite even where lesions are separated.
 
     Raises:
-        InputError: the outcome has one class only, or values are missing.
+        InputError: the outcome has one class only or is not 0 or 1, or values are missing.
     """
     design, y = _design(X, y)
     kept = _independent(design)
@@ -174,6 +174,8 @@ def _design(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     design[:, 1:] = X
     if not np.isfinite(design).all():
         raise InputError("A logistic model cannot be fitted with missing values; complete the table or leave rows out.")
+    if not np.isin(y, (0, 1)).all():
+        raise InputError("The outcome of a logistic model must be 0 or 1 in every lesion; leave out those without one.")
     if y.min() == y.max():
         raise InputError("The outcome is the same in all lesions; a logistic model needs lesions with and without it.")
     return design, y
@@ -203,7 +205,7 @@ def _independent(design):
 
 
 def _information(design: np.ndarray, coef: np.ndarray) -> np.ndarray:
-    probability = 1 / (1 + np.exp(-(design @ coef)))
+    probability = expit(design @ coef)
     return design.T @ (design * (probability * (1 - probability))[:, None])
 
 
@@ -244,7 +246,7 @@ def _backward(L, x):
 
 @njit(cache=True)
 def _likelihood(design, y, coef, firth, probability, information, L):
-    """(Penalised) log-likelihood; fills probability, information and its factor. False where that is singular."""
+    """(Penalised) log-likelihood; fills probability, information and its factor."""
     n, k = design.shape
     information[:] = 0.0
     total = 0.0
@@ -262,10 +264,10 @@ def _likelihood(design, y, coef, firth, probability, information, L):
     regular = _cholesky(information, L)
     if firth:
         if not regular:
-            return -np.inf, False
+            return -np.inf
         for a in range(k):
             total += np.log(L[a, a])
-    return total, regular
+    return total
 
 
 @njit(cache=True)
@@ -303,7 +305,7 @@ def _maximise(design, y, start, free, firth):
         np.zeros((places.size, places.size)),
         np.empty(places.size),
     )
-    value, regular = _likelihood(design, y, coef, firth, probability, information, L)
+    value = _likelihood(design, y, coef, firth, probability, information, L)
     for _ in range(_ROUNDS):
         _score(design, y, firth, probability, L, score)
         for a in range(places.size):
@@ -321,7 +323,7 @@ def _maximise(design, y, start, free, firth):
         while True:
             for a in range(places.size):
                 trial[places[a]] = coef[places[a]] + length * step[a]
-            new, _ = _likelihood(design, y, trial, firth, probability, information, L)
+            new = _likelihood(design, y, trial, firth, probability, information, L)
             if new >= value - 1e-12 * (1 + abs(value)) or length < 1e-10:
                 break
             length /= 2

@@ -38,7 +38,7 @@ def draw_nomogram(
 
     Args:
         intercept: of the model.
-        variables: by name, `values` (ticks: numbers or names of levels) and `effects` (coefficient times value of each).
+        variables: by name, `values` (ticks: numbers or levels) and `effects` (coefficient times value of each).
         linear_predictor: least and greatest among the lesions.
 
     Returns:

@@ -1,8 +1,8 @@
 """The steps of a protocol, each an estimator on tables of image features and clinical variables.
 
-A table has one row per lesion (index patient, region); in a bootstrap resample rows repeat. `clinical` names the columns
-that are no image features: the steps up to the signature pass them through, the later ones weigh them with the Radscore.
-A fitted step is its document, a plain dict that JSON can hold: what it chose, and all it needs to be applied.
+A table has one row per lesion (index patient, region); in a bootstrap resample rows repeat. `clinical` names the
+columns that are no image features: the steps up to the signature pass them through, the later ones weigh them with the
+Radscore. A fitted step is its document, a plain dict that JSON can hold: what it chose, and all it needs to be applied.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numba import njit
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -52,7 +53,9 @@ class _Step(BaseEstimator):
 
 
 class ZScore(TransformerMixin, _Step):
-    """Centre each feature and divide it by its standard deviation (n - 1), as R's scale(); features without variation go.
+    """Centre each feature and divide it by its standard deviation (n - 1), as R's scale().
+
+    A feature without variation has no z-score; it is dropped, and the document says so.
 
     Document: centre and scale by feature, dropped (features without variation).
     """
@@ -221,7 +224,7 @@ class UnivariableSelection(TransformerMixin, _Step):
 
 
 class BackwardElimination(TransformerMixin, _Step):
-    """Start with all variables and drop the one with the largest p as long as that is above `p`, fitting anew each time.
+    """Start with all variables; drop the one with the largest p and fit anew, as long as that p is above `p`.
 
     Wald's p; the likelihood ratio's in a model that separates the outcomes (see UnivariableSelection).
 
@@ -296,7 +299,7 @@ class LogisticModel(ClassifierMixin, _Step):
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Probabilities of no event and of the event, shape (n, 2)."""
-        event = 1 / (1 + np.exp(-self.decision_function(X)))
+        event = expit(self.decision_function(X))
         return np.column_stack([1 - event, event])
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:

@@ -1,0 +1,162 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from nenflow.documents import read_json, write_json
+from nenflow.errors import InputError
+from nenflow.models.protocol import build_protocol, fit_step, from_document, scores, signature_scores, to_document
+from nenflow.models.steps import univariable_table
+from nenflow.tables import UNIT, read_table, write_table
+
+STEPS = [
+    {"stability": {"form": "ICC2", "threshold": 0.75}},
+    {"zscore": {}},
+    {"spearman": {"threshold": 0.90}},
+    {"lasso": {"folds": 10, "folds_by": "patient", "rule": "lambda.min"}},
+    {"univariable": {"p": 0.05}},
+    {"backward": {"p": 0.05}},
+    {"logistic": None},
+]
+GLMNET = 1e-6  # how exactly glmnet at 1e-12 solves its problem at lambda.min
+SCORE = 2e-6  # the same in a lesion's score
+PASSED_ON = 1e-5  # the same in coefficients and odds ratios of models that the Radscore goes into, relative
+PROFILE = 1e-3  # R interpolates profiles
+
+
+@pytest.fixture(scope="module")
+def chain(golden):
+    """131 lesions of 76 patients with 851 features, 13 clinical variables, re-readings of 46; R's results."""
+    known = read_json(golden / "chain.json")
+    features = pd.read_csv(golden / "chain_features.csv.gz")
+    clinical = pd.read_csv(golden / "chain_clinical.csv.gz")
+    units = pd.MultiIndex.from_frame(features[["patient", "lesion"]].astype(str), names=UNIT)
+    images = features.drop(columns=["patient", "lesion"]).set_axis(units)
+    names = [name for name in known["univariable"] if name != "rad"]
+    X = pd.concat([images, clinical[names].set_axis(units)], axis=1)
+
+    def reading(name):
+        table = pd.read_csv(golden / f"chain_{name}.csv.gz")
+        rows = pd.Index(features["lesion"]).get_indexer(table["lesion"])
+        return table.drop(columns="lesion").set_axis(units[rows])
+
+    readings = {"reference": images, "intra": reading("intra"), "inter": reading("inter")}
+    return X, clinical["ineffective"].set_axis(units), names, readings, known
+
+
+@pytest.fixture(scope="module")
+def fitted(chain):
+    X, y, clinical, readings, known = chain
+    protocol = build_protocol(STEPS, clinical, readings, seed=1)
+    return protocol.fit(X, y, lasso__fold_of=np.array(known["lasso"]["fold"]))
+
+
+def test_selections_are_those_of_r(fitted, chain):
+    known = chain[-1]
+    steps = to_document(fitted)["steps"]
+    assert steps["stability"]["stable"] == known["stable"]
+    assert steps["spearman"]["kept"] == known["pruned"]
+    chosen = known["lasso"]["tight_thresh"]["coef_min"]
+    assert list(steps["lasso"]["coefficients"]) == chosen["terms"]
+    assert len(chosen["terms"]) == 7
+    as_r = ["rad" if name == "Radscore" else name for name in steps["univariable"]["kept"]]
+    assert as_r == known["univariable_p05"]
+    assert [row["variable"] for row in steps["backward"]["removed"]] == known["fusion"]["backward_p05"]["removed"]
+
+
+def test_numbers_are_those_of_r(fitted, chain):
+    X, known = chain[0], chain[-1]
+    steps = to_document(fitted)["steps"]
+    chosen = known["lasso"]["tight_thresh"]["coef_min"]
+    assert list(steps["lasso"]["coefficients"].values()) == pytest.approx(chosen["coef"], abs=GLMNET)
+    assert steps["lasso"]["intercept"] == pytest.approx(chosen["a0"], abs=GLMNET)
+    np.testing.assert_allclose(signature_scores(fitted, X), known["radscore"], atol=SCORE)
+    fusion, model = steps["logistic"], known["fusion"]["model"]
+    assert [fusion["intercept"], *fusion["coefficients"].values()] == pytest.approx(model["coef"], rel=PASSED_ON)
+    assert list(fusion["p"].values()) == pytest.approx(model["p"], rel=PASSED_ON)
+    np.testing.assert_allclose(scores(fitted, X)["probability"], known["fusion"]["fitted"], atol=SCORE)
+
+
+def test_univariable_table_is_that_of_r(fitted, chain):
+    X, y, _, _, known = chain
+    table = univariable_table(fitted[:4].transform(X), y).set_index("variable")
+    for name, result in known["univariable"].items():
+        row = table.loc["Radscore" if name == "rad" else name]
+        assert row["odds_ratio"] == pytest.approx(result["or"][1], rel=PASSED_ON)
+        assert row["p"] == pytest.approx(result["p"][1], rel=PASSED_ON)
+        ends = (result["or_profile_lo"][1], result["or_profile_hi"][1])
+        assert (row["low"], row["high"]) == pytest.approx(ends, rel=PROFILE)
+
+
+def test_steps_one_by_one_through_files_equal_the_pipeline(chain, tmp_path):
+    X, y, clinical, readings, _ = chain
+    whole = build_protocol(STEPS, clinical, readings, seed=1).fit(X, y)
+    documents, table = {}, X
+    for number, step in enumerate(STEPS):
+        ((name, options),) = step.items()
+        fitted_step, passed_on = fit_step(name, options or {}, table, y, clinical, readings, seed=1)
+        documents[name] = fitted_step.document()
+        write_table(passed_on, tmp_path / f"{number}.csv")
+        table = read_table(tmp_path / f"{number}.csv", index=UNIT)
+    assert documents == to_document(whole)["steps"]
+
+
+def test_saved_protocol_scores_the_same(fitted, chain, tmp_path):
+    X, clinical = chain[0], chain[2]
+    write_json(to_document(fitted), tmp_path / "model.json")
+    loaded = from_document(read_json(tmp_path / "model.json"), clinical)
+    pd.testing.assert_frame_equal(scores(loaded, X), scores(fitted, X), check_exact=True)
+    assert to_document(loaded) == read_json(tmp_path / "model.json")
+    # a few lesions in another order get the same scores, bit by bit
+    some = X.iloc[[100, 3, 57]]
+    pd.testing.assert_frame_equal(scores(loaded, some), scores(fitted, X).iloc[[100, 3, 57]], check_exact=True)
+
+
+def test_columns_of_the_scores(fitted, chain):
+    table = scores(fitted, chain[0])
+    assert list(table.columns) == ["Radscore", "linear_predictor", "probability"]
+    assert (table["linear_predictor"] == table["linear_predictor"].round(9)).all()
+    np.testing.assert_allclose(table["probability"], 1 / (1 + np.exp(-table["linear_predictor"])), rtol=1e-12)
+
+
+def test_a_clone_refits_on_a_resample_of_patients(fitted, chain):
+    X, y = chain[:2]
+    patients = X.index.get_level_values("patient")
+    drawn = np.random.default_rng([1, 0]).choice(patients.unique(), size=76)
+    rows = np.concatenate([np.flatnonzero(patients == patient) for patient in drawn])
+    again = clone(fitted).fit(X.iloc[rows], y.iloc[rows])
+    folds = pd.Series(to_document(again)["steps"]["lasso"]["fold_of"], index=X.index[rows])
+    assert folds.groupby("patient").nunique().max() == 1
+    assert to_document(again) == to_document(clone(fitted).fit(X.iloc[rows], y.iloc[rows]))
+    assert np.isfinite(scores(again, X).to_numpy()).all()
+
+
+def test_protocol_without_signature(chain):
+    X, y, clinical, _, _ = chain
+    protocol = build_protocol([{"univariable": {"p": 0.05}}, {"logistic": {}}], clinical, None, seed=1)
+    protocol.fit(X[clinical], y)
+    assert scores(protocol, X[clinical])["Radscore"].isna().all()
+    with pytest.raises(InputError, match="no step 'lasso'"):
+        signature_scores(protocol, X[clinical])
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"boruta": {}}, {"logistic": {}}], "no step 'boruta'"),
+        ([{"lasso": {"fold": 5}}, {"logistic": {}}], "'lasso' has no option 'fold'"),
+        ([{"lasso": {"seed": 5}}, {"logistic": {}}], "'lasso' has no option 'seed'"),
+        ([{"zscore": {}, "logistic": {}}], "must name one thing"),
+        ([{"zscore": {}}, {"zscore": {}}, {"logistic": {}}], "'zscore' occurs twice"),
+        ([{"logistic": {}}, {"zscore": {}}], "last step of a protocol must be 'logistic'"),
+        ([], "last step of a protocol must be 'logistic'"),
+    ],
+)
+def test_mistakes_in_a_protocol_are_named(steps, message):
+    with pytest.raises(InputError, match=message):
+        build_protocol(steps, [], None, seed=1)
+
+
+def test_unknown_step_in_a_document_is_refused():
+    with pytest.raises(InputError, match="'pickle' that is unknown"):
+        from_document({"steps": {"pickle": {}}}, [])
