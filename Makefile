@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES   := workflow/lib workflow/scripts tests benchmarks
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: demo study report test lint format env lock clean
+.PHONY: demo study report test lint format env lock unlock clean
 
 demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
 	$(SNAKEMAKE) --config studies=[surufatinib]
@@ -53,6 +53,9 @@ lock:                         ## new envs/requirements.txt from pyproject.toml (
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --group dev -o envs/requirements.txt pyproject.toml
 	rm -r .venv-lock
+
+unlock: $(READY)              ## after a run was killed: let the next one start
+	$(BIN)/snakemake --unlock
 
 clean:                        ## remove all results (never inputs)
 	rm -rf logs .snakemake

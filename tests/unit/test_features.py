@@ -10,7 +10,15 @@ from radiomics import imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from nenflow.errors import InputError
-from nenflow.features import CASE, check_parameters, extract, extract_patient, many_grey_levels, read_parameters
+from nenflow.features import (
+    CASE,
+    as_slicer_loads,
+    check_parameters,
+    extract,
+    extract_patient,
+    many_grey_levels,
+    read_parameters,
+)
 from nenflow.features import _prepare as prepare
 
 WAVELET = "config/studies/surufatinib/extraction/wavelet.yaml"
@@ -317,3 +325,15 @@ def test_masks_that_do_not_fit_are_refused(change, says):
     image = scan((1.0, 1.0, 1.0), (9, 9, 9), np.int16, origin=(0, 0, 0))
     with pytest.raises(InputError, match=says):
         extract(image, change(ball(image, (4, 4, 4), 2)), QUICK)
+
+
+def test_whole_numbers_are_measured_as_slicer_loads_them():
+    whole = sitk.GetImageFromArray(np.array([[[-1024.0, 0.0, 3071.0]]], np.float32))
+    assert as_slicer_loads(whole).GetPixelID() == sitk.sitkInt16
+    assert list(as_slicer_loads(whole)[:, 0, 0]) == [-1024, 0, 3071]
+
+
+@pytest.mark.parametrize("value", [0.5, 32768.0, -32769.0])
+def test_other_scans_keep_their_type(value):
+    image = sitk.GetImageFromArray(np.array([[[0.0, value]]], np.float32))
+    assert as_slicer_loads(image).GetPixelID() == sitk.sitkFloat32

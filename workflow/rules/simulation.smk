@@ -9,6 +9,7 @@ rule simulate_cohort:
         settings=lambda wildcards: study_file(
             wildcards.study, STUDIES[wildcards.study]["cohorts"][wildcards.cohort]["simulation"]
         ),
+        schema=f"{WORKFLOW}/schemas/simulation.schema.yaml",
     output:
         patients="results/{study}/simulation/{cohort}/patients.csv",
         lesions="results/{study}/simulation/{cohort}/lesions.csv",

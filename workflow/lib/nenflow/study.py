@@ -47,6 +47,13 @@ def check_config(config: Mapping[str, Any], schemas: Path) -> None:
     refuse(list(violations(dict(config), read_schema(schemas, "config"), "config.yaml")), "config.yaml")
 
 
+def load_simulation(path: Path, schemas: Path) -> dict[str, Any]:
+    """Read the settings of a simulated cohort and refuse them with all their mistakes at once."""
+    settings = _read_yaml(path)
+    refuse(list(violations(settings, read_schema(schemas, "simulation"), path.name)), path.name)
+    return settings
+
+
 def read_schema(schemas: Path, name: str) -> dict[str, Any]:
     """Read one of the JSON schemas (written in YAML)."""
     text = (schemas / f"{name}.schema.yaml").read_text(encoding="utf-8")

@@ -1,13 +1,12 @@
 from pathlib import Path
 
-import yaml
-
 from nenflow.logs import start_log
 from nenflow.simulation.cohort import simulate_cohort
+from nenflow.study import load_simulation
 
 start_log(snakemake.log[0])
 simulate_cohort(
-    settings=yaml.safe_load(Path(snakemake.input.settings).read_text(encoding="utf-8")),
+    settings=load_simulation(Path(snakemake.input.settings), Path(snakemake.input.schema).parent),
     seed=snakemake.params.seed,
     folder=Path(snakemake.output.patients).parent,
 )
