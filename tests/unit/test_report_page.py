@@ -1,0 +1,377 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from nenflow.documents import write_json
+from nenflow.evaluation.decision import decision_curve
+from nenflow.evaluation.discrimination import performance, roc_curve
+from nenflow.models.nomogram import nomogram
+from nenflow.report.drawing import JOURNAL
+from nenflow.report.page import render_page, report_context, save_blocks
+from nenflow.report.results import read_results, software_versions
+from nenflow.report.sections import is_simulated, report_sections, study_summary
+from nenflow.report.sections_models import estimates, honest_sentences
+from nenflow.tables import write_table
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "workflow" / "report"
+NASTY = '<script>alert("1")</script> & <b>bold</b>'
+SECTIONS = ["honest", "flow", "table-1", "table-2", "features", "lasso", "odds", "nomogram", "roc", "calibration",
+            "decision", "validation", "limits", "pictures", "versions"]  # fmt: skip
+
+STUDY = {
+    "title": f"Response {NASTY}",
+    "notes": ["The published formula has no intercept.", NASTY],
+    "seed": 7,
+    "unit": "lesion",
+    "cohorts": {"development": {"simulation": "simulation.yaml"}},
+    "variables": {
+        "response": {
+            "label": "Response", "level": "lesion", "type": "categorical", "levels": ["effective", "ineffective"],
+        },
+        "ki67": {"label": f"Ki-67 {NASTY}", "level": "patient", "type": "continuous"},
+        "number": {
+            "label": "Number", "level": "patient", "type": "categorical", "levels": ["oligo", "multiple", "diffuse"],
+        },
+    },
+    "endpoints": {"response": {"variable": "response", "event": "ineffective"}},
+    "images": {"minimum_volume_mm3": 500},
+    "extractions": {"wavelet": {"parameters": "extraction/wavelet.yaml", "mode": "slicer"}},
+    "stability": {"readings": {"reference": "reader1", "intra": "reader1-again", "inter": "reader2"}},
+    "models": {
+        "fusion": {
+            "endpoint": "response", "extraction": "wavelet", "phase": "arterial", "clinical": ["ki67", "number"],
+            "steps": [
+                {"stability": {"form": "ICC2", "threshold": 0.75}},
+                {"lasso": {"folds": 10, "folds_by": "lesion", "rule": "lambda.min"}},
+                {"logistic": {}},
+            ],
+        }
+    },
+    "evaluation": {"resamples": 1000, "resamples_per_job": 100},
+}  # fmt: skip
+
+
+def png(width=900, height=600):
+    picture = io.BytesIO()
+    Image.new("L", (width, height), 90).save(picture, "PNG")
+    return picture.getvalue()
+
+
+def cohort_results():
+    """Results of the stages before the models, in the shapes that they write."""
+    flow = pd.DataFrame(
+        [("declared", 7, 10, 0, 0, ""), ("images", 6, 8, 1, 2, NASTY), ("analysed", 6, 8, 0, 0, "")],
+        columns=["step", "patients", "lesions", "excluded_patients", "excluded_lesions", "reason"],
+    )
+    table_one = pd.DataFrame(
+        [("Patients", "", "6"), ("Grade", "1", "2 (33.3%)"), ("", "2", "4 (66.7%)"), (NASTY, "", "15 [5, 30]")],
+        columns=["variable", "level", "overall"],
+    )
+    comparison = pd.DataFrame(
+        [
+            ("n", "", "3", "5", "", np.nan),
+            ("Grade", "1", "1 (33.3%)", "2 (40.0%)", "Fisher's exact", 0.00001),
+            ("", "2", "2 (66.7%)", "3 (60.0%)", "", np.nan),
+            ("Ki-67", "", "15 [5, 30]", "30 [7.25, 80]", "Mann-Whitney", 0.05),
+        ],
+        columns=["variable", "level", "effective", "ineffective", "test", "p"],
+    )
+    stability = pd.DataFrame(
+        {"feature": ["a", "b"] * 2, "comparison": ["intra"] * 2 + ["inter"] * 2, "n": 4, "ICC2": [0.9, 0.5, 0.8, 0.7]}
+    )
+    return {
+        "cohort/development/flow.csv": flow,
+        "cohort/development/table_one.csv": table_one,
+        "cohort/development/comparisons/response.csv": comparison,
+        "cohort/development/notes.json": ["patients.csv: a column was left out."],
+        "stability/development/wavelet.csv": stability,
+        "images/development/P-1/arterial.png": png(),
+    }
+
+
+def step_documents(selected=True):
+    features = {"wavelet-LLH_firstorder_Median": [0.0, 0.1, 0.3], "original_glcm_Idn": [0.0, 0.0, -0.1]}
+    path = {"lambda": [0.1, 0.05, 0.01], "deviance": [1.1, 1.0, 1.2], "error": [0.1] * 3, "nonzero": [0, 1, 2],
+            "coefficients": features}  # fmt: skip
+    lasso = {"intercept": 1.3, "lambda_min": 0.05, "lambda_1se": 0.1, "path": path}
+    lasso["rule"] = "lambda.min" if selected else "lambda.1se"
+    lasso["coefficients"] = {"wavelet-LLH_firstorder_Median": 0.1} if selected else {}
+    names = ["Radscore", "number"] if selected else []
+    return {
+        "stability": {"form": "ICC2", "threshold": 0.75, "n_features": 851, "n_stable": 693},
+        "spearman": {"threshold": 0.9, "kept": ["x"] * 95},
+        "lasso": lasso,
+        "logistic": {
+            "intercept": -1.0, "variables": names, "separated": False, "linear_predictor": [-2.0, 3.0],
+            "coefficients": {"Radscore": 1.5, "number": 0.4} if selected else {},
+            "scales": {"Radscore": {"minimum": -1.0, "maximum": 2.0}, "number": {"values": [1, 2, 3]}},
+        },
+    }  # fmt: skip
+
+
+def model_results(selected=True):
+    y = np.array([0, 0, 0, 1, 1, 1, 1, 1])
+    radscore = np.array([0.1, 0.6, 0.3, 0.4, 0.5, 0.9, 0.8, 0.7]) if selected else np.zeros(8)
+    scores = pd.DataFrame({"outcome": y, "Radscore": radscore, "linear_predictor": radscore - 0.2})
+    scores["probability"] = 1 / (1 + np.exp(-scores["linear_predictor"]))
+    figures = {name: performance(y, radscore, scores["probability"]) for name in ("Radscore", "fusion")}
+    documents = step_documents(selected)
+    corrected = {
+        "published": {"mean": 0.85, "interval": [0.7, 0.95]},
+        "corrected": {"auc": 0.62, "interval": [0.4, 0.8]},
+        "harrell": {"auc": 0.7, "interval": [0.75, 0.9]},
+    }
+    line = {"brier": {"apparent": 0.1, "corrected": 0.15}, "slope": 0.68, "intercept": 0.22}
+    validation = {
+        "resamples": {
+            "published": 1000,
+            "refitted": 1000,
+            "not_computable": 3,
+            "nothing_selected": 0.012,
+            "separated": 0.2,
+        },
+        "scores": {"Radscore": corrected, "fusion": corrected | line},
+        "selection": {"variables": {"Radscore": 0.75, "ki67": 0.5}, "features": {"original_glcm_Idn": 0.4}},
+    }
+    odds = {
+        "variable": ["Radscore", "ki67", "number"],
+        "odds_ratio": [8.8084, 1.0352, 2.0],
+        "low": [3.4331, 1.012, 0.9],
+        "high": [30.1849, 1.063, np.inf],
+        "p": [0.00004, 0.0041, 0.0512],
+        "test": "Wald",
+        "method": "maximum likelihood",
+    }
+    grid = np.arange(1, 100) / 100
+    roc = [roc_curve(y, radscore).assign(score=name) for name in ("Radscore", "fusion")]
+    return {
+        **{f"models/fusion/steps/{name}.json": document for name, document in documents.items()},
+        "models/fusion/scores.csv": scores,
+        "models/fusion/univariable.csv": pd.DataFrame(odds),
+        "models/fusion/multivariable.csv": pd.DataFrame(odds).head(1).assign(odds_ratio=5.0),
+        "models/fusion/nomogram.json": nomogram(documents["logistic"]),
+        "evaluation/fusion/performance.json": figures,
+        "evaluation/fusion/roc.csv": pd.concat(roc),
+        "evaluation/fusion/decision.csv": decision_curve(y, scores["probability"]),
+        "evaluation/fusion/validation.json": validation,
+        "evaluation/fusion/calibration.csv": pd.DataFrame({"predicted": grid, "apparent": grid, "corrected": grid**2}),
+    }
+
+
+def write_page(study, results, folder):
+    simulated = is_simulated(study)
+    sections = report_sections(study, results, {"Python": "3.11"})
+    save_blocks(sections, folder, simulated)
+    context = report_context(study["title"], study_summary(study, results), sections, folder, simulated)
+    return render_page(context, TEMPLATES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fonts():
+    """Fonts in a form that takes half the time to write; the figures' own tests have those of the report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(JOURNAL, "pdf.fonttype", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return write_page(STUDY, cohort_results() | model_results(), folder)
+
+
+class Outline(HTMLParser):
+    """Elements of a page, with a list of what is not closed properly."""
+
+    VOID = ("meta", "img", "br", "link")
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.wrong = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_all_sections_stand_in_order(page):
+    assert re.findall(r'<section id="([a-z0-9-]+)"', page) == SECTIONS
+    assert re.findall(r'<li><a href="#([a-z0-9-]+)"', page) == SECTIONS
+
+
+def test_nothing_is_asked_of_a_network(page):
+    for _, attributes in Outline(page).elements:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/"))
+    assert not re.search(r"url\(|@import|<script|<link|<iframe|<object", page)
+    assert "default-src 'none'" in page  # a browser would refuse as well
+
+
+def test_all_text_is_escaped(page):
+    assert "<script" not in page
+    assert "<b>bold</b>" not in page
+    assert page.count("&lt;script&gt;") >= 6  # title twice, note, reason, labels
+
+
+def test_page_is_well_formed_and_accessible(page):
+    outline = Outline(page)
+    assert (outline.wrong, outline.open) == ([], [])
+    assert outline.elements[0] == ("html", {"lang": "en"})
+    for tag, attributes in outline.elements:
+        if tag == "img":
+            assert len(attributes["alt"]) > 10
+        if tag == "th":
+            assert attributes["scope"] in ("row", "col")
+    headings = [int(tag[1]) for tag, _ in outline.elements if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == 1
+    assert max(np.diff(headings)) <= 1  # no level is skipped
+
+
+def test_figures_are_in_the_page_and_beside_it(page, folder):
+    names = ["calibration", "decision", "honest", "lasso", "nomogram", "roc"]
+    expected = {"flow_development", "stability_development_wavelet", *(f"{name}_fusion" for name in names)}
+    assert {path.stem for path in (folder / "figures").glob("*.png")} == expected
+    assert {path.stem for path in (folder / "figures").glob("*.pdf")} == expected
+    embedded = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert {base64.b64decode(text) for text in embedded} == {
+        path.read_bytes() for path in (folder / "figures").glob("*.png")
+    }
+
+
+def test_simulated_data_are_named_on_the_page_and_in_the_tables(page, folder):
+    assert 'class="banner"' in page
+    assert "SIMULATED DATA" in page
+    for path in (folder / "tables").glob("*.csv"):
+        assert pd.read_csv(path)["data"].eq("simulated").all(), path.stem
+
+
+def test_tables_hold_full_numbers_beside_the_page(folder):
+    table = pd.read_csv(folder / "tables" / "table3_fusion.csv")
+    assert table.loc[0, "odds_ratio"] == 8.8084
+    assert list(table["model"]) == ["univariable"] * 3 + ["multivariable"]
+
+
+def test_printed_numbers(page):
+    assert "8.808 (3.433–30.18)" in page
+    assert "2.000 (0.900–∞)" in page
+    assert "<td>&lt;0.001</td><td>Fisher&#39;s exact</td>" in page
+    assert "effective (n = 3)" in page
+    assert "Number: per step oligo, multiple, diffuse" in page
+    assert "3 could not be fitted" in page
+    assert "1% selected nothing" in page
+    assert "4 of 8" not in page
+
+
+def test_limits_say_what_a_careful_reader_needs(page):
+    assert "8 lesions come from 6 patients" in page
+    assert "1.0 for each of the 3 candidate variables" in page  # 3 without the event
+    assert "folds split patients" in page
+    assert "no intercept" in page
+
+
+def test_the_same_results_give_the_same_page(page, tmp_path):
+    assert write_page(STUDY, cohort_results() | model_results(), tmp_path) == page
+
+
+def test_a_study_without_models_has_their_sections_neither_in_page_nor_contents(tmp_path):
+    study = {key: value for key, value in STUDY.items() if key not in ("models", "evaluation", "notes")}
+    study |= {"cohorts": {"development": {"patients": "patients.csv"}}, "unit": "patient", "title": "Markers"}
+    study["markers"] = {"endpoint": "response", "extraction": "wavelet", "phase": "ct"}
+    markers = pd.DataFrame(
+        {"marker": ["original_shape_Sphericity", "b", "c"], "direction": ["lower", "higher", None],
+         "auc": [0.9, 0.7, np.nan], "auc_low": [0.7, 0.4, np.nan], "auc_high": [1.0, 0.9, np.nan],
+         "threshold": [-0.00012345, 2, np.nan], "sensitivity": [1, 0.5, np.nan], "specificity": [0.8, 0.5, np.nan],
+         "p": [0.01, 0.3, np.nan], "p_fdr": [0.6, 0.9, np.nan]}
+    )  # fmt: skip
+    flow = "cohort/development/flow.csv"
+    results = {"evaluation/markers.csv": markers, flow: cohort_results()[flow]}
+    page = write_page(study, results, tmp_path)
+    assert re.findall(r'<section id="([a-z0-9-]+)"', page) == ["flow", "markers", "versions"]
+    assert "banner" not in re.sub(r"<style>.*</style>", "", page, flags=re.DOTALL)
+    assert "Of 2 features the best, shape Sphericity, has an AUC of 0.90 (0.70–1.00)" in page
+    assert "none stays under p = 0.05" in page
+    assert "1 feature could not be rated" in page
+    assert "6 patients." in page
+
+
+def test_a_model_that_selects_nothing_is_reported():
+    results = cohort_results() | model_results(selected=False)
+    sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
+    assert "selected no feature" in sections["lasso"][0].text
+    assert sections["nomogram"] == []
+    assert ("0", "in the final model") in sections["features"][-1].links
+
+
+def test_a_missing_value_of_the_template_is_an_error():
+    with pytest.raises(Exception, match="undefined"):
+        render_page({"title": "x"}, TEMPLATES)
+
+
+def test_honest_sentences_are_built_from_the_numbers():
+    results = model_results()
+    table = estimates(results["evaluation/fusion/performance.json"], results["evaluation/fusion/validation.json"])
+    words = honest_sentences(table, "fusion", "lesion")
+    # 13 of the 15 pairs of an event and another lesion are in order
+    assert words.startswith("As such studies print it, the AUC of the fusion model is 0.867 (")
+    assert "seems to confirm it: 0.850 (0.700–0.950)." in words
+    assert "0.620 (0.400–0.800) is left (.632+ bootstrap; 0.700 with Harrell's correction)" in words
+    assert "0.247 of the first figure is optimism, and chance (0.5) cannot be ruled out." in words
+    assert words.count(". ") == 1  # two sentences
+
+
+def test_an_interval_beside_its_estimate_is_not_shown():
+    results = model_results()
+    table = estimates(results["evaluation/fusion/performance.json"], results["evaluation/fusion/validation.json"])
+    harrell = table[table["estimate"].str.contains("Harrell")]
+    assert harrell["auc"].eq(0.7).all()
+    assert harrell[["low", "high"]].isna().all(axis=None)  # 0.75 to 0.9 does not hold 0.7
+
+
+def test_without_validation_only_the_apparent_figure_is_there_and_called_too_high():
+    table = estimates(model_results()["evaluation/fusion/performance.json"], None)
+    assert list(table["estimate"]) == ["Apparent", "Apparent"]
+    assert "it is too high" in honest_sentences(table, "Radscore", "lesion")
+
+
+def test_results_are_read_by_their_place_and_nothing_else(tmp_path):
+    write_table(pd.DataFrame({"variable": ["Grade", ""], "level": ["1", "2"], "overall": ["1 (50.0%)", "1 (50.0%)"]}),
+                tmp_path / "cohort/a/table_one.csv")  # fmt: skip
+    write_table(pd.DataFrame({"variable": ["n", "Age"], "level": ["", ""], "no": ["1", "4"], "test": ["", "t"],
+                              "p": [np.nan, 0.25]}), tmp_path / "cohort/a/comparisons/response.csv")  # fmt: skip
+    write_json(["note"], tmp_path / "cohort/a/notes.json")
+    (tmp_path / "images/a/P-1").mkdir(parents=True)
+    (tmp_path / "images/a/P-1/ct.png").write_bytes(b"png")
+    (tmp_path / "images/a/P-1/ct.nii.gz").write_bytes(b"volume")
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    named = [tmp_path / "cohort/a/table_one.csv", tmp_path / "cohort/a/comparisons", tmp_path / "cohort/a/notes.json",
+             tmp_path / "images/a/P-1"]  # fmt: skip
+    results = read_results(named, tmp_path)
+    assert set(results) == {
+        "cohort/a/table_one.csv", "cohort/a/comparisons/response.csv", "cohort/a/notes.json", "images/a/P-1/ct.png",
+    }  # fmt: skip
+    assert list(results["cohort/a/table_one.csv"]["level"]) == ["1", "2"]  # not 1.0
+    assert results["cohort/a/comparisons/response.csv"]["p"].iloc[1] == 0.25
+    assert results["cohort/a/notes.json"] == ["note"]
+
+
+def test_versions_name_what_the_numbers_depend_on():
+    versions = software_versions()
+    assert {"Python", "numpy", "pandas", "scikit-learn", "pyradiomics-bhklab", "SimpleITK"} <= set(versions)
+    assert all(re.match(r"\d+\.\d+", number) for number in versions.values())

@@ -1,0 +1,94 @@
+import numpy as np
+import pandas as pd
+
+from nenflow.report.tables import (
+    INSET,
+    coded_label,
+    description_table,
+    discrimination_table,
+    odds_ratio_table,
+    selection_table,
+    signature_table,
+)
+
+VARIABLES = {
+    "ki67": {"label": "Ki-67 (%)", "type": "continuous"},
+    "surgery": {"label": "Surgery", "type": "categorical", "levels": ["no", "yes"]},
+    "number": {"label": "Number", "type": "categorical", "levels": ["oligo", "multiple", "diffuse"]},
+}
+
+
+def test_table_two_has_a_row_per_variable_with_its_levels_set_in():
+    # The surufatinib study's location and Ki-67, as the cohort stage writes them.
+    table = pd.DataFrame(
+        [
+            ("n", "", "27", "104", "", np.nan),
+            ("Location", "EP-NEN", "11 (40.7%)", "68 (65.4%)", "chi-square (Yates)", 0.0346937),
+            ("", "PNEN", "16 (59.3%)", "36 (34.6%)", "", np.nan),
+            ("Ki-67", "", "15 [5, 30]", "30 [7.25, 80]", "Mann-Whitney", 0.05),
+            ("", "missing", "0", "1", "", np.nan),
+            ("Constant", "", "1 [1, 1]", "1 [1, 1]", "", np.nan),
+        ],
+        columns=["variable", "level", "effective", "ineffective", "test", "p"],
+    )
+    printed = description_table(table)
+    assert list(printed.columns) == ["Characteristic", "effective (n = 27)", "ineffective (n = 104)", "p", "Test"]
+    assert printed.to_numpy().tolist() == [
+        ["Location", "", "", "0.035", "chi-square (Yates)"],
+        [f"{INSET}EP-NEN", "11 (40.7%)", "68 (65.4%)", "", ""],
+        [f"{INSET}PNEN", "16 (59.3%)", "36 (34.6%)", "", ""],
+        ["Ki-67", "15 [5, 30]", "30 [7.25, 80]", "0.050", "Mann-Whitney"],
+        [f"{INSET}missing", "0", "1", "", ""],
+        ["Constant", "1 [1, 1]", "1 [1, 1]", "", ""],  # nothing to test: no dash that looks like a result
+    ]
+
+
+def test_table_one_has_no_p():
+    table = pd.DataFrame([("Patients", "", "76"), ("Sex", "female", "30 (39.5%)")])
+    printed = description_table(table.set_axis(["variable", "level", "overall"], axis=1))
+    assert list(printed.columns) == ["Characteristic", "Overall"]
+    assert list(printed["Characteristic"]) == ["Patients", "Sex", f"{INSET}female"]
+
+
+def test_table_three_joins_the_final_model_to_the_single_variables():
+    # Table 3 of the surufatinib study: extrahepatic metastasis and surgery alone.
+    alone = pd.DataFrame(
+        {"variable": ["Radscore", "surgery"], "odds_ratio": [8.0, 1.513], "low": [3.0, 0.606], "high": [30.0, 4.16],
+         "p": [1e-5, 0.3936]}
+    )  # fmt: skip
+    together = pd.DataFrame(
+        {"variable": ["intercept", "Radscore"], "odds_ratio": [0.1, 8.808], "low": [0.01, 3.433], "high": [1, 30.18],
+         "p": [0.03, 0.0002]}
+    )  # fmt: skip
+    printed = odds_ratio_table(alone, together, VARIABLES)
+    assert printed.to_numpy().tolist() == [
+        ["Radscore", "8.000 (3.000–30.00)", "<0.001", "8.808 (3.433–30.18)", "<0.001"],
+        ["Surgery: yes against no", "1.513 (0.606–4.160)", "0.394", "", ""],
+    ]
+
+
+def test_labels_say_what_a_step_of_an_odds_ratio_is():
+    assert coded_label("ki67", VARIABLES) == "Ki-67 (%)"
+    assert coded_label("surgery", VARIABLES) == "Surgery: yes against no"
+    assert coded_label("number", VARIABLES) == "Number: per step oligo, multiple, diffuse"
+    assert coded_label("Radscore", VARIABLES) == "Radscore"
+
+
+def test_signature_is_ordered_by_weight_with_the_intercept_last():
+    printed = signature_table({"original_glcm_Idn": -0.02, "wavelet-LLH_glcm_Imc1": 0.96, "a": -0.948}, 1.5)
+    assert list(printed["Coefficient"]) == ["0.9600", "−0.9480", "−0.0200", "1.5000"]
+    assert list(printed["Feature"]) == ["LLH GLCM Imc1", "a", "GLCM Idn", "Intercept"]
+
+
+def test_discrimination_without_intervals_or_brier_score():
+    figures = {"auc": 1.0, "auc_delong": [None, None], "auc_hanley_mcneil": [None, None], "brier": None, "youden": {}}
+    row = discrimination_table({"Radscore": figures}).iloc[0]
+    assert list(row) == ["Radscore", "1.000", "–", "–", "–", "–", "–"]
+    hanley = figures | {"auc": 0.928, "auc_hanley_mcneil": [0.885, 0.971]}
+    assert discrimination_table({"fusion": hanley}).iloc[0]["95% CI, Hanley-McNeil"] == "0.885–0.971"
+
+
+def test_selection_shows_the_most_frequent():
+    shares = {"ki67": 0.5, "original_glcm_Idn": 0.9, "b": 0.001}
+    printed = selection_table(shares, VARIABLES, most=2)
+    assert printed.to_numpy().tolist() == [["GLCM Idn", "90%"], ["Ki-67 (%)", "50%"]]
