@@ -79,6 +79,7 @@ def refit_resamples(
         One row per resample (columns: `COLUMNS`), see `refit_once`; and per resample and point of the calibration
         grid the curve's optimism (columns resample, predicted, optimism).
     """
+    X = pd.DataFrame(X.to_numpy(dtype=float), X.index, X.columns)  # one block of memory, else drawing rows is slow
     rows, curves = [], []
     for number in numbers:
         row, optimism = refit_once(protocol, X, y, patient_resample(X.index, seed, number))
