@@ -72,3 +72,12 @@ def test_summary_of_rows_that_were_written_and_read(tmp_path):
     assert found["scores"]["fusion"]["lines"] == 2
     assert found["scores"]["fusion"]["corrected"]["out_of_bag"] == pytest.approx((3 * 0.7 + 0.5) / 4)
     assert "slope" not in found["scores"]["Radscore"]
+
+
+def test_summary_of_columns_that_are_blank_throughout(tmp_path):
+    rows = [dict.fromkeys(COLUMNS, 0.5) | {"n_lasso": 0, "features": "", "selected": "Radscore", "note": ""}] * 2
+    write_table(pd.DataFrame(rows, columns=COLUMNS), tmp_path / "refit.csv")
+    fixed = pd.DataFrame({"resample": [0, 1], "score": "fusion", "auc": [0.8, 0.9]})
+    found = summarise({"fusion": {"auc": 0.9, "brier": 0.1}}, fixed, read_table(tmp_path / "refit.csv"))
+    assert found["selection"] == {"variables": {"Radscore": 1.0}, "features": {}}
+    assert (found["resamples"]["not_computable"], found["resamples"]["no_feature"]) == (0, 1.0)

@@ -25,7 +25,7 @@ def summarise(performance: dict, fixed: pd.DataFrame, refit: pd.DataFrame) -> di
         intercept;
         selection: in what share of the resamples each variable was in the model and each feature in the Radscore.
     """
-    note = refit["note"].fillna("")
+    note = _text(refit["note"])
     scores = {}
     for name, figures in performance.items():
         prefix = "auc_radscore" if name == SIGNATURE else "auc"
@@ -132,7 +132,12 @@ def _percentiles(values: pd.Series) -> list[float]:
     return [float(value) for value in values.quantile(LEVELS)]
 
 
+def _text(column: pd.Series) -> pd.Series:
+    """A text column as it was before it was written: blank cells are read as missing."""
+    return column.astype(object).where(column.notna(), "").astype(str)
+
+
 def _shares(joined: pd.Series) -> dict[str, float]:
     """Share of the resamples in which each name occurs, the most frequent first."""
-    counts = Counter(name for text in joined.fillna("") for name in text.split(";") if name)
+    counts = Counter(name for text in _text(joined) for name in text.split(";") if name)
     return {name: count / len(joined) for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))}
