@@ -19,15 +19,25 @@ class Project:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "Snakefile", folder)
         shutil.copytree(TINY, folder / "config/studies/tiny")
-        (folder / "config/config.yaml").write_text(yaml.safe_dump({"studies": ["tiny"]}))
+        self.choose("tiny")
+
+    def choose(self, study):
+        """Make a study the one that runs."""
+        (self.folder / "config/config.yaml").write_text(yaml.safe_dump({"studies": [study]}))
+
+    def study(self, name):
+        """Add a study that comes with nenflow, and choose it."""
+        shutil.copytree(ROOT / "config/studies" / name, self.folder / "config/studies" / name)
+        self.choose(name)
 
     def command(self, *options, cores=2):
         return [sys.executable, "-m", "snakemake", "--cores", str(cores), "--nocolor", *options]
 
-    def run(self, *options, cores=2, check=True):
-        """Run Snakemake as a user would; what it prints is returned."""
+    def run(self, *options, cores=2, check=True, **variables):
+        """Run Snakemake as a user would, with environment variables; what it prints is returned."""
+        environment = self.environment() | variables
         done = subprocess.run(
-            self.command(*options, cores=cores), cwd=self.folder, capture_output=True, text=True, env=self.environment()
+            self.command(*options, cores=cores), cwd=self.folder, capture_output=True, text=True, env=environment
         )
         output = done.stdout + done.stderr
         if check:

@@ -18,7 +18,7 @@ checkpoint check_cohort:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study],
+        study=settings("unit", "cohorts", "variables", "stability", "models", "markers"),
         data=cohort_data,
         code=library_code("cohort/check_cohort.py"),
     script:
@@ -45,7 +45,7 @@ rule describe_cohort:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study],
+        study=settings("variables", "endpoints", "stability"),
         code=library_code("cohort/describe_cohort.py"),
     script:
         "../scripts/cohort/describe_cohort.py"

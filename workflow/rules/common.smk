@@ -57,6 +57,13 @@ def setting(*keys):
     return look_up
 
 
+def settings(*names):
+    """Params function: some blocks of study.yaml. Only those a rule uses, so that other edits do not run it again."""
+    return lambda wildcards: {
+        name: STUDIES[wildcards.study][name] for name in names if name in STUDIES[wildcards.study]
+    }
+
+
 def study_file(study, name):
     """A file named in study.yaml: relative to the study's folder, unless it names an environment variable or a root."""
     expanded = os.path.expandvars(name)
@@ -140,3 +147,95 @@ def analysis_inputs(wildcards, analysis):
         "exclusions": f"{cohort}/exclusions.csv",
         "features": f"results/{wildcards.study}/features/{DEVELOPMENT}/{analysis['extraction']}.csv",
     }
+
+
+# Models
+
+STEPS = {
+    (study, model): [next(iter(step)) for step in settings["steps"]]
+    for study, study_settings in STUDIES.items()
+    for model, settings in study_settings.get("models", {}).items()
+}
+
+
+def model_features(wildcards):
+    """The feature table that a model is built from."""
+    extraction = STUDIES[wildcards.study]["models"][wildcards.model]["extraction"]
+    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{extraction}.csv"
+
+
+def model_tables(wildcards):
+    """What the dataset of a model is put together from."""
+    return analysis_inputs(wildcards, STUDIES[wildcards.study]["models"][wildcards.model])
+
+
+def model_analysis(wildcards):
+    """Params function: what a model is about, without the steps that build it."""
+    model = STUDIES[wildcards.study]["models"][wildcards.model]
+    return {key: model[key] for key in ("endpoint", "phase", "clinical")}
+
+
+def step_options(wildcards):
+    """Params function: the options of one step of a protocol."""
+    steps = STUDIES[wildcards.study]["models"][wildcards.model]["steps"]
+    return next(step[wildcards.step] for step in steps if wildcards.step in step)
+
+
+def step_input(wildcards):
+    """The table that a step works on: the dataset for the first one, what the step before passes on for the others."""
+    steps = STEPS[wildcards.study, wildcards.model]
+    position = steps.index(wildcards.step)
+    folder = f"results/{wildcards.study}/models/{wildcards.model}"
+    return f"{folder}/steps/{steps[position - 1]}.csv" if position else f"{folder}/dataset.csv"
+
+
+def step_readings(wildcards):
+    """Repeated readings, for the one step that looks at them."""
+    return model_features(wildcards) if wildcards.step == "stability" else []
+
+
+# Evaluation
+
+
+def batches(wildcards):
+    """Numbers of the jobs that the resamples are spread over."""
+    evaluation = STUDIES[wildcards.study]["evaluation"]
+    return range(-(-evaluation["resamples"] // evaluation["resamples_per_job"]))
+
+
+def marker_tables(wildcards):
+    """What the dataset of the single features is put together from."""
+    return analysis_inputs(wildcards, STUDIES[wildcards.study]["markers"])
+
+
+# Report
+
+
+def report_inputs(wildcards):
+    """All results that the page shows; a study without models or markers has none of theirs."""
+    study = STUDIES[wildcards.study]
+    cohorts = list(study["cohorts"])
+    described = ["flow.csv", "exclusions.csv", "table_one.csv", "comparisons", "notes.json"]
+    files = expand("cohort/{cohort}/{name}", cohort=cohorts, name=described)
+    files += expand("images/{cohort}/cases.csv", cohort=cohorts)
+    if {"intra", "inter"} & set(study["stability"]["readings"]):
+        files += expand("stability/{cohort}/{extraction}.csv", cohort=DEVELOPMENT, extraction=study["extractions"])
+    for model in study.get("models", {}):
+        names = ["flow.csv", "scores.csv", "model.json", "univariable.csv", "multivariable.csv", "nomogram.json"]
+        files += expand("models/{model}/{name}", model=model, name=names)
+        files += expand("models/{model}/steps/{step}.json", model=model, step=STEPS[wildcards.study, model])
+        names = ["performance.json", "roc.csv", "decision.csv", "validation.json", "calibration.csv"]
+        files += expand("evaluation/{model}/{name}", model=model, name=names)
+    if "markers" in study:
+        files.append("evaluation/markers.csv")
+    return [f"results/{wildcards.study}/{name}" for name in files]
+
+
+def report_pictures(wildcards):
+    """The folders of the images stage, for their quality pictures."""
+    study = wildcards.study
+    return [
+        f"results/{study}/images/{cohort}/{patient}"
+        for cohort in STUDIES[study]["cohorts"]
+        for patient in checked_cases(study, cohort)
+    ]

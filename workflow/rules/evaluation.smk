@@ -4,16 +4,6 @@
 #           whole protocol refitted in every resample); single features rated one by one
 
 
-def batches(wildcards):
-    """Numbers of the jobs that the resamples are spread over."""
-    evaluation = STUDIES[wildcards.study]["evaluation"]
-    return range(-(-evaluation["resamples"] // evaluation["resamples_per_job"]))
-
-
-def marker_tables(wildcards):
-    return analysis_inputs(wildcards, STUDIES[wildcards.study]["markers"])
-
-
 rule evaluate_model:
     """ROC with intervals and cut-off, decision curve, and the bootstrap of the finished model as published."""
     input:
@@ -48,7 +38,10 @@ rule refit_resamples:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study],
+        model=setting("models", "{model}"),
+        readings=setting("stability", "readings"),
+        evaluation=setting("evaluation"),
+        seed=setting("seed"),
         code=library_code("evaluation/refit_resamples.py"),
     script:
         "../scripts/evaluation/refit_resamples.py"
@@ -91,7 +84,8 @@ rule rate_markers:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study],
+        analysis=setting("markers"),
+        study=settings("unit", "variables", "endpoints", "stability"),
         code=library_code("evaluation/rate_markers.py"),
     script:
         "../scripts/evaluation/rate_markers.py"

@@ -3,35 +3,6 @@
 # Delivers: each fitted step (signature, selections, final model) as JSON with the table it passes on, the model
 #           document and the scores of every lesion
 
-STEPS = {
-    (study, model): [next(iter(step)) for step in settings["steps"]]
-    for study, study_settings in STUDIES.items()
-    for model, settings in study_settings.get("models", {}).items()
-}
-
-
-def model_features(wildcards):
-    """The feature table that a model is built from."""
-    extraction = STUDIES[wildcards.study]["models"][wildcards.model]["extraction"]
-    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{extraction}.csv"
-
-
-def model_tables(wildcards):
-    return analysis_inputs(wildcards, STUDIES[wildcards.study]["models"][wildcards.model])
-
-
-def step_input(wildcards):
-    """The table that a step works on: the dataset for the first one, what the step before passes on for the others."""
-    steps = STEPS[wildcards.study, wildcards.model]
-    position = steps.index(wildcards.step)
-    folder = f"results/{wildcards.study}/models/{wildcards.model}"
-    return f"{folder}/steps/{steps[position - 1]}.csv" if position else f"{folder}/dataset.csv"
-
-
-def step_readings(wildcards):
-    """Repeated readings, for the one step that looks at them."""
-    return model_features(wildcards) if wildcards.step == "stability" else []
-
 
 rule assemble_dataset:
     """One row per lesion: outcome, clinical variables and features; what cannot be used is excluded with a reason."""
@@ -45,8 +16,8 @@ rule assemble_dataset:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study],
-        analysis=setting("models", "{model}"),
+        study=settings("unit", "variables", "endpoints", "stability"),
+        analysis=model_analysis,
         code=library_code("models/assemble_dataset.py"),
     script:
         "../scripts/models/assemble_dataset.py"
@@ -65,7 +36,11 @@ rule fit_step:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study],
+        options=step_options,
+        clinical=setting("models", "{model}", "clinical"),
+        phase=setting("models", "{model}", "phase"),
+        readings=setting("stability", "readings"),
+        seed=setting("seed"),
         code=library_code("models/fit_step.py"),
     script:
         "../scripts/models/fit_step.py"
@@ -86,7 +61,7 @@ rule save_model:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study],
+        study=settings("title", "cohorts", "variables", "models"),
         code=library_code("models/save_model.py"),
     script:
         "../scripts/models/save_model.py"
@@ -107,7 +82,6 @@ rule tabulate_model:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=lambda wildcards: STUDIES[wildcards.study],
         code=library_code("models/tabulate_model.py"),
     script:
         "../scripts/models/tabulate_model.py"

@@ -10,7 +10,7 @@ dataset, _ = assemble_dataset(
     features=read_table(snakemake.input.features),
     units=read_units(snakemake.input.patients, snakemake.input.lesions, study["variables"]),
     excluded=read_table(snakemake.input.exclusions),
-    analysis=study["markers"],
+    analysis=snakemake.params.analysis,
     study=study,
 )
 write_table(rate_markers(dataset.drop(columns="outcome"), dataset["outcome"]), snakemake.output[0])

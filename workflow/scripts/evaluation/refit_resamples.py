@@ -5,19 +5,18 @@ from nenflow.models.protocol import build_protocol
 from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
-study = snakemake.params.study
-model = study["models"][snakemake.wildcards.model]
-readings = repeated_readings(read_table(snakemake.input.features), model["phase"], study["stability"]["readings"])
+params, model = snakemake.params, snakemake.params.model
+readings = repeated_readings(read_table(snakemake.input.features), model["phase"], params.readings)
 dataset = read_table(snakemake.input.dataset, index=UNIT)
 outcome = dataset.pop("outcome")
-batch, total = study["evaluation"]["resamples_per_job"], study["evaluation"]["resamples"]
+batch, total = params.evaluation["resamples_per_job"], params.evaluation["resamples"]
 first = int(snakemake.wildcards.batch) * batch
 
 refits, curves = refit_resamples(
-    protocol=build_protocol(model["steps"], model["clinical"], readings, study["seed"]),
+    protocol=build_protocol(model["steps"], model["clinical"], readings, params.seed),
     X=dataset,
     y=outcome,
-    seed=study["seed"],
+    seed=params.seed,
     numbers=range(first, min(first + batch, total)),
 )
 write_table(refits, snakemake.output.resamples)

@@ -5,22 +5,21 @@ from nenflow.models.protocol import fit_step
 from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
-study, name = snakemake.params.study, snakemake.wildcards.step
-model = study["models"][snakemake.wildcards.model]
+params = snakemake.params
 readings = None
 if snakemake.input.readings:
-    readings = repeated_readings(read_table(snakemake.input.readings), model["phase"], study["stability"]["readings"])
+    readings = repeated_readings(read_table(snakemake.input.readings), params.phase, params.readings)
 table = read_table(snakemake.input.table, index=UNIT)
 outcome = table.pop("outcome")
 
 step, passed_on = fit_step(
-    name=name,
-    options=next(step[name] for step in model["steps"] if name in step),
+    name=snakemake.wildcards.step,
+    options=params.options,
     X=table,
     y=outcome,
-    clinical=model["clinical"],
+    clinical=params.clinical,
     readings=readings,
-    seed=study["seed"],
+    seed=params.seed,
 )
 write_json(step.document(), snakemake.output.document)
 write_table(passed_on.assign(outcome=outcome), snakemake.output.table)
