@@ -3,8 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from nenflow.cohort.checks import CASE, read_cases, read_cohort
+from nenflow.cohort.checks import read_cases, read_cohort
 from nenflow.errors import InputError
+from nenflow.tables import CASE
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
 STUDY = {

@@ -1,6 +1,5 @@
 """The studies that come with nenflow, run for real from their inputs to their reports."""
 
-
 import pandas as pd
 import pytest
 import yaml
@@ -11,9 +10,9 @@ from nenflow.evaluation.discrimination import auc
 from nenflow.evaluation.discrimination import performance as figures_of
 from nenflow.evaluation.resampling import refit_resamples, resample_fixed
 from nenflow.evaluation.validation import summarise
-from nenflow.models.dataset import repeated_readings
 from nenflow.models.protocol import build_protocol, scores
 from nenflow.simulation.draws import draw_cohort
+from nenflow.stability import repeated_readings
 from nenflow.study import load_study
 from nenflow.tables import UNIT, read_table
 

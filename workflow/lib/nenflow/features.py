@@ -15,13 +15,12 @@ from radiomics import getParameterValidationFiles, imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from nenflow.errors import InputError
-from nenflow.tables import read_table
+from nenflow.tables import CASE, read_table
 
 log = logging.getLogger(__name__)
 for _chatty in ("radiomics", "pykwalify"):
     logging.getLogger(_chatty).setLevel(logging.CRITICAL)
 
-CASE = ["patient", "phase", "region", "rater"]
 MODES = ("slicer",)
 
 # B-spline coefficients depend on the whole line of voxels, a voxel's influence falling by 0.268 with each step. 28

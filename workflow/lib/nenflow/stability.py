@@ -1,6 +1,6 @@
 """Agreement between repeated segmentations, and the filter that keeps the features which agree."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
+from nenflow.tables import UNIT
 
 FORMS = ("ICC2", "ICC3")
 NOT_COMPUTABLE = "not computable: the values are missing or do not vary"
@@ -96,6 +97,17 @@ def _interval_icc3(between, error, subjects: int, raters: int, upper: float):
     low = (between - f_low * error) / (between + (raters - 1) * f_low * error)
     high = (f_high * between - error) / (f_high * between + (raters - 1) * error)
     return low, high
+
+
+def unit_features(features: pd.DataFrame, phase: str, rater: str) -> pd.DataFrame:
+    """Features of one phase as one rater segmented them: a row per unit, index (patient, region), sorted."""
+    rows = features[(features["phase"] == phase) & (features["rater"] == rater)]
+    return rows.set_index(UNIT).drop(columns=["phase", "rater"]).sort_index()
+
+
+def repeated_readings(features: pd.DataFrame, phase: str, raters: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Features of the reference reading and of the readings it is compared with (intra, inter), by role."""
+    return {role: unit_features(features, phase, rater) for role, rater in raters.items()}
 
 
 def agreement_table(reference: pd.DataFrame, again: dict[str, pd.DataFrame]) -> pd.DataFrame:

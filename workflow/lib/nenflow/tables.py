@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 
 UNIT = ["patient", "region"]  # what one row of an analysis is: a lesion (or organ) of a patient
+CASE = ["patient", "phase", "region", "rater"]  # what names a segmentation
 
 
 def read_table(path: str | Path, index: list[str] | None = None, text: list[str] | None = None) -> pd.DataFrame:
@@ -16,8 +17,7 @@ def read_table(path: str | Path, index: list[str] | None = None, text: list[str]
         index: columns that become the index.
         text: further columns to be kept as text.
     """
-    identifiers = ["patient", "phase", "region", "rater", *(text or [])]
-    table = pd.read_csv(path, dtype=dict.fromkeys(identifiers, str), encoding="utf-8-sig")
+    table = pd.read_csv(path, dtype=dict.fromkeys([*CASE, *(text or [])], str), encoding="utf-8-sig")
     return table.set_index(index) if index else table
 
 

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from nenflow.cohort.checks import CASE, read_cohort
+from nenflow.cohort.checks import read_cohort
 from nenflow.documents import write_json
 from nenflow.logs import start_log
-from nenflow.tables import write_table
+from nenflow.tables import CASE, write_table
 
 start_log(snakemake.log[0])
 study = snakemake.params.study

@@ -1,7 +1,7 @@
 from nenflow.evaluation.resampling import refit_resamples
 from nenflow.logs import start_log
-from nenflow.models.dataset import repeated_readings
 from nenflow.models.protocol import build_protocol
+from nenflow.stability import repeated_readings
 from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])

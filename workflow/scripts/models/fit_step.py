@@ -1,7 +1,7 @@
 from nenflow.documents import write_json
 from nenflow.logs import start_log
-from nenflow.models.dataset import repeated_readings
 from nenflow.models.protocol import fit_step
+from nenflow.stability import repeated_readings
 from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])

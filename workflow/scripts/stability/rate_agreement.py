@@ -1,8 +1,7 @@
 import pandas as pd
 
 from nenflow.logs import start_log
-from nenflow.models.dataset import repeated_readings
-from nenflow.stability import agreement_table
+from nenflow.stability import agreement_table, repeated_readings
 from nenflow.tables import read_table, write_table
 
 start_log(snakemake.log[0])

@@ -12,9 +12,8 @@ from jsonschema import Draft202012Validator
 
 from nenflow.cohort.rows import Rows, patient_identifier, read_rows
 from nenflow.study import READ_AS_MISSING, read_schema, refuse, sentences
-from nenflow.tables import UNIT
+from nenflow.tables import CASE, UNIT
 
-CASE = ["patient", "phase", "region", "rater"]  # what names a segmentation; all that results keep of a case
 FREE = ["image", "series", "segmentation", "segment"]  # where "NA" is a name like any other
 KEYS = {"patients": ["patient"], "lesions": UNIT, "cases": CASE}
 MISSING = {"", "na", "n/a", "#n/a", "nan"}  # cells that mean "not known", in any case

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from nenflow.tables import UNIT
+from nenflow.tables import CASE, UNIT
 
-CASE = ["patient", "phase", "region", "rater"]
 EXCLUSION = [*UNIT, "step", "reason"]
 
 

@@ -9,9 +9,7 @@ from nenflow.images.checks import check_mask
 from nenflow.images.pictures import write_qc
 from nenflow.images.segmentations import read_mask
 from nenflow.images.volumes import Volume, read_volume
-from nenflow.tables import write_table
-
-IDENTITY = ["patient", "phase", "region", "rater"]
+from nenflow.tables import CASE, write_table
 
 
 def import_patient(cases: list[dict], data: Path, folder: Path, settings: dict, strict: bool) -> None:
@@ -36,7 +34,7 @@ def import_patient(cases: list[dict], data: Path, folder: Path, settings: dict, 
     for phase in dict.fromkeys(case["phase"] for case in cases):
         rows = [case for case in cases if case["phase"] == phase]
         results += _import_phase(phase, rows, Path(data), folder, settings["minimum_volume_mm3"], strict)
-    table = pd.DataFrame(results, columns=[*IDENTITY, "status", "reason", "volume_mm3", "voxels"])
+    table = pd.DataFrame(results, columns=[*CASE, "status", "reason", "volume_mm3", "voxels"])
     write_table(table.astype({"voxels": "Int64"}), folder / "cases.csv")
 
 
@@ -56,7 +54,7 @@ def _import_phase(
             results.append(_refuse(case, error, data, strict))
             continue
         masks[case["region"], case["rater"]] = mask
-        results.append({name: case[name] for name in IDENTITY} | {"status": "included", "reason": ""} | size)
+        results.append({name: case[name] for name in CASE} | {"status": "included", "reason": ""} | size)
     if masks:
         _write_phase(phase, volume, masks, folder, cases[0]["patient"])
     return results
@@ -78,7 +76,7 @@ def _write_phase(phase: str, volume: Volume, masks: dict, folder: Path, patient:
 
 
 def _refuse(case: dict, error: InputError, data: Path, strict: bool) -> dict:
-    identity = {name: case[name] for name in IDENTITY}
+    identity = {name: case[name] for name in CASE}
     name = " ".join(identity.values())
     print(f"{name}: {error} (image {data / case['image']}, segmentation {data / case['segmentation']})")
     if strict:

@@ -6,18 +6,8 @@ import pandas as pd
 
 from nenflow.cohort.units import coded, outcome
 from nenflow.errors import InputError
+from nenflow.stability import unit_features
 from nenflow.tables import UNIT
-
-
-def unit_features(features: pd.DataFrame, phase: str, rater: str) -> pd.DataFrame:
-    """Features of one phase as one rater segmented them: a row per unit, index (patient, region), sorted."""
-    rows = features[(features["phase"] == phase) & (features["rater"] == rater)]
-    return rows.set_index(UNIT).drop(columns=["phase", "rater"]).sort_index()
-
-
-def repeated_readings(features: pd.DataFrame, phase: str, raters: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """Features of the reference reading and of the readings it is compared with (intra, inter), by role."""
-    return {role: unit_features(features, phase, rater) for role, rater in raters.items()}
 
 
 def assemble_dataset(
