@@ -52,6 +52,8 @@ def build_protocol(
     Raises:
         InputError: a step or an option is unknown, a step occurs twice, or the last one is not `logistic`.
     """
+    # Refits clone the readings; a copy lies in one block, and copying that again is a hundred times faster.
+    readings = readings and {name: reading.copy() for name, reading in readings.items()}
     built: dict[str, Any] = {}
     for step in steps:
         if len(step) != 1:
@@ -139,8 +141,11 @@ def scores(protocol: Pipeline, X: pd.DataFrame) -> pd.DataFrame:
     Returns:
         columns Radscore (missing where the protocol has no LASSO), linear_predictor (log odds), probability.
     """
+    names = list(protocol.named_steps)
+    after = names.index("lasso") + 1 if "lasso" in names else 0
+    passed_on = protocol[:after].transform(X) if after else X  # once: the steps before the LASSO see all features
     table = pd.DataFrame(index=X.index)
-    table[SIGNATURE] = signature_scores(protocol, X) if "lasso" in protocol.named_steps else np.nan
-    table["linear_predictor"] = protocol.decision_function(X)
-    table["probability"] = protocol.predict_proba(X)[:, 1]
+    table[SIGNATURE] = passed_on[SIGNATURE] if after else np.nan
+    table["linear_predictor"] = protocol[after:].decision_function(passed_on)
+    table["probability"] = protocol[after:].predict_proba(passed_on)[:, 1]
     return table
