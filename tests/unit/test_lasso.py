@@ -7,6 +7,7 @@ from nenflow.errors import InputError
 from nenflow.models.lasso import cross_validate, folds_of, lasso_path
 
 EXACT = 1e-12  # closed forms: rounding only
+STEP = 1e-6  # the last step that a threshold of 1e-12 allows
 KKT = 1e-5  # relative breach of the conditions of a minimum that a threshold of 1e-12 leaves (a step of 1e-6)
 # glmnet at 1e-12 stops coordinate descent before the minimum; how far, grows along the path and with correlation.
 # Up to lambda.min it is this far from the minimum, in the deviance and in the score of a lesion:
@@ -97,8 +98,7 @@ def test_given_penalties_are_used_in_every_fold(case):
 
 
 def test_one_binary_feature_has_a_closed_form():
-    # With one standardised 0/1 feature the LASSO moves both groups' shares together by lambda: the score equation is
-    # n1 * (share1 - p1) * ... = lambda, solved here for the fitted probabilities.
+    # With one 0/1 feature the conditions of the minimum are two equations for the two groups' probabilities.
     x = np.repeat([0.0, 1.0], [40, 60])
     y = np.concatenate([np.repeat([1.0, 0.0], [10, 30]), np.repeat([1.0, 0.0], [45, 15])])
     sd = np.sqrt(0.4 * 0.6)
@@ -108,8 +108,8 @@ def test_one_binary_feature_has_a_closed_form():
     gap = penalty * sd / 0.24
     p1, p0 = 0.75 - 0.4 * gap, 0.25 + 0.6 * gap
     log_odds = np.log([p0 / (1 - p0), p1 / (1 - p1)])
-    assert found.intercepts[1] == pytest.approx(log_odds[0], abs=1e-9)
-    assert found.coefs[1, 0] == pytest.approx(log_odds[1] - log_odds[0], abs=1e-9)
+    assert found.intercepts[1] == pytest.approx(log_odds[0], abs=STEP)
+    assert found.coefs[1, 0] == pytest.approx(log_odds[1] - log_odds[0], abs=STEP)
 
 
 def test_the_largest_penalty_just_selects_nothing():

@@ -44,12 +44,15 @@ class _Step(BaseEstimator):
         return step
 
     def _features(self, X: pd.DataFrame) -> list[str]:
-        return [name for name in X.columns if name not in set(self.clinical)]
+        clinical = set(self.clinical)
+        return [name for name in X.columns if name not in clinical]
 
-    def _with_clinical(self, features: pd.DataFrame, X: pd.DataFrame) -> pd.DataFrame:
-        return features.join(
-            X[[name for name in X.columns if name in set(self.clinical)]].reset_index(drop=True)
-        ).set_index(X.index)
+    def _with_clinical(self, features: np.ndarray, names: list[str], X: pd.DataFrame) -> pd.DataFrame:
+        """New features (n, k), then X's clinical variables, as one block of numbers, which pandas is fast on."""
+        clinical = set(self.clinical)
+        passed = [name for name in X.columns if name in clinical]
+        values = np.column_stack([features, X[passed].to_numpy(dtype=float)])
+        return pd.DataFrame(values, index=X.index, columns=[*names, *passed])
 
 
 class ZScore(TransformerMixin, _Step):
@@ -73,7 +76,7 @@ class ZScore(TransformerMixin, _Step):
         self.document_ = {
             "centre": dict(zip(kept, centre[varies].tolist(), strict=True)),
             "scale": dict(zip(kept, scale[varies].tolist(), strict=True)),
-            "dropped": [name for name in features if name not in set(kept)],
+            "dropped": [name for name, wanted in zip(features, varies, strict=True) if not wanted],
         }
         return self
 
@@ -81,7 +84,7 @@ class ZScore(TransformerMixin, _Step):
         """Z-scores, then the clinical variables."""
         centre, scale = self.document()["centre"], self.document()["scale"]
         values = (_values(X, list(centre)) - np.array(list(centre.values()))) / np.array(list(scale.values()))
-        return self._with_clinical(pd.DataFrame(values, columns=list(centre)), X)
+        return self._with_clinical(values, list(centre), X)
 
 
 class SpearmanPruning(TransformerMixin, _Step):
@@ -113,7 +116,7 @@ class SpearmanPruning(TransformerMixin, _Step):
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """The features kept, then the clinical variables."""
         kept = self.document()["kept"]
-        return self._with_clinical(pd.DataFrame(_values(X, kept), columns=kept), X)
+        return self._with_clinical(_values(X, kept), kept, X)
 
 
 class LassoSignature(TransformerMixin, _Step):
@@ -190,9 +193,7 @@ class LassoSignature(TransformerMixin, _Step):
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """The Radscore, then the clinical variables."""
-        document = self.document()
-        score = _linear_predictor(document, X)
-        return self._with_clinical(pd.DataFrame({SIGNATURE: score}), X)
+        return self._with_clinical(_linear_predictor(self.document(), X)[:, None], [SIGNATURE], X)
 
 
 class UnivariableSelection(TransformerMixin, _Step):
@@ -210,7 +211,8 @@ class UnivariableSelection(TransformerMixin, _Step):
 
     def fit(self, X: pd.DataFrame, y: pd.Series) -> Self:
         """Fit one model per column of X."""
-        tests = {name: _tests(_values(X, [name]), y)[0] for name in X.columns}
+        values = _values(X, list(X.columns))
+        tests = {name: _tests(values[:, [j]], y)[0] for j, name in enumerate(X.columns)}
         self.document_ = {
             "p": self.p,
             "variables": tests,
@@ -380,7 +382,8 @@ def _values(X: pd.DataFrame, names: list[str]) -> np.ndarray:
 
 
 def _present(X: pd.DataFrame, names: list[str]) -> list[str]:
-    missing = [name for name in names if name not in X.columns]
+    known = set(X.columns)
+    missing = [name for name in names if name not in known]
     if missing:
         raise InputError(f"The table lacks {len(missing)} variable(s) the model needs, the first being {missing[0]}.")
     return names
