@@ -438,7 +438,8 @@ def _list(s, m, bound):
 def _deviance(s):
     total = 0.0
     for i in range(s.y.size):
-        total += 2 * log1p(exp(-s.eta[i] if s.y[i] > 0.5 else s.eta[i]))
+        wrong = -s.eta[i] if s.y[i] > 0.5 else s.eta[i]
+        total += 2 * (max(wrong, 0.0) + log1p(exp(-abs(wrong))))
     return total
 
 
