@@ -3,7 +3,8 @@ import subprocess
 import tomllib
 
 import yaml
-from conftest import ROOT
+
+from projects import ROOT
 
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)(?: ; ([^\\]+?))? *\\?$")
 

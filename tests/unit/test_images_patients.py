@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-from images_files import SPACING, refusal, square, write_series, write_structure
 from matplotlib.image import imread
 
+from images_files import SPACING, refusal, square, write_series, write_structure
 from nenflow.errors import InputError
 from nenflow.images.checks import check_mask
 from nenflow.images.patients import import_patient

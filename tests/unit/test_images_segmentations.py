@@ -2,6 +2,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from matplotlib.path import Path as Polygon
+
 from images_files import (
     FRAME,
     OBLIQUE,
@@ -14,8 +16,6 @@ from images_files import (
     write_series,
     write_structure,
 )
-from matplotlib.path import Path as Polygon
-
 from nenflow.errors import InputError
 from nenflow.images import volumes
 from nenflow.images.segmentations import fill, rasterise, read_mask

@@ -5,6 +5,9 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.encaps import encapsulate
+from pydicom.uid import CTImageStorage, JPEGLosslessSV1
+
 from images_files import (
     OBLIQUE,
     ORIGIN,
@@ -17,9 +20,6 @@ from images_files import (
     write_dataset,
     write_series,
 )
-from pydicom.encaps import encapsulate
-from pydicom.uid import CTImageStorage, JPEGLosslessSV1
-
 from nenflow.images.geometry import affine
 from nenflow.images.volumes import read_volume
 

@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, Project
 
 from nenflow.documents import read_json
 from nenflow.evaluation.discrimination import auc
@@ -15,6 +14,7 @@ from nenflow.simulation.draws import draw_cohort
 from nenflow.stability import repeated_readings
 from nenflow.study import load_study
 from nenflow.tables import UNIT, read_table
+from projects import ROOT, Project
 
 # Published clinical margins, response by lesion: ../shared/studies, table 2 of the paper.
 EVENTS, LESIONS, PATIENTS = 104, 131, 76

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-WORKFLOW = Path(workflow.basedir) / "workflow"
-sys.path.insert(0, str(WORKFLOW / "lib"))
+# Relative, since inputs and outputs are: a project that is moved or copied as a whole has nothing to run again.
+WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
+sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
 
 from nenflow.errors import InputError
 from nenflow.provenance import code_digest
@@ -117,14 +118,18 @@ def patient_files(wildcards):
     return sorted({str(data / row[key]) for row in patient_cases(wildcards) for key in ("image", "segmentation")})
 
 
-def newest_slices(wildcards):
-    """Params function: when the newest file in each series' folder was written.
+def times_written(wildcards):
+    """Params function: when each segmentation, and the newest slice of each series, was written.
 
     A folder's own time does not change when a slice in it is overwritten, and a thousand slices as single inputs
     would make planning slow.
     """
-    folders = [path for path in patient_files(wildcards) if os.path.isdir(path)]
-    return [max((entry.stat().st_mtime_ns for entry in os.scandir(folder)), default=0) for folder in folders]
+
+    def newest(path):
+        inside = [entry.stat().st_mtime_ns for entry in os.scandir(path)] if os.path.isdir(path) else []
+        return max(inside, default=os.stat(path).st_mtime_ns)
+
+    return [newest(path) for path in patient_files(wildcards)]
 
 
 def per_patient(pattern):

@@ -16,7 +16,7 @@ rule import_images:
         "../../envs/nenflow.yaml"
     params:
         cases=patient_cases,
-        slices=newest_slices,
+        written=times_written,
         data=cohort_data,
         settings=setting("images"),
         strict=setting("strict"),
