@@ -31,8 +31,8 @@ rule refit_resamples:
         dataset="results/{study}/models/{model}/dataset.csv",
         features=model_features,
     output:
-        resamples=temp("results/{study}/evaluation/{model}/resamples/{batch}.csv"),
-        calibration=temp("results/{study}/evaluation/{model}/resamples/{batch}_calibration.csv"),
+        resamples="results/{study}/evaluation/{model}/resamples/{batch}.csv",
+        calibration="results/{study}/evaluation/{model}/resamples/{batch}_calibration.csv",
     log:
         "logs/{study}/evaluation/refit_resamples_{model}_{batch}.log",
     conda:
