@@ -21,3 +21,9 @@ rule all:
     default_target: True
     input:
         expand("results/{study}/report/report.html", study=STUDIES),
+
+
+onsuccess:
+    for study in STUDIES:
+        for line in excluded_units(study):
+            print(line)

@@ -18,7 +18,8 @@ class Project:
         for name in ("workflow", "profiles", "envs"):
             # With __pycache__: the compiled solvers lie there, and compiling them anew takes half a minute.
             shutil.copytree(ROOT / name, folder / name)
-        shutil.copy(ROOT / "Snakefile", folder)
+        for name in ("Snakefile", "pyproject.toml"):
+            shutil.copy(ROOT / name, folder)
         shutil.copytree(TINY, folder / "config/studies/tiny")
         self.choose("tiny")
 

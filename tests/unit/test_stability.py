@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
-from nenflow.stability import NOT_COMPUTABLE, StabilityFilter, agreement_table, icc
+from nenflow.stability import NOT_COMPUTABLE, StabilityFilter, agreement_table, icc, rate_agreement
 
 PUBLISHED = 5e-3  # Shrout & Fleiss print two decimals
 R = 1e-8  # psych::ICC prints 15 digits; the sums of squares cancel a few of them
@@ -229,3 +229,29 @@ def test_filter_refuses_a_table_without_a_stable_feature():
     fitted = StabilityFilter(readings).fit(readings["reference"])
     with pytest.raises(InputError, match=r"lacks 1 feature.*same"):
         fitted.transform(readings["reference"].drop(columns="same"))
+
+
+def cohort_features(rows):
+    return pd.DataFrame(rows, columns=["patient", "phase", "region", "rater", "f"])
+
+
+READ_TWICE = [
+    ("P1", "arterial", "l", "a", 1.0),
+    ("P1", "arterial", "l", "b", 1.5),
+    ("P2", "arterial", "l", "a", 3.0),
+    ("P2", "arterial", "l", "b", 2.5),
+    ("P3", "arterial", "l", "a", 5.0),
+    ("P3", "arterial", "l", "b", 5.5),
+]
+
+
+def test_a_phase_that_was_read_once_takes_no_part():
+    rows = [*READ_TWICE, ("P1", "venous", "l", "a", 1.0)]
+    table = rate_agreement(cohort_features(rows), {"reference": "a", "inter": "b"})
+    assert table["phase"].tolist() == ["arterial"]
+    assert table["n"].tolist() == [3]
+
+
+def test_no_repeated_reading_in_any_phase_is_refused():
+    with pytest.raises(InputError, match="No region was segmented both by a and by c"):
+        rate_agreement(cohort_features(READ_TWICE), {"reference": "a", "inter": "c"})

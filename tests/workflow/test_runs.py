@@ -142,18 +142,16 @@ def break_segmentation(files):
 
 def test_a_refused_case_is_excluded_with_its_reason_and_the_study_goes_on(copy):
     break_segmentation(real_study(copy))
-    copy.run()
+    output = copy.run()
     lesions = copy.path("cohort/development/lesions.csv").read_text().splitlines()
     broken = [line.split(",")[1] for line in lesions if line.startswith("P003")]
     exclusions = copy.path("cohort/development/exclusions.csv").read_text().splitlines()
     assert [line.split(",")[:3] for line in exclusions[1:]] == [["P003", region, "images"] for region in broken]
-    assert (
-        copy.path("cohort/development/flow.csv")
-        .read_text()
-        .splitlines()[-1]
-        .startswith(f"analysed,7,{12 - len(broken)},")
-    )
+    for flow in ("cohort/development/flow.csv", "evaluation/markers_flow.csv"):
+        last = copy.path(flow).read_text().splitlines()[-1]
+        assert last.startswith(f"analysed,7,{12 - len(broken)},")
     assert "P003" not in copy.path("features/development/original.csv").read_text()
+    assert f"{len(broken)} of the cohort development excluded" in output
 
 
 def test_strict_stops_at_a_refused_case(copy):

@@ -8,6 +8,10 @@ checkpoint check_cohort:
     input:
         unpack(lambda wildcards: cohort_tables(wildcards.study, wildcards.cohort)),
         schemas=expand(f"{WORKFLOW}/schemas/{{table}}.schema.yaml", table=["patients", "lesions", "cases"]),
+        parameters=lambda wildcards: [
+            study_file(wildcards.study, extraction["parameters"])
+            for extraction in STUDIES[wildcards.study]["extractions"].values()
+        ],
     output:
         patients="results/{study}/cohort/{cohort}/patients.csv",
         lesions="results/{study}/cohort/{cohort}/lesions.csv",

@@ -2,9 +2,11 @@
 # Snakemake reads this file anew in every cluster job, so what it imports is kept light.
 import os
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 # Relative, since inputs and outputs are: a project that is moved or copied as a whole has nothing to run again.
@@ -21,12 +23,16 @@ def read_studies():
     schemas = WORKFLOW / "schemas"
     try:
         check_config(config, schemas)
+        known = sorted(path.parent.name for path in Path("config/studies").glob("*/study.yaml"))
+        if unknown := sorted(set(config["studies"]) - set(known)):
+            raise InputError(f"There is no study {unknown[0]} in config/studies; there are: {', '.join(known)}.")
         return {name: load_study(Path("config/studies") / name / "study.yaml", schemas) for name in config["studies"]}
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
 
 STUDIES = read_studies()
+VERSION = tomllib.loads((Path(workflow.basedir) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 DEVELOPMENT = "development"  # the cohort on which models are built; a study has it by its schema
 
 
@@ -226,14 +232,40 @@ def report_inputs(wildcards):
     if {"intra", "inter"} & set(study["stability"]["readings"]):
         files += expand("stability/{cohort}/{extraction}.csv", cohort=DEVELOPMENT, extraction=study["extractions"])
     for model in study.get("models", {}):
-        names = ["flow.csv", "scores.csv", "model.json", "univariable.csv", "multivariable.csv", "nomogram.json"]
+        names = [
+            "flow.csv",
+            "exclusions.csv",
+            "scores.csv",
+            "model.json",
+            "univariable.csv",
+            "multivariable.csv",
+            "nomogram.json",
+        ]
         files += expand("models/{model}/{name}", model=model, name=names)
         files += expand("models/{model}/steps/{step}.json", model=model, step=STEPS[wildcards.study, model])
         names = ["performance.json", "roc.csv", "decision.csv", "validation.json", "calibration.csv"]
         files += expand("evaluation/{model}/{name}", model=model, name=names)
     if "markers" in study:
-        files.append("evaluation/markers.csv")
+        files += ["evaluation/markers.csv", "evaluation/markers_flow.csv"]
     return [f"results/{wildcards.study}/{name}" for name in files]
+
+
+def extraction_parameters(wildcards):
+    """Params function: what the parameter file of each extraction says."""
+    extractions = STUDIES[wildcards.study]["extractions"]
+    files = {name: Path(study_file(wildcards.study, block["parameters"])) for name, block in extractions.items()}
+    return {name: yaml.safe_load(file.read_text(encoding="utf-8")) for name, file in files.items()}
+
+
+def excluded_units(study):
+    """A line for each cohort of a finished study that says how many units were excluded; none where none were."""
+    lines = []
+    for cohort in STUDIES[study]["cohorts"]:
+        table = Path(f"results/{study}/cohort/{cohort}/exclusions.csv")
+        count = len(table.read_text(encoding="utf-8").splitlines()) - 1 if table.is_file() else 0
+        if count:
+            lines.append(f"{study}: {count} of the cohort {cohort} excluded, each with its reason in {table}")
+    return lines
 
 
 def report_pictures(wildcards):

@@ -78,7 +78,8 @@ rule rate_markers:
     input:
         unpack(marker_tables),
     output:
-        "results/{study}/evaluation/markers.csv",
+        markers="results/{study}/evaluation/markers.csv",
+        flow="results/{study}/evaluation/markers_flow.csv",
     log:
         "logs/{study}/evaluation/rate_markers.log",
     conda:

@@ -10,6 +10,7 @@ rule assemble_dataset:
         unpack(model_tables),
     output:
         dataset="results/{study}/models/{model}/dataset.csv",
+        exclusions="results/{study}/models/{model}/exclusions.csv",
         flow="results/{study}/models/{model}/flow.csv",
     log:
         "logs/{study}/models/assemble_dataset_{model}.log",

@@ -19,6 +19,8 @@ rule write_report:
         "../../envs/nenflow.yaml"
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
+        parameters=extraction_parameters,
+        version=VERSION,
         code=library_code("report/write_report.py"),
     script:
         "../scripts/report/write_report.py"

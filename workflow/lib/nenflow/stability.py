@@ -110,6 +110,34 @@ def repeated_readings(features: pd.DataFrame, phase: str, raters: Mapping[str, s
     return {role: unit_features(features, phase, rater) for role, rater in raters.items()}
 
 
+def rate_agreement(features: pd.DataFrame, raters: Mapping[str, str]) -> pd.DataFrame:
+    """Agreement of every feature in every phase that was read again; a phase without a second reading is left out.
+
+    Args:
+        features: the feature table of a cohort, all phases and raters.
+        raters: raters by role: reference, and intra, inter or both.
+
+    Returns:
+        the columns of `agreement_table`, and phase.
+
+    Raises:
+        InputError: no region was read again in any phase.
+    """
+    tables = []
+    for phase in sorted(features["phase"].unique()):
+        readings = repeated_readings(features, phase, raters)
+        reference = readings.pop("reference")
+        again = {role: second for role, second in readings.items() if len(second.index.intersection(reference.index))}
+        if again:
+            tables.append(agreement_table(reference, again).assign(phase=phase))
+    if not tables:
+        others = " or ".join(rater for role, rater in raters.items() if role != "reference")
+        raise InputError(
+            f"No region was segmented both by {raters['reference']} and by {others}; check the raters in cases.csv."
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
 def agreement_table(reference: pd.DataFrame, again: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """How well each feature agrees between the reference reading and each repeated one.
 

@@ -1,3 +1,4 @@
+from nenflow.cohort.flow import flow
 from nenflow.cohort.units import read_units
 from nenflow.evaluation.markers import rate_markers
 from nenflow.logs import start_log
@@ -6,11 +7,14 @@ from nenflow.tables import read_table, write_table
 
 start_log(snakemake.log[0])
 study = snakemake.params.study
-dataset, _ = assemble_dataset(
+units = read_units(snakemake.input.patients, snakemake.input.lesions, study["variables"])
+dataset, exclusions = assemble_dataset(
     features=read_table(snakemake.input.features),
-    units=read_units(snakemake.input.patients, snakemake.input.lesions, study["variables"]),
+    units=units,
     excluded=read_table(snakemake.input.exclusions),
     analysis=snakemake.params.analysis,
     study=study,
 )
-write_table(rate_markers(dataset.drop(columns="outcome"), dataset["outcome"]), snakemake.output[0])
+patients = read_table(snakemake.input.patients)["patient"]
+write_table(rate_markers(dataset.drop(columns="outcome"), dataset["outcome"]), snakemake.output.markers)
+write_table(flow(patients, units.index, exclusions), snakemake.output.flow)

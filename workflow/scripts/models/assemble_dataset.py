@@ -16,4 +16,5 @@ dataset, exclusions = assemble_dataset(
 )
 patients = read_table(snakemake.input.patients)["patient"]
 write_table(dataset, snakemake.output.dataset)
+write_table(exclusions, snakemake.output.exclusions)
 write_table(flow(patients, units.index, exclusions), snakemake.output.flow)

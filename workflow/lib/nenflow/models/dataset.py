@@ -58,10 +58,11 @@ def _reasons(
 ) -> pd.DataFrame:
     """Why each unusable unit is unusable, the first reason only."""
     reader = study["stability"]["readings"]["reference"]
+    labels = {name: variable["label"] for name, variable in study["variables"].items()} | {"outcome": "the outcome"}
     rows = excluded.to_dict("records")
     seen = {(row["patient"], row["region"]) for row in rows}
     for unit, values in known.iterrows():
-        missing = [name for name in known.columns if pd.isna(values[name])]
+        missing = [labels[name] for name in known.columns if pd.isna(values[name])]
         if unit in seen:
             continue
         if unit not in with_features:

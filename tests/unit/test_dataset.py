@@ -1,0 +1,93 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from nenflow.errors import InputError
+from nenflow.models.dataset import assemble_dataset
+from nenflow.tables import UNIT
+
+STUDY = {
+    "unit": "lesion",
+    "variables": {
+        "response": {"label": "Response", "level": "lesion", "type": "categorical", "levels": ["good", "bad"]},
+        "ki67": {"label": "Ki-67 (%)", "level": "patient", "type": "continuous"},
+        "grade": {"label": "Grade", "level": "patient", "type": "categorical", "levels": ["1", "2", "3"]},
+    },
+    "endpoints": {"response": {"variable": "response", "event": "bad"}},
+    "stability": {"readings": {"reference": "reader1", "intra": "reader1-again"}},
+}
+ANALYSIS = {"endpoint": "response", "phase": "arterial", "clinical": ["ki67", "grade"]}
+NO_EXCLUSIONS = pd.DataFrame(columns=["patient", "region", "step", "reason"])
+
+
+def units(**changes):
+    table = pd.DataFrame(
+        {
+            "response": ["bad", "good", "bad"],
+            "ki67": [10.0, 20.0, 30.0],
+            "grade": ["3", "1", "2"],
+        },
+        index=pd.MultiIndex.from_tuples([("P1", "l1"), ("P1", "l2"), ("P2", "l1")], names=UNIT),
+    )
+    return table.assign(**changes)
+
+
+def features(rows):
+    return pd.DataFrame(rows, columns=["patient", "phase", "region", "rater", "f1"])
+
+
+ALL = features(
+    [
+        ("P1", "arterial", "l1", "reader1", 1.0),
+        ("P1", "arterial", "l2", "reader1", 2.0),
+        ("P2", "arterial", "l1", "reader1", 3.0),
+        ("P1", "arterial", "l1", "reader1-again", 9.0),
+        ("P1", "venous", "l1", "reader1", 8.0),
+    ]
+)
+
+
+def test_each_unit_has_its_outcome_codes_and_the_reference_features():
+    dataset, exclusions = assemble_dataset(ALL, units(), NO_EXCLUSIONS, ANALYSIS, STUDY)
+    assert dataset.reset_index().to_numpy().tolist() == [
+        ["P1", "l1", 1, 10.0, 3.0, 1.0],
+        ["P1", "l2", 0, 20.0, 1.0, 2.0],
+        ["P2", "l1", 1, 30.0, 2.0, 3.0],
+    ]
+    assert exclusions.empty
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ki67": [10.0, np.nan, 30.0]}, "no value for Ki-67 (%)"),
+        ({"response": ["bad", None, "bad"], "grade": ["3", None, "2"]}, "no value for the outcome, Grade"),
+    ],
+)
+def test_a_unit_without_a_value_is_left_out_with_the_reason(changes, reason):
+    dataset, exclusions = assemble_dataset(ALL, units(**changes), NO_EXCLUSIONS, ANALYSIS, STUDY)
+    assert exclusions.to_numpy().tolist() == [["P1", "l2", "clinical data", reason]]
+    assert dataset.index.tolist() == [("P1", "l1"), ("P2", "l1")]
+
+
+def test_a_unit_without_features_of_the_phase_is_left_out_with_the_reason():
+    _, exclusions = assemble_dataset(ALL.drop(index=1), units(), NO_EXCLUSIONS, ANALYSIS, STUDY)
+    assert exclusions.to_numpy().tolist() == [
+        ["P1", "l2", "features", "not segmented by reader1 in the phase arterial"]
+    ]
+
+
+def test_an_earlier_reason_stands_alone():
+    earlier = pd.DataFrame([("P1", "l2", "images", "the mask is empty")], columns=NO_EXCLUSIONS.columns)
+    _, exclusions = assemble_dataset(ALL.drop(index=1), units(), earlier, ANALYSIS, STUDY)
+    assert exclusions.to_numpy().tolist() == earlier.to_numpy().tolist()
+
+
+def test_a_feature_without_a_value_is_refused():
+    with pytest.raises(InputError, match=r"1 features \(first f1\) have no value for some lesion"):
+        assemble_dataset(ALL.assign(f1=[1.0, np.nan, 3.0, 9.0, 8.0]), units(), NO_EXCLUSIONS, ANALYSIS, STUDY)
+
+
+def test_nobody_left_is_refused():
+    with pytest.raises(InputError, match="No lesion is left"):
+        assemble_dataset(ALL.iloc[:0], units(), NO_EXCLUSIONS, ANALYSIS, STUDY)
