@@ -166,7 +166,7 @@ def model_results(selected=True):
 
 
 def write_page(study, results, folder):
-    simulated = is_simulated(study)
+    simulated = is_simulated(study, results)
     sections = report_sections(study, results, {"Python": "3.11"})
     save_blocks(sections, folder, simulated)
     context = report_context(study["title"], study_summary(study, results), sections, folder, simulated)

@@ -4,7 +4,7 @@ Light on purpose (YAML and JSON schema, no pandas): the Snakefile is parsed agai
 each time.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def load_study(path: Path, schemas: Path) -> dict[str, Any]:
     """Read study.yaml and refuse it with all its mistakes at once.
 
     Args:
-        path: the study.yaml; the files it names beside it (parameter files, simulation) must exist.
+        path: the study.yaml; the files it names beside it (parameter files, simulation, tables) must exist.
         schemas: the folder of `study.schema.yaml`.
 
     Raises:
@@ -60,14 +60,18 @@ def read_schema(schemas: Path, name: str) -> dict[str, Any]:
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # C where there is one: faster
 
 
-def refuse(problems: list[str], what: str) -> None:
-    """Raise one InputError that lists the problems, the first 50 of them; do nothing when there are none."""
+def refuse(problems: list[str], what: str, notes: Sequence[str] = ()) -> None:
+    """Raise one InputError that lists the problems, the first 50 of them; do nothing when there are none.
+
+    `notes` are no problems, but may explain one (a column left out because its name is mistyped), so they follow.
+    """
     if not problems:
         return
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     lines = [f"{count} in {what}:", *(f"- {problem}" for problem in problems[:SHOWN])]
     if len(problems) > SHOWN:
         lines.append(f"and {len(problems) - SHOWN} more")
+    lines += [f"- to be noted: {note}" for note in notes]
     raise InputError("\n".join(lines))
 
 
@@ -90,6 +94,8 @@ def sentences(error: ValidationError) -> list[str]:
             return [f"'{key}' is not a known key; {known_keys}" for key in found if key not in known]
         case "required":
             return [f"the key {error.message.split(' is a ')[0]} is missing"]
+        case "type" if found is None:
+            return ["is empty"]
         case "type" if wanted == "string":
             return [f"{_shown(found)} is not text; put it in quotes"]
         case "type":
@@ -163,15 +169,32 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
     if study.get("models") and "evaluation" not in study:
         yield "models: a study with models needs the key 'evaluation'"
     yield from _check_readings(study)
+    yield from _check_cohorts(study)
+    yield from _check_files(study, folder)
+
+
+def _check_cohorts(study: dict[str, Any]) -> Iterable[str]:
+    names = [name for name, variable in study["variables"].items() if variable["level"] == "lesion"]
+    for cohort, settings in study["cohorts"].items():
+        if names and "simulation" not in settings and "lesions" not in settings:
+            yield f"cohorts/{cohort}: the key 'lesions' is missing; variables of level lesion: {', '.join(names)}"
+
+
+def _check_files(study: dict[str, Any], folder: Path) -> Iterable[str]:
     named = [(f"extractions/{name}", settings["parameters"]) for name, settings in study["extractions"].items()]
     named += [
-        (f"cohorts/{name}", settings["simulation"])
+        (f"cohorts/{name}", settings[key])
         for name, settings in study["cohorts"].items()
-        if "simulation" in settings
+        for key in ("simulation", "patients", "lesions", "cases")
+        if key in settings
     ]
-    yield from (
-        f"{where}: the study's folder has no file {file}" for where, file in named if not (folder / file).is_file()
-    )
+    for where, file in named:
+        if "$" in file or (folder / file).is_file():
+            continue  # environment variables are set when the study runs, not when it is read
+        if Path(file).is_absolute():
+            yield f"{where}: there is no file {Path(file).name} in the folder that is named"
+        else:
+            yield f"{where}: the study's folder has no file {file}"
 
 
 def _check_variables(study: dict[str, Any]) -> Iterable[str]:

@@ -2,11 +2,23 @@ from pathlib import Path
 
 from nenflow.cohort.checks import read_cohort
 from nenflow.documents import write_json
+from nenflow.errors import InputError
+from nenflow.features import read_parameters
 from nenflow.logs import start_log
+from nenflow.study import refuse
 from nenflow.tables import CASE, write_table
 
 start_log(snakemake.log[0])
 study = snakemake.params.study
+
+problems = []  # of the extractions' parameter files: better said now than after all images were imported
+for path in map(Path, snakemake.input.get("parameters", [])):
+    try:
+        read_parameters(path)
+    except InputError as error:
+        problems.append(f"{path.name}: {error}")
+refuse(problems, "the extractions' parameter files")
+
 lesions = snakemake.input.get("lesions")
 cohort = read_cohort(
     patients=Path(snakemake.input.patients),
@@ -16,6 +28,7 @@ cohort = read_cohort(
     study=study,
     schemas=Path(snakemake.input.schemas[0]).parent,
     columns=study["cohorts"][snakemake.wildcards.cohort].get("columns"),
+    develops=snakemake.wildcards.cohort == "development",
 )
 write_table(cohort.patients, snakemake.output.patients)
 write_table(cohort.lesions, snakemake.output.lesions)

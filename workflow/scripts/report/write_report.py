@@ -8,13 +8,15 @@ from nenflow.report.sections import is_simulated, report_sections, study_summary
 start_log(snakemake.log[0])
 study, page = snakemake.params.study, Path(snakemake.output.page)
 results = read_results([*snakemake.input.results, *snakemake.input.pictures], folder=page.parents[1])
-sections = report_sections(study, results, software_versions())
-save_blocks(sections, page.parent, is_simulated(study))
+simulated = is_simulated(study, results)
+versions = software_versions(snakemake.params.get("version"))
+sections = report_sections(study, results, versions, snakemake.params.get("parameters"))
+save_blocks(sections, page.parent, simulated)
 context = report_context(
     title=study["title"],
     summary=study_summary(study, results),
     sections=sections,
     folder=page.parent,
-    simulated=is_simulated(study),
+    simulated=simulated,
 )
 page.write_text(render_page(context, Path(snakemake.input.templates[0]).parent), encoding="utf-8")

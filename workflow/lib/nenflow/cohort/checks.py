@@ -18,6 +18,7 @@ FREE = ["image", "series", "segmentation", "segment"]  # where "NA" is a name li
 KEYS = {"patients": ["patient"], "lesions": UNIT, "cases": CASE}
 MISSING = {"", "na", "n/a", "#n/a", "nan"}  # cells that mean "not known", in any case
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")  # or a decimal comma, where commas may be that
 DATE = re.compile(r"[0-9]{1,4}[-./ ]([A-Za-z]{3,9}|[0-9]{1,2})([-./ ][0-9]{2,4})?|[A-Za-z]{3}[-. ][0-9]{1,2}")
 
 
@@ -45,6 +46,7 @@ def read_cohort(
     study: Mapping[str, Any],
     schemas: Path,
     columns: Mapping[str, str] | None = None,
+    develops: bool = True,
 ) -> Cohort:
     """Read a cohort's tables and refuse them with the list of all their mistakes.
 
@@ -56,6 +58,7 @@ def read_cohort(
         study: the study as `load_study` gives it.
         schemas: the folder of the tables' schemas.
         columns: what the table of patients calls a column, by its name in the study.
+        develops: whether models are built on this cohort, which needs repeated readings where a protocol uses them.
 
     Raises:
         InputError: one line per mistake, with file, row (as a spreadsheet numbers it) and column.
@@ -66,7 +69,7 @@ def read_cohort(
     if any(table is None and files[kind] for kind, table in tables.items()):
         refuse(problems, "the cohort's tables")  # what refers to an unreadable table cannot be judged
     tables["patients"] = _rename(tables["patients"], columns or {}, problems)
-    return check_tables(tables, data, study, schemas, problems)
+    return check_tables(tables, data, study, schemas, problems, develops)
 
 
 def check_tables(
@@ -74,10 +77,12 @@ def check_tables(
     data: Path,
     study: Mapping[str, Any],
     schemas: Path,
-    problems: list[str] | None = None,
+    problems: list[str],
+    develops: bool,
 ) -> Cohort:
     """Check tables that are already read; `read_cohort` says how. `problems` are those met while reading."""
-    problems = [] if problems is None else problems
+    if not data.is_dir():  # said once; every single file would be missing too
+        problems.append("the cohort's data folder (data in study.yaml) does not exist; ~ is not expanded")
     notes: list[str] = []
     clean = {}
     for kind, rows in tables.items():
@@ -88,9 +93,12 @@ def check_tables(
     problems.extend(_check_references(clean, names))
     problems.extend(_check_cases(clean["cases"], names["cases"], study["unit"]))
     problems.extend(_check_study_needs(clean["cases"], names["cases"], study))
-    problems.extend(_check_files(clean["cases"], names["cases"], data))
-    refuse(problems, "the cohort's tables")
-    notes.extend(_note_raters(clean["cases"], names["cases"], study["stability"]["readings"]))
+    if develops:
+        problems.extend(_check_readings(clean["cases"], names["cases"], study))
+    if data.is_dir():
+        problems.extend(_check_files(clean["cases"], names["cases"], data))
+    notes.extend(_note_unused(clean["cases"], names["cases"], study))
+    refuse(problems, "the cohort's tables", notes)
     if clean["lesions"] is None:
         drawn = clean["cases"]["rater"] == study["stability"]["readings"]["reference"]
         clean["lesions"] = clean["cases"].loc[drawn, UNIT].drop_duplicates()
@@ -135,7 +143,10 @@ def _clean(
     for column in [column for column in wanted if column not in rows.columns and column not in optional]:
         problems.append(f"{rows.name}: the column '{column}' is missing; there are {', '.join(rows.columns)}")
     ignored = [column for column in rows.columns if column not in wanted]
-    if ignored:
+    if kind == "cases":  # no variables stand there, so another column is a mistyped one, such as "segmant"
+        known = f"known are {', '.join(wanted)}"
+        problems.extend(f"{rows.name}: '{column}' is not a known column; {known}" for column in ignored)
+    elif ignored:
         notes.append(f"{rows.name}: columns that the study does not declare were left out: {', '.join(ignored)}.")
     present = [column for column in wanted if column in rows.columns]
     numeric = [name for name, variable in declared.items() if variable["type"] == "continuous"]
@@ -149,6 +160,7 @@ def _clean(
     for number, row in zip(judged.index, judged.to_dict("records"), strict=True):
         entries = {column: value for column, value in row.items() if not _missing(value)}
         problems.extend(_row_problems(validator, entries, f"{rows.name}, row {number}"))
+    problems.extend(_check_commas(rows, [column for column in numeric if column in present]))
     problems.extend(_duplicates(table, KEYS[kind], rows))
     table[numeric] = table[numeric].apply(pd.to_numeric, errors="coerce").astype(float)
     text = [column for column in wanted if column not in declared]
@@ -174,6 +186,8 @@ def _values(row: Mapping[str, str], columns: list[str], numeric: list[str], deci
         text = row[column]
         if column == "patient":
             values[column] = patient_identifier(text)
+        elif column in numeric and decimal_comma and THOUSANDS.fullmatch(text):
+            values[column] = None  # `_check_commas` refuses it
         elif column in numeric:
             point = text.replace(",", ".") if decimal_comma and "." not in text else text
             values[column] = float(point) if NUMBER.fullmatch(point) else text
@@ -206,6 +220,27 @@ def _row_problems(validator: Draft202012Validator, row: Mapping[str, Any], where
             yield f"{where}, column '{column}': '{row[column]}' means a missing value; choose another identifier"
 
 
+def _check_commas(rows: Rows, numeric: list[str]) -> Iterable[str]:
+    """Say where a comma may separate thousands as well as decimals. Only a table not separated by commas has such."""
+    if not rows.decimal_comma:
+        return
+    for column in numeric:
+        first: dict[str, int] = {}
+        for number, row in rows.cells.items():
+            text = row[column]
+            if THOUSANDS.fullmatch(text):
+                whole = text.replace(",", "")
+                ways = f"{whole} or {text}0" if text.count(",") == 1 else whole
+                yield f"{rows.name}, row {number}, column '{column}': '{text}' can be read in two ways; write {ways}"
+            elif NUMBER.fullmatch(text.replace(",", ".")):
+                first.update({mark: number for mark in ".," if mark in text and mark not in first})
+        if len(first) == 2:
+            yield (
+                f"{rows.name}, column '{column}': has decimal points (such as row {first['.']}) and decimal commas "
+                f"(such as row {first[',']}); write all alike"
+            )
+
+
 def _duplicates(table: pd.DataFrame, keys: list[str], rows: Rows) -> Iterable[str]:
     """Say which rows have the key of an earlier row, also where only upper and lower case differ (as in file names)."""
     seen: dict[tuple, tuple[int, tuple]] = {}
@@ -228,12 +263,14 @@ def _need_lesions(variables: Mapping[str, Any]) -> Iterable[str]:
 
 def _check_references(tables: Mapping[str, pd.DataFrame | None], names: Mapping[str, str]) -> Iterable[str]:
     patients, lesions, cases = tables["patients"], tables["lesions"], tables["cases"]
-    known = set(patients["patient"])
+    known = set(patients["patient"]) - {""}
+    if not known:
+        return  # the column is missing, which has been said
     for kind in [kind for kind in ("lesions", "cases") if tables[kind] is not None]:
         for number, patient in tables[kind]["patient"].items():
             if patient and patient not in known:
                 yield f"{names[kind]}, row {number}: patient '{patient}' is not in {names['patients']}"
-    if lesions is not None:
+    if lesions is not None and (lesions["region"] != "").any():
         units = set(lesions[UNIT].itertuples(index=False, name=None))
         for number, patient, region in cases[UNIT].itertuples():
             if patient in known and region and (patient, region) not in units:
@@ -248,10 +285,10 @@ def _check_cases(cases: pd.DataFrame, name: str, unit: str) -> Iterable[str]:
     for number, row in zip(cases.index, cases.to_dict("records"), strict=True):
         image = (row["image"], row["series"])
         first, seen = images.setdefault((row["patient"], row["phase"]), (number, image))
-        if seen != image:
+        if seen != image and row["patient"] and row["phase"]:
             yield f"{name}, row {number}: another image or series than row {first} with the same patient and phase"
         mask = (row["phase"], row["segmentation"], row["segment"])
-        if row["segmentation"] and masks.setdefault(mask, number) != number:
+        if row["segmentation"] and row["phase"] and masks.setdefault(mask, number) != number:
             yield f"{name}, row {number}: the same segmentation and segment as row {masks[mask]}"
         if unit == "patient" and regions.setdefault(row["patient"], row["region"]) != row["region"]:
             yield f"{name}, row {number}: a second region of '{row['patient']}', though the study's unit is the patient"
@@ -263,12 +300,41 @@ def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any])
         yield f"{name}: no row has the rater '{reference}', who is the reference in study.yaml"
         return
     drawn = set(cases.loc[cases["rater"] == reference, "phase"])
-    users = {f"model {key}": model["phase"] for key, model in study.get("models", {}).items()}
-    if "markers" in study:
-        users["markers"] = study["markers"]["phase"]
-    for user, phase in users.items():
+    for user, phase in _phases(study).items():
         if phase not in drawn:
             yield f"{name}: '{reference}' drew nothing in the phase '{phase}', which study.yaml names ({user})"
+
+
+def _phases(study: Mapping[str, Any]) -> dict[str, str]:
+    """The phases that study.yaml names, by what uses them."""
+    users = {f"model {key}": model["phase"] for key, model in study.get("models", {}).items()}
+    return {**users, "markers": study["markers"]["phase"]} if "markers" in study else users
+
+
+def _check_readings(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
+    """Say where a repeated reading that a protocol compares with the reference is not there."""
+    readings = study["stability"]["readings"]
+    models = {
+        key: model["phase"]
+        for key, model in study.get("models", {}).items()
+        if any("stability" in step for step in model["steps"])
+    }
+    for role, rater in readings.items():
+        if role == "reference" or not models:
+            continue
+        if rater not in set(cases["rater"]):
+            yield f"{name}: no row has the rater '{rater}', who is {role} in study.yaml (step stability)"
+            continue
+        for key, phase in models.items():
+            units = [
+                set(cases.loc[(cases["rater"] == who) & (cases["phase"] == phase), UNIT].itertuples(index=False))
+                for who in (readings["reference"], rater)
+            ]
+            if units[0] and not units[0] & units[1]:  # a reference that drew nothing has been said
+                yield (
+                    f"{name}: '{rater}' ({role} in study.yaml) drew no lesion of '{readings['reference']}' in the phase "
+                    f"'{phase}', which the step stability of model {key} needs"
+                )
 
 
 def _check_files(cases: pd.DataFrame, name: str, data: Path) -> Iterable[str]:
@@ -287,10 +353,14 @@ def _check_files(cases: pd.DataFrame, name: str, data: Path) -> Iterable[str]:
                 yield f"{where}: is a folder; name the segmentation's file"
 
 
-def _note_raters(cases: pd.DataFrame, name: str, readings: Mapping[str, str]) -> Iterable[str]:
-    drawn = set(cases["rater"])
+def _note_unused(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
+    readings = study["stability"]["readings"]
+    drawn = set(cases["rater"]) - {""}
     for reading, rater in readings.items():
         if rater not in drawn:
             yield f"{name}: no row has the rater '{rater}' ({reading} in study.yaml)."
     for rater in sorted(drawn - set(readings.values())):
         yield f"{name}: study.yaml does not name the rater '{rater}'; its regions are measured, not analysed."
+    phases = set(_phases(study).values())
+    for phase in sorted(set(cases["phase"]) - phases - {""}) if phases else []:
+        yield f"{name}: study.yaml does not name the phase '{phase}'; its regions are measured, not analysed."

@@ -50,9 +50,14 @@ def _read_csv(path: Path) -> pd.DataFrame:
 _READERS = {".csv": _read_csv, ".json": read_json, ".png": Path.read_bytes}
 
 
-def software_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the numbers depend on; those that are not installed are left out."""
-    versions = {"Python": python_version()}
+def software_versions(own: str | None = None) -> dict[str, str]:
+    """Versions of Python and of the packages that the numbers depend on; those that are not installed are left out.
+
+    Args:
+        own: version of this workflow, such as "0.1.0 (commit abc1234)"; it comes first.
+    """
+    versions = {"nenflow": own} if own else {}
+    versions["Python"] = python_version()
     for name in _PACKAGES:
         try:
             versions[name] = version(name)

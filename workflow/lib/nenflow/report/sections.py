@@ -8,8 +8,11 @@ import pandas as pd
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_models import model_limits, model_sections
-from nenflow.report.tables import description_table, markers_table
+from nenflow.report.tables import description_table, exclusions_table, markers_table, parameters_table
 from nenflow.report.wording import count, feature_label, interval, listed, percent
+
+
+_MARKERS_FLOW = "evaluation/markers_flow.csv"
 
 
 def study_summary(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -17,16 +20,9 @@ def study_summary(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[
     models, markers = study.get("models", {}), study.get("markers")
     analyses = [*models.values(), *([markers] if markers else [])]
     summary = [("Asked:", _asked(study, endpoint, bool(models))) for endpoint in _unique(analyses, "endpoint")]
-    whom = []
-    for cohort, source in study["cohorts"].items():
-        flow = results.get(f"cohort/{cohort}/flow.csv")
-        if flow is not None:
-            kind = "simulated " if "simulation" in source else ""
-            last = flow.iloc[-1]
-            lesions = f" with {count(last['lesions'], 'lesion')}" if study["unit"] == "lesion" else ""
-            whom.append(f"{kind}{cohort} cohort, {count(last['patients'], 'patient')}{lesions}")
+    whom = _in_whom(study, results)
     if whom:
-        summary.append(("In whom:", f"{listed(whom)}."))
+        summary.append(("In whom:", whom))
     for extraction in _unique(analyses, "extraction"):
         summary.append(("With what:", _with_what(study, results, extraction, analyses)))
     if study.get("reference"):
@@ -34,13 +30,42 @@ def study_summary(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[
     return summary
 
 
-def report_sections(study: Mapping[str, Any], results: Mapping[str, Any], versions: Mapping[str, str]) -> list[Section]:
+def _in_whom(study: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """The cohorts and their numbers; those of a model or of single features where missing values leave fewer."""
+    cohorts, fewer = [], []
+    for cohort in study["cohorts"]:
+        flow = results.get(f"cohort/{cohort}/flow.csv")
+        if flow is not None:
+            kind = "simulated " if _simulated_cohort(study, results, cohort) else ""
+            cohorts.append(f"{kind}{cohort} cohort, {_analysed(flow, study['unit'])}")
+    whole = results.get("cohort/development/flow.csv")  # models and single features are of this cohort
+    analyses = {f"models/{model}/flow.csv": f"the model {model}" for model in study.get("models", {})}
+    for file, words in (analyses | {_MARKERS_FLOW: "the single features"}).items():
+        flow = results.get(file)
+        if flow is not None and whole is not None and _analysed(flow, study["unit"]) != _analysed(whole, study["unit"]):
+            fewer.append(f"{words}: {_analysed(flow, study['unit'])}")
+    return f"{'; '.join([listed(cohorts), *fewer])}." if cohorts else ""
+
+
+def _analysed(flow: pd.DataFrame, unit: str) -> str:
+    last = flow.iloc[-1]
+    lesions = f" with {count(last['lesions'], 'lesion')}" if unit == "lesion" else ""
+    return f"{count(last['patients'], 'patient')}{lesions}"
+
+
+def report_sections(
+    study: Mapping[str, Any],
+    results: Mapping[str, Any],
+    versions: Mapping[str, str],
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Section]:
     """All sections of a study's report, in the order of the page; one without data has no blocks.
 
     Args:
         study: the study's settings.
         results: what the stages have written, see `results.read_results`.
         versions: versions of the software, see `results.software_versions`.
+        parameters: content of each extraction's parameter file, by the extraction's name.
     """
     models = model_sections(study, results)
     return [
@@ -55,13 +80,20 @@ def report_sections(study: Mapping[str, Any], results: Mapping[str, Any], versio
         *(models[name] for name in ("lasso", "odds", "nomogram", "roc", "calibration", "decision", "validation")),
         Section("limits", "Notes and limits", _limit_blocks(study, results)),
         Section("pictures", "Images", _picture_blocks(study, results)),
-        Section("versions", "Versions, seed and settings", _version_blocks(study, versions)),
+        Section("versions", "Versions, seed and settings", _version_blocks(study, versions, parameters or {})),
     ]
 
 
-def is_simulated(study: Mapping[str, Any]) -> bool:
-    """Whether any cohort of a study is simulated."""
-    return any("simulation" in cohort for cohort in study["cohorts"].values())
+def is_simulated(study: Mapping[str, Any], results: Mapping[str, Any]) -> bool:
+    """Whether any cohort of a study is simulated: as the study says, or as the tags of its images say."""
+    return any(_simulated_cohort(study, results, cohort) for cohort in study["cohorts"])
+
+
+def _simulated_cohort(study: Mapping[str, Any], results: Mapping[str, Any], cohort: str) -> bool:
+    tags = [
+        content for name, content in results.items() if name.startswith(f"images/{cohort}/") and name.endswith(".json")
+    ]
+    return "simulation" in study["cohorts"][cohort] or any(content.get("simulated") for content in tags)
 
 
 def _unique(analyses: Sequence[Mapping[str, Any]], key: str) -> list[str]:
@@ -107,12 +139,42 @@ def _flow_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[A
         if flow is None or any(flow.equals(other) for other in seen):  # a model that loses nobody has its cohort's flow
             continue
         seen.append(flow)
-        first, last = flow.iloc[0], flow.iloc[-1]
-        reasons = [reason for reason in flow["reason"] if reason]
-        alt = f"Flow of {words}: {int(first['patients'])} patients declared, {int(last['patients'])} analysed"
-        alt += f"; excluded for: {'; '.join(reasons)}." if reasons else "; nobody excluded."
-        blocks.append(Drawing(f"flow_{name}", flow_figure(flow, study["unit"]), f"Flow of {words}.", alt))
+        blocks.append(_flow_drawing(name, words, flow, study["unit"]))
+    return blocks + _exclusion_blocks(study, results)
+
+
+def _flow_drawing(name: str, words: str, flow: pd.DataFrame, unit: str) -> Drawing:
+    first, last = flow.iloc[0], flow.iloc[-1]
+    reasons = [reason for reason in flow["reason"] if reason]
+    alt = f"Flow of {words}: {int(first['patients'])} patients declared, {int(last['patients'])} analysed"
+    alt += f"; excluded for: {'; '.join(reasons)}." if reasons else "; nobody excluded."
+    return Drawing(f"flow_{name}", flow_figure(flow, unit), f"Flow of {words}.", alt)
+
+
+def _exclusion_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    blocks, known = [], set()
+    captions = {f"cohort/{name}": (name, f"Excluded from the cohort “{name}”") for name in study["cohorts"]}
+    for model in study.get("models", {}):
+        captions[f"models/{model}"] = (model, f"Excluded from the model “{model}”, besides those above")
+    for folder, (name, caption) in captions.items():
+        table = results.get(f"{folder}/exclusions.csv")
+        if table is None:
+            continue
+        rows = list(table.fillna("").itertuples(index=False, name=None))
+        table = table[[row not in known for row in rows]]  # a model's file holds its cohort's exclusions too
+        if folder.startswith("cohort/"):
+            known.update(rows)
+        if len(table):
+            shown = exclusions_table(table, study["unit"])
+            file = f"exclusions_{name}"
+            caption = caption if known else caption.split(",")[0]
+            blocks.append(Printed(file, shown, f"{caption}{_shown_of(len(shown), len(table), file)}.", full=table))
     return blocks
+
+
+def _shown_of(shown: int, number: int, file: str) -> str:
+    """What a caption adds where the page does not show a whole table."""
+    return f": {shown:,} of {number:,}; all in tables/{file}.csv" if shown < number else ""
 
 
 def _table_one_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
@@ -188,10 +250,15 @@ def _marker_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list
     words += f" {count(missing, 'feature')} could not be rated." if missing else ""
     caption = "The features with the highest AUC; an arrow says whether events have higher (↑) or lower (↓) values."
     alt = f"AUC with interval of the {min(20, len(rated))} best features, from {rated['auc'].max():.2f} down."
+    shown = markers_table(markers)
+    title = f"Single features{_shown_of(len(shown), len(markers), 'markers')}."
+    flow, whole = results.get(_MARKERS_FLOW), results.get("cohort/development/flow.csv")
+    lost = flow is not None and not flow.equals(whole)  # where nobody is lost, the cohort's flow says it all
     return [
+        *([_flow_drawing("markers", "the single features", flow, study["unit"])] if lost else []),
         Text(words),
         Drawing("markers", markers_figure(markers), caption, alt),
-        Printed("markers", markers_table(markers), "Single features.", "Cut-off by Youden's index.", markers),
+        Printed("markers", shown, title, "Cut-off by Youden's index.", markers),
     ]
 
 
@@ -224,7 +291,7 @@ def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
     return [Text(words + "miss the lesion."), Gallery(f"Show {count(len(pictures), 'picture')}", pictures)]
 
 
-def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str]) -> list[Any]:
+def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], parameters: Mapping[str, Any]) -> list[Any]:
     settings = [("Seed", str(study["seed"])), ("Unit of analysis", study["unit"])]
     settings += [("Smallest region", f"{study['images']['minimum_volume_mm3']:g} mm³")]
     for name, extraction in study.get("extractions", {}).items():
@@ -235,6 +302,10 @@ def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str]) -> li
         settings.append(("Resamples", f"{study['evaluation']['resamples']:,}"))
     return [
         Printed("settings", pd.DataFrame(settings, columns=["Setting", "Value"]), "Settings."),
+        *(
+            Printed(f"extraction_{name}", parameters_table(content), f"Parameters of the extraction “{name}”.")
+            for name, content in parameters.items()
+        ),
         Printed("versions", pd.DataFrame(list(versions.items()), columns=["Software", "Version"]), "Software."),
     ]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
+from scipy.special import expit
 
 from nenflow.report.figures_evaluation import calibration_figure, decision_figure, honest_figure, roc_figure
 from nenflow.report.figures_model import lasso_figure, nomogram_figure
@@ -53,6 +54,28 @@ class _Files:
         self.model = lambda name: results.get(f"models/{model}/{name}")
         self.step = lambda name: results.get(f"models/{model}/steps/{name}.json")
         self.evaluation = lambda name: results.get(f"evaluation/{model}/{name}")
+
+    def rated(self, model: str) -> dict[str, Any]:
+        """What performance.json says of the scores that differ between people; nothing can be said of the others."""
+        constant = _constant(self, model)
+        performance = self.evaluation("performance.json") or {}
+        return {score: figures for score, figures in performance.items() if score not in constant}
+
+
+def _constant(files: _Files, model: str) -> dict[str, str]:
+    """The scores that are the same for everyone, each with the sentence that says so."""
+    lasso, final = files.step("lasso"), files.step("logistic")
+    sentences = {}
+    if lasso and not lasso["coefficients"]:
+        sentences["Radscore"] = (
+            "The LASSO selected no feature: the Radscore is the same for everyone and tells nothing apart."
+        )
+    if final and not final["variables"]:
+        sentences[model] = (
+            f"No variable survived the selection: {_the(model)} predicts the same for everyone, a probability of "
+            f"{decimal(float(expit(final['intercept'])))}. There is no model to draw, to rate or to use."
+        )
+    return sentences
 
 
 def _event(study: Mapping[str, Any], model: str) -> str:
@@ -115,9 +138,10 @@ def _the(score: str) -> str:
 
 
 def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
-    performance = files.evaluation("performance.json")
+    performance = files.rated(model)
+    blocks: list[Any] = [Text(sentence) for sentence in _constant(files, model).values()]
     if not performance:
-        return []
+        return blocks
     table = estimates(performance, files.evaluation("validation.json"))
     final = list(performance)[-1]
     figure = honest_figure(table.assign(score=table["score"].map(score_label)))
@@ -131,7 +155,9 @@ def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
         for row in table.itertuples()
     )
     words = honest_sentences(table, final, study["unit"])
-    return [Text(words), Drawing(f"honest_{model}", figure, caption, f"{alt}.")]
+    if final != model:
+        words = f"What follows is of the {score_label(final)} alone, which the selection did not keep. {words}"
+    return [*blocks, Text(words), Drawing(f"honest_{model}", figure, caption, f"{alt}.")]
 
 
 def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
@@ -148,7 +174,8 @@ def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
         links.append((f"{len(lasso['coefficients']):,}", f"in the Radscore (LASSO, {lasso['rule']})"))
     if final:
         names = [name if name == "Radscore" else study["variables"][name]["label"] for name in final["variables"]]
-        links.append((str(len(names)), f"in the final model: {listed(names)}" if names else "in the final model"))
+        nothing = "in the final model: no variable survived the selection"
+        links.append((str(len(names)), f"in the final model: {listed(names)}" if names else nothing))
     return [Chain(links)] if links else []
 
 
@@ -160,7 +187,7 @@ def _lasso(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     chosen = document["coefficients"]
     blocks: list[Any] = []
     if not chosen:
-        blocks.append(Text("The LASSO selected no feature: the Radscore is the same for all and tells nothing apart."))
+        blocks.append(Text(_constant(files, model)["Radscore"]))
     if not path.empty:
         caption = "Coefficients along the penalty λ (left) and the cross-validated deviance with its standard error "
         caption += "(right); λ.min has the least deviance, λ.1se is the largest within one standard error of it."
@@ -194,6 +221,8 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     note = "Odds ratios per unit, or per step between levels coded 1, 2, 3 …; intervals by profile likelihood, p by "
     note += f"{listed(sorted(full['test'].dropna().unique()))}."
     caption = f"Table 3. Logistic models of the event “{_event(study, model)}”."
+    if model in _constant(files, model):
+        caption += " No variable survived the selection, so that the final model has none."
     return [Printed(f"table3_{model}", table, caption, note, full)]
 
 
@@ -208,15 +237,17 @@ def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
 
 
 def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
-    performance, roc = files.evaluation("performance.json"), files.evaluation("roc.csv")
+    performance, roc = files.rated(model), files.evaluation("roc.csv")
     if not performance or roc is None:
         return []
+    roc = roc[roc["score"].isin(list(performance))]
     alt = "; ".join(f"{score_label(k)}: AUC {interval(v['auc'], *v['auc_delong'])}" for k, v in performance.items())
     named = {score_label(score): figures for score, figures in performance.items()}
     figure = roc_figure(roc.assign(score=roc["score"].map(score_label)), named)
     caption = "ROC curves on the data the model was made from; the dots are the cut-offs of Youden's index."
     table = discrimination_table(performance)
-    note = "Cut-offs by Youden's index, in units of the Radscore and of the model's linear predictor (log odds)."
+    note = "Cut-offs by Youden's index, in units of the Radscore and of the model's linear predictor (log odds); the "
+    note += "model's also as the probability that it predicts."
     return [
         Drawing(f"roc_{model}", figure, caption, f"ROC curves. {alt}."),
         Printed(f"discrimination_{model}", table, "Apparent discrimination.", note),
@@ -225,7 +256,7 @@ def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
 
 def _calibration(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     calibration, scores = files.evaluation("calibration.csv"), files.model("scores.csv")
-    if calibration is None or scores is None:
+    if calibration is None or scores is None or model in _constant(files, model):
         return []
     figure = calibration_figure(calibration, scores["probability"], _event(study, model))
     caption = (
@@ -238,7 +269,7 @@ def _calibration(study: Mapping[str, Any], model: str, files: _Files) -> list[An
 
 def _decision(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     decision = files.evaluation("decision.csv")
-    if decision is None:
+    if decision is None or model in _constant(files, model):
         return []
     figure = decision_figure(decision, score_label(model))
     caption = "Net benefit (Vickers and Elkin 2006) of acting on the model, on everybody, on nobody. It is apparent: "
@@ -253,14 +284,15 @@ def _decision(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
 
 
 def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
-    performance, document = files.evaluation("performance.json"), files.evaluation("validation.json")
-    if not performance or not document:
+    document, rated = files.evaluation("validation.json"), files.rated(model)
+    if not document:
         return []
     resamples = document["resamples"]
     done = count(resamples["refitted"], "resample")
-    table = validation_table(estimates(performance, document))
     caption = f"AUC as published ({count(resamples['published'], 'resample')}) and with everything refitted ({done})."
-    blocks = [Text(_resample_words(document)), Printed(f"validation_{model}", table, caption)]
+    blocks: list[Any] = [Text(_resample_words(document, rated))]
+    if rated:
+        blocks.append(Printed(f"validation_{model}", validation_table(estimates(rated, document)), caption))
     names = {"variables": "The final model's variables", "features": "The Radscore's features"}
     for kind, words in names.items():
         shares = document["selection"][kind]
@@ -273,15 +305,16 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     return blocks
 
 
-def _resample_words(document: Mapping[str, Any]) -> str:
+def _resample_words(document: Mapping[str, Any], rated: Mapping[str, Any]) -> str:
     resamples = document["resamples"]
     words = f"Of {count(resamples['refitted'], 'resample')} in which everything was fitted anew, "
     words += f"{percent(resamples['nothing_selected'])} selected nothing and in {percent(resamples['separated'])} the "
     words += "classes were separated by the final variables (odds ratios have no finite estimate there)"
     failed = resamples["not_computable"]
-    words += f"; {failed:,} could not be fitted and count with an AUC of 0.5." if failed else "."
+    counts = "counts" if failed == 1 else "count"
+    words += f"; {failed:,} could not be fitted and {counts} with an AUC of 0.5." if failed else "."
     for score, figures in document["scores"].items():
-        if figures.get("slope") is not None:
+        if score in rated and figures.get("slope") is not None:
             words += (
                 f" {score_label(score)}: corrected calibration slope {decimal(figures['slope'], 2)} and intercept "
                 f"{decimal(figures['intercept'], 2)} (1 and 0 are ideal); Brier score "

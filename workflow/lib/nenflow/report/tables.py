@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from scipy.special import expit
 
 from nenflow.report.wording import (
     decimal,
@@ -52,7 +53,8 @@ def odds_ratio_table(
     """Table 3 for print: odds ratios with 95% intervals and p, each variable alone and in the final model.
 
     Args:
-        univariable, multivariable: columns variable, odds_ratio, low, high, p; an intercept is not shown.
+        univariable, multivariable: columns variable, odds_ratio, low, high, p; an intercept is not shown. A final model
+            without variables has no columns.
         variables: the study's variables, for their labels and levels.
     """
     joint = {} if multivariable is None else {row["variable"]: row for _, row in multivariable.iterrows()}
@@ -71,7 +73,8 @@ def odds_ratio_table(
                 "p ": "" if together is None else p_text(together["p"]),
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table if set(joint) - {"intercept"} else table.iloc[:, :3]
 
 
 def coded_label(name: str, variables: Mapping[str, Any]) -> str:
@@ -95,11 +98,16 @@ def signature_table(coefficients: Mapping[str, float], intercept: float) -> pd.D
 
 
 def markers_table(markers: pd.DataFrame, most: int = 20) -> pd.DataFrame:
-    """Single features as markers, the best first: AUC, cut-off with what it achieves, p and p corrected for number."""
+    """Single features as markers, the best first: AUC, cut-off with what it achieves, p and p corrected for number.
+
+    How many units each was measured in stands there where features differ in it.
+    """
     best = markers.sort_values(["auc", "marker"], ascending=[False, True], kind="stable").head(most)
+    several = markers.dropna(subset=["auc"])["n"].nunique() > 1
     rows = [
         {
             "Feature": feature_label(row["marker"]),
+            **({"n": f"{row['n']:.0f}"} if several else {}),
             "In events": row["direction"],
             "AUC (95% CI)": interval(row["auc"], row["auc_low"], row["auc_high"]),
             "Cut-off": significant(row["threshold"]),
@@ -124,12 +132,18 @@ def discrimination_table(performance: Mapping[str, Mapping[str, Any]]) -> pd.Dat
                 "AUC (95% CI, DeLong)": interval(figures["auc"], *figures["auc_delong"]),
                 "95% CI, Hanley-McNeil": interval_only(figures["auc_hanley_mcneil"]),
                 "Cut-off": decimal(cutoff.get("threshold")),
+                "As probability": decimal(_probability(score, cutoff.get("threshold"))),
                 "Sensitivity": decimal(cutoff.get("sensitivity")),
                 "Specificity": decimal(cutoff.get("specificity")),
                 "Brier score": decimal(figures.get("brier")),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _probability(score: str, threshold: float | None) -> float | None:
+    """A model's log odds as probability; the Radscore is part of a model and predicts nothing by itself."""
+    return None if score == "Radscore" or threshold is None else float(expit(threshold))
 
 
 def interval_only(ends: list[float | None]) -> str:
@@ -145,6 +159,44 @@ def validation_table(estimates: pd.DataFrame) -> pd.DataFrame:
         cells = {row.estimate: interval(row.auc, row.low, row.high) for row in table.itertuples()}
         rows.append({"Score": score_label(score)} | cells)
     return pd.DataFrame(rows)
+
+
+def exclusions_table(exclusions: pd.DataFrame, unit: str, most: int = 50) -> pd.DataFrame:
+    """Who was excluded, where and why; the region is left out where patients are the units.
+
+    Args:
+        exclusions: columns patient, region, step, reason; a region may be missing.
+        unit: lesion or patient.
+        most: how many rows are shown.
+    """
+    shown = exclusions.head(most).fillna("")
+    columns = ["patient", *(["region"] if unit == "lesion" else []), "step", "reason"]
+    return shown[columns].rename(columns=str.capitalize)
+
+
+def parameters_table(parameters: Mapping[str, Any]) -> pd.DataFrame:
+    """An extraction's parameter file for print: a row per setting, and one for each list of what is computed.
+
+    Args:
+        parameters: content of a pyradiomics parameter file: imageType, featureClass, setting.
+    """
+    rows = []
+    for group, content in parameters.items():
+        if group == "setting":
+            rows += [(name, _written(value)) for name, value in (content or {}).items()]
+        else:
+            rows.append((group, _written(content)))
+    return pd.DataFrame(rows, columns=["Setting", "Value"])
+
+
+def _written(value: Any) -> str:
+    """A setting's value in words: lists with commas, options in brackets behind the name that has them."""
+    if isinstance(value, Mapping):
+        named = [(name, _written(options)) for name, options in value.items()]
+        return ", ".join(f"{name} ({options})" if options else str(name) for name, options in named)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_written(item) for item in value)
+    return "" if value is None else str(value)
 
 
 def selection_table(shares: Mapping[str, float], variables: Mapping[str, Any], most: int = 20) -> pd.DataFrame:
