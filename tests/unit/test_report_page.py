@@ -298,7 +298,7 @@ def test_a_study_without_models_has_their_sections_neither_in_page_nor_contents(
         {"marker": ["original_shape_Sphericity", "b", "c"], "direction": ["lower", "higher", None],
          "auc": [0.9, 0.7, np.nan], "auc_low": [0.7, 0.4, np.nan], "auc_high": [1.0, 0.9, np.nan],
          "threshold": [-0.00012345, 2, np.nan], "sensitivity": [1, 0.5, np.nan], "specificity": [0.8, 0.5, np.nan],
-         "p": [0.01, 0.3, np.nan], "p_fdr": [0.6, 0.9, np.nan]}
+         "p": [0.01, 0.3, np.nan], "p_fdr": [0.6, 0.9, np.nan], "n": 6}
     )  # fmt: skip
     flow = "cohort/development/flow.csv"
     results = {"evaluation/markers.csv": markers, flow: cohort_results()[flow]}
@@ -316,7 +316,109 @@ def test_a_model_that_selects_nothing_is_reported():
     sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
     assert "selected no feature" in sections["lasso"][0].text
     assert sections["nomogram"] == []
-    assert ("0", "in the final model") in sections["features"][-1].links
+    assert ("0", "in the final model: no variable survived the selection") in sections["features"][-1].links
+    for name in ("roc", "calibration", "decision"):
+        assert sections[name] == [], name
+    headline = [block.text for block in sections["honest"]]  # and no figure: neither score tells anything apart
+    assert [text.split(":")[0] for text in headline] == [
+        "The LASSO selected no feature", "No variable survived the selection",
+    ]  # fmt: skip
+    assert "a probability of 0.269" in headline[1]  # 1 / (1 + e), from the intercept of -1
+
+
+def test_where_only_the_final_model_is_empty_the_radscore_is_still_rated():
+    results = cohort_results() | model_results()
+    empty = results["models/fusion/steps/logistic.json"] | {"variables": [], "coefficients": {}}
+    results |= {
+        "models/fusion/steps/logistic.json": empty,
+        "models/fusion/multivariable.csv": results["models/fusion/multivariable.csv"].assign(variable="intercept"),
+        "models/fusion/nomogram.json": nomogram(empty | {"scales": {}}),
+    }
+    sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
+    assert [sections[name] for name in ("nomogram", "calibration", "decision")] == [[], [], []]
+    nothing, words, drawing = sections["honest"]
+    assert nothing.text.startswith("No variable survived the selection: the fusion model predicts the same")
+    assert "the AUC of the Radscore is 0.867" in words.text
+    assert "Fusion" not in drawing.alt
+    assert list(sections["roc"][1].table["Score"]) == ["Radscore"]
+    assert "No variable survived" in sections["odds"][0].caption
+    assert list(sections["validation"][1].table["Score"]) == ["Radscore"]
+    assert "calibration slope" not in sections["validation"][0].text
+
+
+def fewer_results():
+    """Who is left for the model and for the single features when two lesions have no value for Ki-67."""
+    columns = ["step", "patients", "lesions", "excluded_patients", "excluded_lesions", "reason"]
+    rows = [
+        ("declared", 7, 10, 0, 0, ""),
+        ("clinical data", 5, 6, 1, 2, "no value for ki67"),
+        ("analysed", 5, 6, 0, 0, ""),
+    ]
+    cohort = pd.DataFrame([("P-9", "lesion1", "images", NASTY)] * 2, columns=["patient", "region", "step", "reason"])
+    more = pd.DataFrame([("P-8", "", "clinical data", "no value for ki67")], columns=cohort.columns)
+    return {
+        "cohort/development/exclusions.csv": cohort,
+        "models/fusion/flow.csv": pd.DataFrame(rows, columns=columns),
+        "models/fusion/exclusions.csv": pd.concat([cohort, more], ignore_index=True),
+        "evaluation/markers_flow.csv": pd.DataFrame(rows, columns=columns).replace({5: 1, 6: 1}),
+    }
+
+
+def test_who_is_left_for_a_model_is_said_where_it_is_fewer():
+    results = cohort_results() | fewer_results()
+    whom = dict(study_summary(STUDY, results))["In whom:"]
+    assert whom == (
+        "simulated development cohort, 6 patients with 8 lesions; the model fusion: 5 patients with 6 lesions; "
+        "the single features: 1 patient with 1 lesion."
+    )
+    same = results | {name: results["cohort/development/flow.csv"] for name in fewer_results() if "flow" in name}
+    whom = dict(study_summary(STUDY, same))["In whom:"]
+    assert whom == "simulated development cohort, 6 patients with 8 lesions."
+
+
+def test_exclusions_are_listed_once_and_saved(tmp_path):
+    page = write_page(STUDY, cohort_results() | fewer_results(), tmp_path)
+    assert "Excluded from the model “fusion”, besides those above." in page
+    assert list(pd.read_csv(tmp_path / "tables/exclusions_development.csv")["patient"]) == ["P-9", "P-9"]
+    assert list(pd.read_csv(tmp_path / "tables/exclusions_fusion.csv")["patient"]) == ["P-8"]
+
+
+def test_many_single_features_are_shown_in_part_with_the_flow_of_their_own(tmp_path):
+    study = STUDY | {"markers": {"endpoint": "response", "extraction": "wavelet", "phase": "arterial"}}
+    markers = pd.DataFrame({"marker": [f"f{n}" for n in range(107)], "auc": np.linspace(0.5, 0.9, 107)})
+    for name in ("auc_low", "auc_high", "threshold", "sensitivity", "specificity", "p", "p_fdr"):
+        markers[name] = 0.5
+    results = cohort_results() | {"evaluation/markers.csv": markers.assign(direction="higher", n=8)}
+    assert "flow_markers" not in block_names(study, results)
+    same = results | {"evaluation/markers_flow.csv": results["cohort/development/flow.csv"]}
+    assert "flow_markers" not in block_names(study, same)
+    page = write_page(study, results | fewer_results(), tmp_path)
+    assert "Flow of the single features." in page
+    assert "<caption>Single features: 20 of 107; all in tables/markers.csv.</caption>" in page
+    assert len(pd.read_csv(tmp_path / "tables/markers.csv")) == 107
+
+
+def block_names(study, results):
+    blocks = [block for section in report_sections(study, results, {}) for block in section.blocks]
+    return [block.name for block in blocks if hasattr(block, "name")]
+
+
+def test_simulated_images_brought_as_own_data_are_named_as_such():
+    own = STUDY | {"cohorts": {"development": {"patients": "patients.csv"}}}
+    results = cohort_results()
+    assert not is_simulated(own, results)
+    assert is_simulated(STUDY, results)
+    assert not is_simulated(own, results | {"images/development/P-1/arterial.json": {"Modality": "CT"}})
+    results["images/development/P-1/arterial.json"] = {"Modality": "CT", "simulated": True}
+    assert is_simulated(own, results)
+    assert dict(study_summary(own, results))["In whom:"].startswith("simulated development cohort")
+
+
+def test_parameters_of_the_extraction_are_printed(tmp_path):
+    content = {"imageType": {"Original": {}}, "setting": {"binWidth": 25}}
+    blocks = report_sections(STUDY, {}, {"nenflow": "0.1.0"}, {"wavelet": content})[-1].blocks
+    assert [block.name for block in blocks] == ["settings", "extraction_wavelet", "versions"]
+    assert ["binWidth", "25"] in blocks[1].table.to_numpy().tolist()
 
 
 def test_a_missing_value_of_the_template_is_an_error():
@@ -358,6 +460,7 @@ def test_results_are_read_by_their_place_and_nothing_else(tmp_path):
     write_json(["note"], tmp_path / "cohort/a/notes.json")
     (tmp_path / "images/a/P-1").mkdir(parents=True)
     (tmp_path / "images/a/P-1/ct.png").write_bytes(b"png")
+    write_json({"simulated": True}, tmp_path / "images/a/P-1/ct.json")
     (tmp_path / "images/a/P-1/ct.nii.gz").write_bytes(b"volume")
     (tmp_path / "other.csv").write_text("a\n1\n")
     named = [tmp_path / "cohort/a/table_one.csv", tmp_path / "cohort/a/comparisons", tmp_path / "cohort/a/notes.json",
@@ -365,10 +468,26 @@ def test_results_are_read_by_their_place_and_nothing_else(tmp_path):
     results = read_results(named, tmp_path)
     assert set(results) == {
         "cohort/a/table_one.csv", "cohort/a/comparisons/response.csv", "cohort/a/notes.json", "images/a/P-1/ct.png",
+        "images/a/P-1/ct.json",
     }  # fmt: skip
     assert list(results["cohort/a/table_one.csv"]["level"]) == ["1", "2"]  # not 1.0
     assert results["cohort/a/comparisons/response.csv"]["p"].iloc[1] == 0.25
     assert results["cohort/a/notes.json"] == ["note"]
+
+
+def test_own_version_comes_first():
+    assert next(iter(software_versions("0.1.0 (commit abc1234)").items())) == ("nenflow", "0.1.0 (commit abc1234)")
+    assert "nenflow" not in software_versions()
+
+
+@pytest.mark.parametrize(
+    ("failed", "words"), [(1, "1 could not be fitted and counts"), (3, "3 could not be fitted and count ")]
+)
+def test_resamples_without_fit_are_counted_in_grammar(failed, words):
+    results = model_results()
+    results["evaluation/fusion/validation.json"]["resamples"]["not_computable"] = failed
+    sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
+    assert words in sections["validation"][0].text
 
 
 def test_versions_name_what_the_numbers_depend_on():

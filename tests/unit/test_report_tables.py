@@ -6,7 +6,10 @@ from nenflow.report.tables import (
     coded_label,
     description_table,
     discrimination_table,
+    exclusions_table,
+    markers_table,
     odds_ratio_table,
+    parameters_table,
     selection_table,
     signature_table,
 )
@@ -83,7 +86,7 @@ def test_signature_is_ordered_by_weight_with_the_intercept_last():
 def test_discrimination_without_intervals_or_brier_score():
     figures = {"auc": 1.0, "auc_delong": [None, None], "auc_hanley_mcneil": [None, None], "brier": None, "youden": {}}
     row = discrimination_table({"Radscore": figures}).iloc[0]
-    assert list(row) == ["Radscore", "1.000", "–", "–", "–", "–", "–"]
+    assert list(row) == ["Radscore", "1.000", "–", "–", "–", "–", "–", "–"]
     hanley = figures | {"auc": 0.928, "auc_hanley_mcneil": [0.885, 0.971]}
     assert discrimination_table({"fusion": hanley}).iloc[0]["95% CI, Hanley-McNeil"] == "0.885–0.971"
 
@@ -92,3 +95,51 @@ def test_selection_shows_the_most_frequent():
     shares = {"ki67": 0.5, "original_glcm_Idn": 0.9, "b": 0.001}
     printed = selection_table(shares, VARIABLES, most=2)
     assert printed.to_numpy().tolist() == [["GLCM Idn", "90%"], ["Ki-67 (%)", "50%"]]
+
+
+def test_a_models_cut_off_stands_there_as_probability_too():
+    figures = {"auc": 0.9, "auc_delong": [0.8, 1.0], "auc_hanley_mcneil": [0.8, 1.0], "brier": 0.1}
+    log_three = figures | {"youden": {"threshold": np.log(3)}}  # odds of 3 to 1
+    printed = discrimination_table({"Radscore": log_three, "fusion": log_three})
+    assert list(printed["As probability"]) == ["–", "0.750"]
+    assert list(printed["Cut-off"]) == ["1.099", "1.099"]
+
+
+def test_table_three_has_no_columns_of_a_final_model_without_variables():
+    alone = pd.DataFrame({"variable": ["surgery"], "odds_ratio": [1.513], "low": [0.606], "high": [4.16], "p": [0.39]})
+    intercept = alone.assign(variable="intercept")
+    assert list(odds_ratio_table(alone, intercept, VARIABLES)) == ["Variable", "Alone: OR (95% CI)", "p"]
+
+
+def test_single_features_tell_their_n_where_it_differs():
+    numbers = ["auc", "auc_low", "auc_high", "threshold", "sensitivity", "specificity", "p", "p_fdr"]
+    markers = pd.DataFrame(
+        {key: [0.6, 0.7, np.nan] for key in numbers} | {"marker": ["a", "b", "c"], "direction": "higher"}
+    )
+    assert "n" not in markers_table(markers.assign(n=[18, 18, 0]))  # c could not be rated
+    assert list(markers_table(markers.assign(n=[18, 17, 0]))["n"]) == ["17", "18"]
+
+
+def test_exclusions_are_printed_without_region_where_patients_are_the_units():
+    rows = [("P1", "lesion1", "images", "too small"), ("P2", np.nan, "cohort", "no segmentation")]
+    exclusions = pd.DataFrame(rows, columns=["patient", "region", "step", "reason"])
+    printed = exclusions_table(exclusions, "lesion")
+    assert list(printed) == ["Patient", "Region", "Step", "Reason"]
+    assert printed.to_numpy().tolist() == [list(rows[0]), ["P2", "", "cohort", "no segmentation"]]
+    assert list(exclusions_table(exclusions, "patient", most=1)) == ["Patient", "Step", "Reason"]
+    assert len(exclusions_table(exclusions, "patient", most=1)) == 1
+
+
+def test_parameter_file_is_printed_with_every_setting():
+    content = {
+        "imageType": {"Original": {}, "LoG": {"sigma": [1, 2]}},
+        "featureClass": {"shape": None, "glcm": ["Idn", "Imc1"]},
+        "setting": {"binWidth": 25, "resampledPixelSpacing": [1, 1, 1], "symmetricalGLCM": True},
+    }
+    assert parameters_table(content).to_numpy().tolist() == [
+        ["imageType", "Original, LoG (sigma (1, 2))"],
+        ["featureClass", "shape, glcm (Idn, Imc1)"],
+        ["binWidth", "25"],
+        ["resampledPixelSpacing", "1, 1, 1"],
+        ["symmetricalGLCM", "True"],
+    ]

@@ -11,7 +11,6 @@ from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.tables import description_table, exclusions_table, markers_table, parameters_table
 from nenflow.report.wording import count, feature_label, interval, listed, percent
 
-
 _MARKERS_FLOW = "evaluation/markers_flow.csv"
 
 
@@ -300,10 +299,11 @@ def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], param
         settings.append((f"Protocol of “{name}”", "; ".join(_step_words(step) for step in model["steps"])))
     if "evaluation" in study and study.get("models"):
         settings.append(("Resamples", f"{study['evaluation']['resamples']:,}"))
+    whole = "A class of features without names in brackets is computed whole."
     return [
         Printed("settings", pd.DataFrame(settings, columns=["Setting", "Value"]), "Settings."),
         *(
-            Printed(f"extraction_{name}", parameters_table(content), f"Parameters of the extraction “{name}”.")
+            Printed(f"extraction_{name}", parameters_table(content), f"Parameters of the extraction “{name}”.", whole)
             for name, content in parameters.items()
         ),
         Printed("versions", pd.DataFrame(list(versions.items()), columns=["Software", "Version"]), "Software."),

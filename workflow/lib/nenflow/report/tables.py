@@ -103,7 +103,7 @@ def markers_table(markers: pd.DataFrame, most: int = 20) -> pd.DataFrame:
     How many units each was measured in stands there where features differ in it.
     """
     best = markers.sort_values(["auc", "marker"], ascending=[False, True], kind="stable").head(most)
-    several = markers.dropna(subset=["auc"])["n"].nunique() > 1
+    several = len(set(markers.dropna(subset=["auc"])["n"])) > 1
     rows = [
         {
             "Feature": feature_label(row["marker"]),
