@@ -1,4 +1,7 @@
+import copy
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -16,7 +19,7 @@ STUDY = {
         "ki67": {"label": "Ki-67", "level": "patient", "type": "continuous", "minimum": 0, "maximum": 100},
     },
     "stability": {"readings": {"reference": "reader1"}},
-    "models": {"fusion": {"phase": "arterial"}},
+    "models": {"fusion": {"phase": "arterial", "steps": [{"lasso": {}}]}},
 }
 NO_LESIONS = {**STUDY, "variables": {name: STUDY["variables"][name] for name in ("grade", "ki67")}}
 PATIENTS = "patient,grade,ki67\nP1,1,3.5\nP2,2,20\n"
@@ -29,7 +32,7 @@ CASES = (
 )
 
 
-def read(folder, patients=PATIENTS, lesions=LESIONS, cases=CASES, study=STUDY, columns=None):
+def read(folder, patients=PATIENTS, lesions=LESIONS, cases=CASES, study=STUDY, columns=None, **options):
     for name, content in (("patients", patients), ("lesions", lesions), ("cases", cases)):
         if content is not None:
             content = content.encode() if isinstance(content, str) else content
@@ -42,17 +45,18 @@ def read(folder, patients=PATIENTS, lesions=LESIONS, cases=CASES, study=STUDY, c
         patients=folder / "patients.csv",
         lesions=None if lesions is None else folder / "lesions.csv",
         cases=folder / "cases.csv",
-        data=data,
         study=study,
         schemas=SCHEMAS,
         columns=columns,
+        **{"data": data, **options},
     )
 
 
 def problems(folder, **tables):
     with pytest.raises(InputError) as caught:
         read(folder, **tables)
-    return [line.removeprefix("- ") for line in str(caught.value).splitlines()[1:]]
+    lines = [line.removeprefix("- ") for line in str(caught.value).splitlines()[1:]]
+    return [line for line in lines if not line.startswith("to be noted: ")]
 
 
 def test_clean_tables_are_typed_and_hold_declared_columns_only(tmp_path):
@@ -181,12 +185,163 @@ def test_what_the_study_needs_must_be_there(tmp_path):
 
 
 def test_raters_that_the_study_does_not_use_are_noted(tmp_path):
-    study = {**STUDY, "stability": {"readings": {"reference": "reader1", "inter": "reader2"}}}
-    cohort = read(tmp_path, study=study, cases=CASES + "P2,arterial,l1,reader9,p2,,p2.seg,9\n")
+    cohort = read(tmp_path, cases=CASES + "P2,arterial,l1,reader9,p2,,p2.seg,9\n")
     assert cohort.notes == [
-        "cases.csv: no row has the rater 'reader2' (inter in study.yaml).",
         "cases.csv: study.yaml does not name the rater 'reader9'; its regions are measured, not analysed.",
     ]
+
+
+def test_phases_that_the_study_does_not_use_are_noted(tmp_path):
+    cases = CASES + "P2,Arterial,l1,reader2,p1,,p2.seg,9\nP2,portal,l1,reader1,p2,,p2.seg,9\n"
+    cohort = read(tmp_path, cases=cases, study={**STUDY, "markers": {"phase": "portal"}})
+    note = "cases.csv: study.yaml does not name the phase 'Arterial'; its regions are measured, not analysed."
+    assert [line for line in cohort.notes if "phase" in line] == [note]
+    descriptive = {key: part for key, part in STUDY.items() if key != "models"}  # such a study names no phase at all
+    assert not any("phase" in line for line in read(tmp_path, cases=cases, study=descriptive).notes)
+
+
+READINGS = {
+    **STUDY,
+    "stability": {"readings": {"reference": "reader1", "intra": "again", "inter": "reader2"}},
+    "models": {
+        "fusion": {"phase": "arterial", "steps": [{"stability": {}}, {"lasso": {}}]},
+        "simple": {"phase": "portal", "steps": [{"lasso": {}}]},
+    },
+}
+PORTAL = "P1,portal,l1,reader1,p2,,p1.seg,1\nP1,portal,l1,reader2,p2,,p1.seg,9\n"
+
+
+def test_a_repeated_reading_must_be_there(tmp_path):
+    again = "P1,arterial,l1,again,p1,,p1.seg,8\n"
+    expected = "cases.csv: no row has the rater '{}', who is {} in study.yaml (stability/readings)"
+    assert problems(tmp_path, cases=CASES + PORTAL, study=READINGS) == [
+        expected.format("again", "intra"),
+        "cases.csv: 'reader2' (inter in study.yaml) drew none of the lesions that 'reader1' drew in the phase "
+        "'arterial'; the step stability of model fusion compares the two",
+    ]
+    # Whoever draws other lesions only has read nothing again.
+    elsewhere = CASES.replace("P1,arterial,l2,reader1", "P1,arterial,l2,reader2") + again + PORTAL
+    found = problems(tmp_path, cases=elsewhere, study=READINGS)
+    assert len(found) == 1
+    assert "'reader2' (inter in study.yaml) drew none of the lesions" in found[0]
+    both = CASES + PORTAL + again + "P2,arterial,l1,reader2,p2,,p2.seg,8\n"
+    assert read(tmp_path, cases=both, study=READINGS).notes == []
+
+
+def test_repeated_readings_are_needed_only_where_models_are_built(tmp_path):
+    needed = problems(tmp_path, cases=CASES + PORTAL, study=READINGS)
+    notes = read(tmp_path, cases=CASES + PORTAL, study=READINGS, develops=False).notes
+    assert notes == [f"{sentence}." for sentence in needed]
+
+
+def test_thousands_separators_are_refused_where_a_comma_may_be_a_decimal(tmp_path):
+    study = copy.deepcopy(STUDY)
+    del study["variables"]["ki67"]["maximum"]
+    table = "patient;grade;ki67\nP1;1;1,000\nP2;2;1,000,000\nP3;1;0,125\nP4;1;12,5\n"
+    assert problems(tmp_path, patients=table, study=study) == [
+        "patients.csv, row 2, column 'ki67': '1,000' can be read in two ways; write 1000 or 1,0000",
+        "patients.csv, row 3, column 'ki67': '1,000,000' can be read in two ways; write 1000000",
+    ]
+    written = table.replace("1,000,000", "1000000").replace("1,000", "1,0000")
+    assert read(tmp_path, patients=written, study=study).patients["ki67"].tolist() == [1.0, 1e6, 0.125, 12.5]
+
+
+def test_points_and_commas_in_one_column_are_refused(tmp_path):
+    assert problems(tmp_path, patients="patient;grade;ki67\nP1;1;3\nP2;2;4.5\nP3;1;3,5\nP4;1;3.5\n") == [
+        "patients.csv, column 'ki67': has decimal points (such as row 3) and decimal commas (such as row 4); "
+        "write all alike"
+    ]
+    points = read(tmp_path, patients="patient\tgrade\tki67\nP1\t1\t3.5\nP2\t2\t4\n")
+    assert points.patients["ki67"].tolist() == [3.5, 4.0]
+
+
+def test_a_wrong_data_folder_is_said_once(tmp_path):
+    assert problems(tmp_path, data=tmp_path / "~" / "data") == [
+        "the cohort's data folder (data in study.yaml) does not exist; ~ is not expanded"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "content", "column"),
+    [
+        ("patients", PATIENTS, "patient"),
+        ("lesions", LESIONS, "patient"),
+        ("lesions", LESIONS, "region"),
+        ("cases", CASES + "P1,arterial,l1,reader9,p1,,p1.seg,3\n", "region"),
+    ],
+)
+def test_a_missing_key_column_is_not_said_again_for_every_row(tmp_path, table, content, column):
+    found = problems(tmp_path, **{table: content.replace(column, column.title(), 1)})
+    assert [line for line in found if "is not a known column" not in line] == [
+        f"{table}.csv: the column '{column}' is missing; there are "
+        + content.split("\n")[0].replace(column, column.title(), 1).replace(",", ", ")
+    ]
+
+
+def test_phases_are_not_judged_without_their_column(tmp_path):
+    portal = "P1,portal,l1,reader1,p2,,p1.seg,1\n"  # the same segmentation on the image of another phase
+    found = problems(tmp_path, cases=(CASES + portal).replace("phase", "Phase", 1))
+    assert [line.split(";")[0] for line in found] == [
+        "cases.csv: the column 'phase' is missing",
+        "cases.csv: 'Phase' is not a known column",
+    ]
+
+
+def test_an_unknown_column_of_cases_is_an_error(tmp_path):
+    assert problems(tmp_path, cases=CASES.replace("segment\n", "segmant\n")) == [
+        "cases.csv: 'segmant' is not a known column; known are patient, phase, region, rater, image, series, "
+        "segmentation, segment"
+    ]
+
+
+def test_notes_follow_the_problems_that_they_may_explain(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, patients=PATIENTS.replace("grade", "Grade"))
+    assert str(caught.value).splitlines() == [
+        "1 problem in the cohort's tables:",
+        "- patients.csv: the column 'grade' is missing; there are patient, Grade, ki67",
+        "- to be noted: patients.csv: columns that the study does not declare were left out: Grade.",
+    ]
+
+
+def run_script(folder, monkeypatch, parameters, cohort="development"):
+    """The script of the rule check_cohort, with the study's parameter files as inputs."""
+    monkeypatch.setattr("nenflow.logs.start_log", lambda path: None)
+    read(folder)  # writes the tables
+    inputs = {kind: str(folder / f"{kind}.csv") for kind in ("patients", "lesions", "cases")}
+    inputs["schemas"] = [str(SCHEMAS / "patients.schema.yaml")]
+    (folder / "out").mkdir(exist_ok=True)
+    outputs = {kind: str(folder / "out" / f"{kind}.csv") for kind in ("patients", "lesions", "cases")}
+    snakemake = SimpleNamespace(
+        input=Inputs({**inputs, **parameters}),
+        output=SimpleNamespace(**outputs, notes=str(folder / "out" / "notes.json")),
+        params=SimpleNamespace(study={**STUDY, "cohorts": {cohort: {}}}, data=str(folder / "data")),
+        wildcards=SimpleNamespace(cohort=cohort),
+        log=[str(folder / "log")],
+    )
+    runpy.run_path(str(SCHEMAS.parent / "scripts/cohort/check_cohort.py"), init_globals={"snakemake": snakemake})
+
+
+class Inputs(dict):
+    """Inputs by name, as Snakemake hands them to a script."""
+
+    __getattr__ = dict.__getitem__
+
+
+def test_mistakes_in_parameter_files_are_found_with_the_tables(tmp_path, monkeypatch):
+    (tmp_path / "good.yaml").write_text("imageType: {Original: {}}\n")
+    (tmp_path / "bad.yaml").write_text("imageType: {Original: {}}\nsettings: {binWidth: 25}\n")
+    with pytest.raises(InputError) as caught:
+        run_script(tmp_path, monkeypatch, {"parameters": [str(tmp_path / f"{name}.yaml") for name in ("good", "bad")]})
+    first, second = str(caught.value).splitlines()
+    assert first == "1 problem in the extractions' parameter files:"
+    assert second.startswith("- bad.yaml: ")
+    assert "settings" in second
+    assert str(tmp_path) not in second
+    assert not (tmp_path / "out" / "patients.csv").exists()
+    run_script(tmp_path, monkeypatch, {"parameters": [str(tmp_path / "good.yaml")]})
+    assert (tmp_path / "out" / "patients.csv").read_text() == "patient,grade,ki67\nP1,1,3.5\nP2,2,20.0\n"
+    run_script(tmp_path, monkeypatch, {})
 
 
 def test_a_study_by_patient_has_one_region_each(tmp_path):

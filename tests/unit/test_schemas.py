@@ -1,4 +1,5 @@
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,25 @@ def test_every_key_is_described_in_the_readme():
                 assert f"`{key}`" in readme, f"config/README.md does not describe {key} of {name}"
 
 
+README_EXAMPLES = re.findall(
+    r"`((?:[A-Za-z0-9-]+: )?\{[^`\n]*\})`", (ROOT / "config/README.md").read_text(encoding="utf-8")
+)
+
+
+def test_the_readme_has_examples_of_each_block():
+    names = {example.split(":")[0] for example in README_EXAMPLES}
+    assert {"development", "ki67", "response"} <= names
+
+
+@pytest.mark.parametrize("example", README_EXAMPLES)
+def test_an_example_of_the_readme_can_be_pasted(example):
+    block = yaml.safe_load(example)
+    assert isinstance(block, dict)
+    if not example.startswith("{"):
+        ((_, block),) = block.items()
+    assert all(value is not None and value != {} for value in block.values())  # {a} would be a key without value
+
+
 def test_the_base_of_these_tests_is_valid(tmp_path):
     assert problems(tmp_path, SURUFATINIB) == []
 
@@ -107,6 +127,8 @@ def spoil(*path, value):
         ),
         (spoil("variables", "ki67", "levels", value=["a", "b"]), "variables/ki67/levels: does not belong here"),
         (spoil("seed", value="1"), "seed: '1' is not a whole number"),
+        (spoil("title", value=None), "title: is empty"),
+        (spoil("models", "fusion", value=None), "models/fusion: is empty"),
         (spoil("unit", value="lesions"), "unit: 'lesions' is not allowed; allowed are 'lesion', 'patient'"),
         (
             spoil("cohorts", "development", "cases", value="cases.csv"),
@@ -190,6 +212,36 @@ def test_all_mistakes_are_listed_at_once(tmp_path):
         del study["title"]
 
     assert len(problems(tmp_path, changed(several))) == 3
+
+
+TABLES = {"patients": "patients.csv", "lesions": "lesions.csv", "cases": "cases.csv", "data": "/data"}
+
+
+def test_the_tables_of_a_cohort_must_be_there(tmp_path):
+    study = changed(spoil("cohorts", "development", value=TABLES))
+    missing = "cohorts/development: the study's folder has no file {}.csv"
+    assert problems(tmp_path, study) == [missing.format(table) for table in ("patients", "lesions", "cases")]
+    for table in ("patients", "cases"):
+        (tmp_path / "trial" / f"{table}.csv").touch()
+    assert problems(tmp_path, study) == [missing.format("lesions")]
+    study["cohorts"]["development"]["lesions"] = "${NENFLOW_NO_SUCH}/lesions.csv"
+    assert problems(tmp_path, study) == []
+    study["cohorts"]["development"]["lesions"] = str(tmp_path / "lesions.csv")
+    assert problems(tmp_path, study) == [
+        "cohorts/development: there is no file lesions.csv in the folder that is named"
+    ]
+
+
+def test_variables_of_lesions_need_a_table_of_lesions(tmp_path):
+    tables = {key: file for key, file in TABLES.items() if key != "lesions"}
+    study = changed(spoil("cohorts", "external", value=tables))
+    names = [name for name, variable in SURUFATINIB["variables"].items() if variable["level"] == "lesion"]
+    (tmp_path / "trial").mkdir()
+    for table in ("patients", "cases"):
+        (tmp_path / "trial" / f"{table}.csv").touch()
+    assert problems(tmp_path, study) == [
+        f"cohorts/external: the key 'lesions' is missing; variables of level lesion: {', '.join(names)}"
+    ]
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):

@@ -91,10 +91,12 @@ def check_tables(
     if clean["lesions"] is None:
         problems.extend(_need_lesions(study["variables"]))
     problems.extend(_check_references(clean, names))
-    problems.extend(_check_cases(clean["cases"], names["cases"], study["unit"]))
-    problems.extend(_check_study_needs(clean["cases"], names["cases"], study))
-    if develops:
-        problems.extend(_check_readings(clean["cases"], names["cases"], study))
+    if set(CASE) | {"image", "segmentation"} <= set(tables["cases"].columns) <= {*CASE, *FREE}:
+        # With a mistyped column every row would contradict others.
+        problems.extend(_check_cases(clean["cases"], names["cases"], study["unit"]))
+        problems.extend(_check_study_needs(clean["cases"], names["cases"], study))
+        repeated = _check_readings(clean["cases"], names["cases"], study)
+        problems.extend(repeated) if develops else notes.extend(f"{sentence}." for sentence in repeated)
     if data.is_dir():
         problems.extend(_check_files(clean["cases"], names["cases"], data))
     notes.extend(_note_unused(clean["cases"], names["cases"], study))
@@ -270,7 +272,7 @@ def _check_references(tables: Mapping[str, pd.DataFrame | None], names: Mapping[
         for number, patient in tables[kind]["patient"].items():
             if patient and patient not in known:
                 yield f"{names[kind]}, row {number}: patient '{patient}' is not in {names['patients']}"
-    if lesions is not None and (lesions["region"] != "").any():
+    if lesions is not None and (lesions[UNIT] != "").any().all():
         units = set(lesions[UNIT].itertuples(index=False, name=None))
         for number, patient, region in cases[UNIT].itertuples():
             if patient in known and region and (patient, region) not in units:
@@ -285,10 +287,10 @@ def _check_cases(cases: pd.DataFrame, name: str, unit: str) -> Iterable[str]:
     for number, row in zip(cases.index, cases.to_dict("records"), strict=True):
         image = (row["image"], row["series"])
         first, seen = images.setdefault((row["patient"], row["phase"]), (number, image))
-        if seen != image and row["patient"] and row["phase"]:
+        if seen != image:
             yield f"{name}, row {number}: another image or series than row {first} with the same patient and phase"
         mask = (row["phase"], row["segmentation"], row["segment"])
-        if row["segmentation"] and row["phase"] and masks.setdefault(mask, number) != number:
+        if row["segmentation"] and masks.setdefault(mask, number) != number:
             yield f"{name}, row {number}: the same segmentation and segment as row {masks[mask]}"
         if unit == "patient" and regions.setdefault(row["patient"], row["region"]) != row["region"]:
             yield f"{name}, row {number}: a second region of '{row['patient']}', though the study's unit is the patient"
@@ -312,7 +314,7 @@ def _phases(study: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_readings(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
-    """Say where a repeated reading that a protocol compares with the reference is not there."""
+    """Say where a repeated reading is not there that is compared with the reference, generally or by a model."""
     readings = study["stability"]["readings"]
     models = {
         key: model["phase"]
@@ -320,10 +322,10 @@ def _check_readings(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) ->
         if any("stability" in step for step in model["steps"])
     }
     for role, rater in readings.items():
-        if role == "reference" or not models:
+        if role == "reference":
             continue
         if rater not in set(cases["rater"]):
-            yield f"{name}: no row has the rater '{rater}', who is {role} in study.yaml (step stability)"
+            yield f"{name}: no row has the rater '{rater}', who is {role} in study.yaml (stability/readings)"
             continue
         for key, phase in models.items():
             units = [
@@ -332,8 +334,8 @@ def _check_readings(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) ->
             ]
             if units[0] and not units[0] & units[1]:  # a reference that drew nothing has been said
                 yield (
-                    f"{name}: '{rater}' ({role} in study.yaml) drew no lesion of '{readings['reference']}' in the phase "
-                    f"'{phase}', which the step stability of model {key} needs"
+                    f"{name}: '{rater}' ({role} in study.yaml) drew none of the lesions that '{readings['reference']}' "
+                    f"drew in the phase '{phase}'; the step stability of model {key} compares the two"
                 )
 
 
@@ -356,9 +358,6 @@ def _check_files(cases: pd.DataFrame, name: str, data: Path) -> Iterable[str]:
 def _note_unused(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
     readings = study["stability"]["readings"]
     drawn = set(cases["rater"]) - {""}
-    for reading, rater in readings.items():
-        if rater not in drawn:
-            yield f"{name}: no row has the rater '{rater}' ({reading} in study.yaml)."
     for rater in sorted(drawn - set(readings.values())):
         yield f"{name}: study.yaml does not name the rater '{rater}'; its regions are measured, not analysed."
     phases = set(_phases(study).values())
