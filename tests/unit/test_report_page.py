@@ -341,7 +341,7 @@ def test_where_only_the_final_model_is_empty_the_radscore_is_still_rated():
     assert "the AUC of the Radscore is 0.867" in words.text
     assert "Fusion" not in drawing.alt
     assert list(sections["roc"][1].table["Score"]) == ["Radscore"]
-    assert "No variable survived" in sections["odds"][0].caption
+    assert "No variable survived" in sections["odds"][0].note
     assert list(sections["validation"][1].table["Score"]) == ["Radscore"]
     assert "calibration slope" not in sections["validation"][0].text
 
@@ -368,7 +368,7 @@ def test_who_is_left_for_a_model_is_said_where_it_is_fewer():
     results = cohort_results() | fewer_results()
     whom = dict(study_summary(STUDY, results))["In whom:"]
     assert whom == (
-        "simulated development cohort, 6 patients with 8 lesions; the model fusion: 5 patients with 6 lesions; "
+        "simulated development cohort, 6 patients with 8 lesions; the model “fusion”: 5 patients with 6 lesions; "
         "the single features: 1 patient with 1 lesion."
     )
     same = results | {name: results["cohort/development/flow.csv"] for name in fewer_results() if "flow" in name}

@@ -86,7 +86,7 @@ def test_signature_is_ordered_by_weight_with_the_intercept_last():
 def test_discrimination_without_intervals_or_brier_score():
     figures = {"auc": 1.0, "auc_delong": [None, None], "auc_hanley_mcneil": [None, None], "brier": None, "youden": {}}
     row = discrimination_table({"Radscore": figures}).iloc[0]
-    assert list(row) == ["Radscore", "1.000", "–", "–", "–", "–", "–", "–"]
+    assert list(row) == ["Radscore", "1.000", "–", "–", "–", "–", "–"]
     hanley = figures | {"auc": 0.928, "auc_hanley_mcneil": [0.885, 0.971]}
     assert discrimination_table({"fusion": hanley}).iloc[0]["95% CI, Hanley-McNeil"] == "0.885–0.971"
 

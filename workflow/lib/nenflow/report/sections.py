@@ -38,7 +38,7 @@ def _in_whom(study: Mapping[str, Any], results: Mapping[str, Any]) -> str:
             kind = "simulated " if _simulated_cohort(study, results, cohort) else ""
             cohorts.append(f"{kind}{cohort} cohort, {_analysed(flow, study['unit'])}")
     whole = results.get("cohort/development/flow.csv")  # models and single features are of this cohort
-    analyses = {f"models/{model}/flow.csv": f"the model {model}" for model in study.get("models", {})}
+    analyses = {f"models/{model}/flow.csv": f"the model “{model}”" for model in study.get("models", {})}
     for file, words in (analyses | {_MARKERS_FLOW: "the single features"}).items():
         flow = results.get(file)
         if flow is not None and whole is not None and _analysed(flow, study["unit"]) != _analysed(whole, study["unit"]):

@@ -222,7 +222,7 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     note += f"{listed(sorted(full['test'].dropna().unique()))}."
     caption = f"Table 3. Logistic models of the event “{_event(study, model)}”."
     if model in _constant(files, model):
-        caption += " No variable survived the selection, so that the final model has none."
+        note = f"No variable survived the selection, so that there is no final model to print. {note}"
     return [Printed(f"table3_{model}", table, caption, note, full)]
 
 
@@ -246,11 +246,12 @@ def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     figure = roc_figure(roc.assign(score=roc["score"].map(score_label)), named)
     caption = "ROC curves on the data the model was made from; the dots are the cut-offs of Youden's index."
     table = discrimination_table(performance)
-    note = "Cut-offs by Youden's index, in units of the Radscore and of the model's linear predictor (log odds); the "
-    note += "model's also as the probability that it predicts."
+    note = "Cut-offs by Youden's index, in units of the Radscore"
+    if model in performance:
+        note += " and of the model's linear predictor (log odds); the model's also as the probability that it predicts"
     return [
         Drawing(f"roc_{model}", figure, caption, f"ROC curves. {alt}."),
-        Printed(f"discrimination_{model}", table, "Apparent discrimination.", note),
+        Printed(f"discrimination_{model}", table, "Apparent discrimination.", f"{note}."),
     ]
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from nenflow.report.wording import (
+    MISSING,
     decimal,
     feature_label,
     interval,
@@ -124,6 +125,7 @@ def markers_table(markers: pd.DataFrame, most: int = 20) -> pd.DataFrame:
 def discrimination_table(performance: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Apparent discrimination of each score, with both intervals that papers print and Youden's cut-off."""
     rows = []
+    models = set(performance) - {"Radscore"}  # the Radscore is part of a model and predicts no probability by itself
     for score, figures in performance.items():
         cutoff = figures.get("youden") or {}
         rows.append(
@@ -132,7 +134,7 @@ def discrimination_table(performance: Mapping[str, Mapping[str, Any]]) -> pd.Dat
                 "AUC (95% CI, DeLong)": interval(figures["auc"], *figures["auc_delong"]),
                 "95% CI, Hanley-McNeil": interval_only(figures["auc_hanley_mcneil"]),
                 "Cut-off": decimal(cutoff.get("threshold")),
-                "As probability": decimal(_probability(score, cutoff.get("threshold"))),
+                **({"As probability": _probability(cutoff) if score in models else MISSING} if models else {}),
                 "Sensitivity": decimal(cutoff.get("sensitivity")),
                 "Specificity": decimal(cutoff.get("specificity")),
                 "Brier score": decimal(figures.get("brier")),
@@ -141,9 +143,9 @@ def discrimination_table(performance: Mapping[str, Mapping[str, Any]]) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def _probability(score: str, threshold: float | None) -> float | None:
-    """A model's log odds as probability; the Radscore is part of a model and predicts nothing by itself."""
-    return None if score == "Radscore" or threshold is None else float(expit(threshold))
+def _probability(cutoff: Mapping[str, Any]) -> str:
+    threshold = cutoff.get("threshold")
+    return decimal(None if threshold is None else float(expit(threshold)))
 
 
 def interval_only(ends: list[float | None]) -> str:
