@@ -5,7 +5,7 @@ from sklearn.base import clone
 
 from nenflow.documents import read_json, write_json
 from nenflow.errors import InputError
-from nenflow.models.protocol import build_protocol, fit_step, from_document, scores, signature_scores, to_document
+from nenflow.models.protocol import build_protocol, fit_step, from_document, scores, to_document
 from nenflow.models.steps import univariable_table
 from nenflow.tables import UNIT, read_table, write_table
 
@@ -70,7 +70,7 @@ def test_numbers_are_those_of_r(fitted, chain):
     chosen = known["lasso"]["tight_thresh"]["coef_min"]
     assert list(steps["lasso"]["coefficients"].values()) == pytest.approx(chosen["coef"], abs=GLMNET)
     assert steps["lasso"]["intercept"] == pytest.approx(chosen["a0"], abs=GLMNET)
-    np.testing.assert_allclose(signature_scores(fitted, X), known["radscore"], atol=SCORE)
+    np.testing.assert_allclose(scores(fitted, X)["Radscore"], known["radscore"], atol=SCORE)
     fusion, model = steps["logistic"], known["fusion"]["model"]
     assert [fusion["intercept"], *fusion["coefficients"].values()] == pytest.approx(model["coef"], rel=PASSED_ON)
     assert list(fusion["p"].values()) == pytest.approx(model["p"], rel=PASSED_ON)
@@ -136,8 +136,6 @@ def test_protocol_without_signature(chain):
     protocol = build_protocol([{"univariable": {"p": 0.05}}, {"logistic": {}}], clinical, None, seed=1)
     protocol.fit(X[clinical], y)
     assert scores(protocol, X[clinical])["Radscore"].isna().all()
-    with pytest.raises(InputError, match="no step 'lasso'"):
-        signature_scores(protocol, X[clinical])
 
 
 @pytest.mark.parametrize(

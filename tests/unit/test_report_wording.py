@@ -8,7 +8,6 @@ from nenflow.report.wording import (
     feature_label,
     interval,
     listed,
-    p_phrase,
     p_text,
     percent,
     ratio_interval,
@@ -38,11 +37,6 @@ from nenflow.report.wording import (
 )
 def test_p_values_are_printed_as_papers_do(p, text):
     assert p_text(p) == text
-
-
-def test_p_in_a_sentence_keeps_its_sign_of_inequality():
-    assert p_phrase(0.0123) == "p = 0.012"
-    assert p_phrase(0.0001) == "p < 0.001"
 
 
 @pytest.mark.parametrize(

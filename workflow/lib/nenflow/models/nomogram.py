@@ -1,7 +1,7 @@
 """The nomogram of a logistic model: a scale of points per variable, and what their sum means."""
 
 from collections.abc import Mapping
-from math import ceil, exp, floor, log10
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
@@ -66,11 +66,6 @@ def draw_nomogram(
             "total_points": [float((_log_odds(p) - lowest) * per_unit) for p in shown],
         },
     }
-
-
-def probability_of_points(nomogram_: Mapping[str, Any], points: float) -> float:
-    """The probability that a nomogram gives to a sum of points."""
-    return 1 / (1 + exp(-(nomogram_["intercept"] + points / nomogram_["points_per_unit"])))
 
 
 def pretty(low: float, high: float, n: int = TICKS) -> list[float]:

@@ -123,18 +123,6 @@ def from_document(document: dict[str, Any], clinical: Sequence[str]) -> Pipeline
     return Pipeline(steps)
 
 
-def signature_scores(protocol: Pipeline, X: pd.DataFrame) -> pd.Series:
-    """The Radscore of each lesion from a fitted protocol.
-
-    Raises:
-        InputError: the protocol has no LASSO.
-    """
-    names = [name for name, _ in protocol.steps]
-    if "lasso" not in names:
-        raise InputError("This protocol has no step 'lasso', so there is no Radscore.")
-    return protocol[: names.index("lasso") + 1].transform(X)[SIGNATURE]
-
-
 def scores(protocol: Pipeline, X: pd.DataFrame) -> pd.DataFrame:
     """Scores of each lesion from a fitted protocol, with X's index.
 

@@ -18,12 +18,6 @@ def p_text(p: float | None) -> str:
     return f"{p:.3f}"
 
 
-def p_phrase(p: float | None) -> str:
-    """A p value inside a sentence: "p = 0.012", "p < 0.001"."""
-    text = p_text(p)
-    return f"p {text[0]} {text[1:]}" if text[0] in "<>" else f"p = {text}"
-
-
 def ratio_text(value: float | None) -> str:
     """An odds ratio or another ratio with four digits and at most three decimals, as 8.808 and 30.18 in print."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
