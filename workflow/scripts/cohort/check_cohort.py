@@ -12,7 +12,7 @@ start_log(snakemake.log[0])
 study = snakemake.params.study
 
 problems = []  # of the extractions' parameter files: better said now than after all images were imported
-for path in map(Path, snakemake.input.get("parameters", [])):
+for path in map(Path, snakemake.input.parameters):
     try:
         read_parameters(path)
     except InputError as error:

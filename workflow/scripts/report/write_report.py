@@ -9,8 +9,8 @@ start_log(snakemake.log[0])
 study, page = snakemake.params.study, Path(snakemake.output.page)
 results = read_results([*snakemake.input.results, *snakemake.input.pictures], folder=page.parents[1])
 simulated = is_simulated(study, results)
-versions = software_versions(snakemake.params.get("version"))
-sections = report_sections(study, results, versions, snakemake.params.get("parameters"))
+versions = software_versions(snakemake.params.version)
+sections = report_sections(study, results, versions, snakemake.params.parameters)
 save_blocks(sections, page.parent, simulated)
 context = report_context(
     title=study["title"],

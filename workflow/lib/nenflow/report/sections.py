@@ -10,6 +10,7 @@ from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.tables import description_table, exclusions_table, markers_table, parameters_table
 from nenflow.report.wording import count, feature_label, interval, listed, percent
+from nenflow.tables import CASE
 
 _MARKERS_FLOW = "evaluation/markers_flow.csv"
 
@@ -124,7 +125,7 @@ def _feature_number(results: Mapping[str, Any], extraction: str) -> int:
         if name.startswith("stability/") and name.endswith(f"/{extraction}.csv"):
             return table["feature"].nunique()
         if name.startswith("features/") and name.endswith(f"/{extraction}.csv"):
-            return sum(column not in ("patient", "phase", "region", "rater") for column in table.columns)
+            return sum(column not in CASE for column in table.columns)
     markers = results.get("evaluation/markers.csv")
     return 0 if markers is None else len(markers)
 
