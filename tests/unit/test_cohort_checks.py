@@ -341,7 +341,7 @@ def test_mistakes_in_parameter_files_are_found_with_the_tables(tmp_path, monkeyp
     assert not (tmp_path / "out" / "patients.csv").exists()
     run_script(tmp_path, monkeypatch, {"parameters": [str(tmp_path / "good.yaml")]})
     assert (tmp_path / "out" / "patients.csv").read_text() == "patient,grade,ki67\nP1,1,3.5\nP2,2,20.0\n"
-    run_script(tmp_path, monkeypatch, {})
+    run_script(tmp_path, monkeypatch, {"parameters": []})
 
 
 def test_a_study_by_patient_has_one_region_each(tmp_path):
