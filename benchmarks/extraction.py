@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
 from radiomics.featureextractor import RadiomicsFeatureExtractor  # noqa: E402
 
-from nenflow.features import extract, read_parameters  # noqa: E402
+from nenflow.features.extraction import extract, read_parameters  # noqa: E402
 
 PARAMETERS = ROOT / "config" / "studies" / "surufatinib" / "extraction" / "wavelet.yaml"
 PIXEL = 0.7421875  # mm, a field of view of 380 mm in 512 pixels

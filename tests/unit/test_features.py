@@ -10,7 +10,7 @@ from radiomics import imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from nenflow.errors import InputError
-from nenflow.features import (
+from nenflow.features.extraction import (
     CASE,
     as_slicer_loads,
     check_parameters,
@@ -19,7 +19,7 @@ from nenflow.features import (
     many_grey_levels,
     read_parameters,
 )
-from nenflow.features import _prepare as prepare
+from nenflow.features.extraction import _prepare as prepare
 
 WAVELET = "config/studies/surufatinib/extraction/wavelet.yaml"
 ORIGINAL = "config/studies/sarcoma/extraction/original.yaml"

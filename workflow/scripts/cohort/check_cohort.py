@@ -3,7 +3,7 @@ from pathlib import Path
 from nenflow.cohort.checks import read_cohort
 from nenflow.documents import write_json
 from nenflow.errors import InputError
-from nenflow.features import read_parameters
+from nenflow.features.extraction import read_parameters
 from nenflow.logs import start_log
 from nenflow.study import refuse
 from nenflow.tables import CASE, write_table

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from nenflow.features import extract_patient, read_parameters
+from nenflow.features.extraction import extract_patient, read_parameters
 from nenflow.logs import start_log
 from nenflow.tables import write_table
 
