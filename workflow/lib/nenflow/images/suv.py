@@ -19,8 +19,8 @@ GE = (0x0009, "GEMS_PETD_01")  # xx0d: start of the scan
 # Wide enough for a child and for every tracer; a dose in MBq, kBq, mCi or a weight in grams lies outside.
 WEIGHT_KG = (1, 400)
 DOSE_BQ = (5e6, 2e10)
-# Half-lives of PET nuclides in seconds (F-18 is written as 6586 or 6588, others differ as much between tables). A value
-# in minutes or hours is near none of them.
+# Half-lives of PET nuclides in seconds (DDEP, ENSDF). F-18 is written as 6586 or 6588, others differ more between
+# tables; a value in minutes or hours is near none of them.
 HALF_LIVES_S = {
     "Rb-82": 76.4, "O-15": 122.2, "N-13": 597.9, "C-11": 1221.8, "Ga-68": 4062, "F-18": 6586.2, "Cu-61": 12020,
     "Sc-44": 14400, "Cu-64": 45721, "Y-86": 53064, "Y-90": 230500, "Zr-89": 282280, "I-124": 360800,
@@ -35,16 +35,9 @@ SAME_REFERENCE = timedelta(seconds=5)
 # The decay factor of a frame is written with few digits; half a frame of a minute, by which vendors differ in what they
 # call the reference of a frame, makes 0.3 % with F-18.
 DECAY_FACTOR_TOLERANCE = 0.002
-SAME_IN_ALL_SLICES = (
-    "Units",
-    "SUVType",
-    "DecayCorrection",
-    "CorrectedImage",
-    "PatientWeight",
-    "SeriesDate",
-    "SeriesTime",
-)
+SAME_IN_ALL_SLICES = ("Units", "SUVType", "DecayCorrection", "PatientWeight", "SeriesDate", "SeriesTime")
 ADVICE = "export the series again from the scanner or the archive, with this tag"
+CODE = re.compile(r"[A-Z0-9_ ]{1,16}")  # what DICOM allows in a code string
 DATE_TIME = re.compile(r"(\d{8})(\d{4})(\d{2})?(\.\d{1,6})?([+-]\d{4})?")
 
 
@@ -63,10 +56,11 @@ def suvbw_factors(headers: Sequence[pydicom.Dataset]) -> np.ndarray:
     """
     _check_agreement(headers)
     first = headers[0]
-    units = _text(first, "Units")
-    _check_corrections(first)
+    for header in headers:
+        _check_corrections(header)
+    units = _code(first, "Units")
     if units == "GML":
-        suv_type = str(first.get("SUVType") or "BW").strip()
+        suv_type = _code(first, "SUVType") if first.get("SUVType") else "BW"  # absent means BW (C.8.9.1)
         if suv_type != "BW":
             raise InputError(f"The PET is in SUV by {suv_type} (SUVType) and not by body weight (BW): export it so.")
         return np.ones(len(headers))
@@ -74,9 +68,7 @@ def suvbw_factors(headers: Sequence[pydicom.Dataset]) -> np.ndarray:
         return np.full(len(headers), _factor_of_activity(headers))
     if units == "CNTS":
         return _factors_of_counts(headers)
-    raise InputError(
-        f"The PET is in {units} (Units), from which SUV cannot be computed: export it in Bq/ml (BQML) or SUV (GML)."
-    )
+    raise InputError(f"The PET is in {units} (Units), from which SUV cannot be computed: export it in BQML or GML.")
 
 
 def uptake_minutes(header: pydicom.Dataset) -> float | None:
@@ -106,7 +98,7 @@ def _check_corrections(header: pydicom.Dataset) -> None:
             f"The PET is not corrected for attenuation and decay (CorrectedImage lacks {' and '.join(lacking)}): "
             "export the corrected series."
         )
-    correction = _text(header, "DecayCorrection")
+    correction = _code(header, "DecayCorrection")
     if correction not in ("START", "ADMIN"):
         raise InputError(
             f"The PET is not corrected for decay to the start of the scan or the injection (DecayCorrection is "
@@ -124,7 +116,7 @@ def _factors_of_counts(headers: Sequence[pydicom.Dataset]) -> np.ndarray:
         return np.array(to_activity) * _factor_of_activity(headers)
     raise InputError(
         "The PET is in counts (Units is CNTS) and lacks Philips' private factors (7053,1000) and (7053,1009), which "
-        "anonymisers remove: export it with them, or in Bq/ml."
+        "anonymisers remove: export it with them, or in BQML."
     )
 
 
@@ -140,7 +132,7 @@ def _factor_of_activity(headers: Sequence[pydicom.Dataset]) -> float:
     weight = _number(first, "PatientWeight", WEIGHT_KG, "kg")
     injected = _radiopharmaceutical(first)
     dose = _number(injected, "RadionuclideTotalDose", DOSE_BQ, "Bq")
-    if _text(first, "DecayCorrection") == "ADMIN":
+    if _code(first, "DecayCorrection") == "ADMIN":
         return weight * 1000 / dose
     half_life = _half_life(injected)
     start = _scan_start(headers)
@@ -288,8 +280,19 @@ def _offset(zone: str) -> timedelta:
     return -offset if match[1] == "-" else offset
 
 
+def _code(header: pydicom.Dataset, tag: str) -> str:
+    value = _text(header, tag)
+    if not CODE.fullmatch(value):
+        raise InputError(f"{tag} in the PET header is no code of DICOM: {ADVICE}.")
+    return value
+
+
 def _text(header: pydicom.Dataset, tag: str) -> str:
-    value = str(header.get(tag) or "").strip()
+    try:
+        value = header.get(tag)
+    except (ValueError, TypeError) as error:  # pydicom, on text where a number should be
+        raise InputError(f"{tag} in the PET header is damaged: {ADVICE}.") from error
+    value = "" if value is None else str(value).strip()
     if not value:
         raise InputError(f"The PET header lacks {tag}, without which SUV cannot be computed: {ADVICE}.")
     return value
@@ -307,7 +310,7 @@ def _number(header: pydicom.Dataset, tag: str, limits: tuple[float, float] | Non
 
 def _as_number(value: object, name: str) -> float:
     try:
-        number = float(value.decode() if isinstance(value, bytes) else value)
+        number = float(value.decode().strip(" \0") if isinstance(value, bytes) else value)
     except (TypeError, ValueError):
         number = np.nan
     if not number >= 0 or np.isinf(number):
