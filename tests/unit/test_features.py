@@ -22,7 +22,7 @@ from nenflow.features.extraction import (
 from nenflow.features.extraction import _prepare as prepare
 
 WAVELET = "config/studies/surufatinib/extraction/wavelet.yaml"
-ORIGINAL = "config/studies/sarcoma/extraction/original.yaml"
+ORIGINAL = "config/studies/sarcoma/extraction/ct.yaml"
 CLASSES = {"shape": 14, "firstorder": 18, "glcm": 24, "glrlm": 16, "glszm": 16, "gldm": 14, "ngtdm": 5}
 QUICK = {"imageType": {"Original": {}}, "featureClass": {"firstorder": None}, "setting": {"binWidth": 25}}
 
@@ -101,7 +101,7 @@ def test_all_851_features_are_those_of_plain_pyradiomics(geometry, pixel, wavele
     spacing, size, direction, centre, radius = GEOMETRIES[geometry]
     image = scan(spacing, size, pixel, direction)
     mask = ball(image, centre, radius)
-    ours = extract(image, mask, wavelet)
+    ours = extract(image, mask, wavelet, "slicer")
     assert len(ours) == 851
     assert_identical(ours, plain_pyradiomics(image, mask, wavelet))
 
@@ -139,7 +139,7 @@ def test_a_real_region_gives_the_features_of_plain_pyradiomics(test_data, wavele
     inside = np.argwhere(sitk.GetArrayViewFromImage(mask) == 1)
     z, y, x = inside[len(inside) // 2].tolist()
     mask = mask * ball(mask, (x, y, z), 7)
-    assert_identical(extract(image, mask, wavelet), plain_pyradiomics(image, mask, wavelet))
+    assert_identical(extract(image, mask, wavelet, "slicer"), plain_pyradiomics(image, mask, wavelet))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_other_settings_give_the_features_of_plain_pyradiomics(settings):
     parameters["imageType"] = {"Original": {}, "LoG": {"sigma": [2.0]}, "Wavelet": {}}
     image = scan((0.8, 0.8, 2.5), (120, 110, 20), np.int16)
     mask = ball(image, (60, 50, 10), 6)
-    assert_identical(extract(image, mask, parameters), plain_pyradiomics(image, mask, parameters))
+    assert_identical(extract(image, mask, parameters, "slicer"), plain_pyradiomics(image, mask, parameters))
 
 
 # ---- what comes out
@@ -175,7 +175,7 @@ def test_counts_of_features_by_class(pytestconfig, wavelet):
     original = extract(image, mask, read_parameters(pytestconfig.rootpath / ORIGINAL))
     assert original.index.str.split("_").str[1].value_counts().to_dict() == CLASSES
     assert len(original) == 107
-    decomposed = extract(image, mask, wavelet)
+    decomposed = extract(image, mask, wavelet, "slicer")
     counts = decomposed.index.str.split("_").str[0].value_counts()
     assert counts.pop("original") == 107
     assert (counts == 93).all()
@@ -281,6 +281,7 @@ def test_grey_levels_are_counted_as_pyradiomics_bins():
         ({"featureClass": {"glcm": ["Nope"]}}, "Nope"),
         ({"setting": {"binWidth": -1}}, "binWidth"),
         ({"setting": {"label": 2}}, "one region"),
+        ({"setting": {"resegmentRange": [1, 2, 3]}}, "more than two bounds"),
         ({"voxelSetting": {"kernelRadius": 1}}, "voxel-based"),
         ({"imageType": {"LoG": {}}}, "without sigma"),
         ({"featureClass": {"shape2D": None}}, "force2D"),
@@ -304,11 +305,10 @@ def test_parameters_as_in_pyradiomics_examples_are_taken():
     check_parameters({"imageType": {"Original": {}, "LoG": {}}, "setting": {"label": 1, "sigma": [2.0, 4.0]}})
 
 
-@pytest.mark.parametrize(("mode", "says"), [("ibsi", "not built yet"), ("slicr", "no extraction mode 'slicr'")])
-def test_modes_that_do_not_exist_are_refused(mode, says):
+def test_a_conformance_that_does_not_exist_is_refused():
     image = scan((1.0, 1.0, 1.0), (9, 9, 9), np.int16)
-    with pytest.raises(InputError, match=says):
-        extract(image, ball(image, (4, 4, 4), 2), QUICK, mode=mode)
+    with pytest.raises(InputError, match="no conformance 'slicr'; use ibsi or slicer"):
+        extract(image, ball(image, (4, 4, 4), 2), QUICK, "slicr")
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ import yaml
 from radiomics import getParameterValidationFiles, imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
+from nenflow.documents import read_json
 from nenflow.errors import InputError
+from nenflow.features import ibsi
 from nenflow.tables import CASE, read_table
 
 log = logging.getLogger(__name__)
 for _chatty in ("radiomics", "pykwalify"):
     logging.getLogger(_chatty).setLevel(logging.CRITICAL)
-
-MODES = ("slicer",)
 
 # B-spline coefficients depend on the whole line of voxels, a voxel's influence falling by 0.268 with each step. 28
 # steps reach the last bit of a double; the rest leaves room for rounding to settle. With 40 all voxels came out
@@ -64,20 +64,27 @@ def check_parameters(parameters: dict) -> None:
     settings, types = parameters.get("setting", {}), parameters.get("imageType", {})
     if settings.get("label", 1) != 1 or settings.get("label_channel", 0) != 0:
         raise InputError("Each segmentation holds one region; take label out of the extraction's parameter file.")
+    if len(settings.get("resegmentRange") or [0]) > 2:
+        raise InputError("The extraction's parameter file has a resegmentRange of more than two bounds; give two.")
     if "LoG" in types and not {**settings, **types["LoG"]}.get("sigma"):
         raise InputError("The extraction's parameter file has the image type LoG without sigma, in mm; add it.")
     if "shape2D" in parameters.get("featureClass", {}) and not settings.get("force2D"):
         raise InputError("The extraction's parameter file has shape2D, which needs force2D: true; add it.")
 
 
-def extract(image: sitk.Image, mask: sitk.Image, parameters: dict, mode: str = "slicer") -> pd.Series:
-    """Compute the features of one region, identical to the last bit to what pyradiomics gives for the whole scan.
+def extract(
+    image: sitk.Image, mask: sitk.Image, parameters: dict, conformance: str = "ibsi", modality: str | None = None
+) -> pd.Series:
+    """Compute the features of one region.
 
     Args:
-        image: the scan, 3D. Its pixel type matters: resampling integers truncates.
+        image: the scan, 3D. For "slicer" its pixel type matters: resampling integers truncates.
         mask: the region, 1 inside and 0 outside, on the image's grid.
         parameters: content of a parameter file, see `read_parameters`.
-        mode: "slicer", the values that SlicerRadiomics gives.
+        conformance: "ibsi" follows the file as the Image Biomarker Standardisation Initiative defines the features,
+            see `nenflow.features.ibsi`; "slicer" gives the values that SlicerRadiomics gives, identical to the last
+            bit to pyradiomics' for the whole scan.
+        modality: of the scan as DICOM has it, None when unknown; "ibsi" rounds a CT's interpolated intensities.
 
     Returns:
         Floats by pyradiomics' names, in its order.
@@ -85,31 +92,34 @@ def extract(image: sitk.Image, mask: sitk.Image, parameters: dict, mode: str = "
     Raises:
         InputError: the mask is not on the image's grid, or pyradiomics cannot compute features of this region.
     """
-    return _Extractor(parameters, mode).extract(image, mask)
+    return _Extractor(parameters, conformance).extract(_Scan(image, conformance, modality), mask)
 
 
-def extract_patient(folder: str | Path, parameters: dict, mode: str = "slicer") -> tuple[pd.DataFrame, pd.DataFrame]:
+def extract_patient(
+    folder: str | Path, parameters: dict, conformance: str = "ibsi"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compute the features of all included regions of one patient, reading each phase's volume once.
 
     Args:
-        folder: as the images stage writes it: cases.csv, <phase>.nii.gz, <phase>_<region>_<rater>.nii.gz.
+        folder: as the images stage writes it: cases.csv, <phase>.nii.gz, <phase>.json with the scan's Modality when it
+            is known, <phase>_<region>_<rater>.nii.gz.
         parameters: content of a parameter file, see `read_parameters`.
-        mode: see `extract`.
+        conformance: see `extract`.
 
     Returns:
         The features, one row per segmentation (patient, phase, region, rater, then features), and the failures:
         patient, phase, region, rater, reason. Both keep these columns when they have no rows.
     """
     folder = Path(folder)
-    extractor = _Extractor(parameters, mode)
+    extractor = _Extractor(parameters, conformance)
     cases = read_table(folder / "cases.csv", text=["status"])
     rows, failures = [], []
     for phase, included in cases[cases["status"] == "included"].groupby("phase", sort=False):
-        image = as_slicer_loads(sitk.ReadImage(folder / f"{phase}.nii.gz"))
+        scan = _read_scan(folder, phase, conformance)
         for case in included[CASE].to_dict("records"):
             mask = sitk.ReadImage(folder / f"{phase}_{case['region']}_{case['rater']}.nii.gz")
             try:
-                features = extractor.extract(image, mask)
+                features = extractor.extract(scan, mask)
             except InputError as error:
                 failures.append({**case, "reason": str(error)})
                 continue
@@ -120,6 +130,13 @@ def extract_patient(folder: str | Path, parameters: dict, mode: str = "slicer") 
                     *(phase, case["region"], case["rater"], levels, name),
                 )
     return _table(rows, CASE), _table(failures, [*CASE, "reason"])
+
+
+def _read_scan(folder: Path, phase: str, conformance: str) -> "_Scan":
+    image, described = sitk.ReadImage(folder / f"{phase}.nii.gz"), folder / f"{phase}.json"
+    if conformance == "slicer":
+        image = as_slicer_loads(image)
+    return _Scan(image, conformance, read_json(described).get("Modality") if described.exists() else None)
 
 
 def as_slicer_loads(image: sitk.Image) -> sitk.Image:
@@ -158,30 +175,53 @@ def _image_type_settings(image: str, parameters: dict) -> dict:
     return parameters["imageType"][max(fitting, key=len)] if fitting else {}
 
 
+class _Scan:
+    """A scan, and whether its interpolated intensities are rounded, which is found out once for all its regions."""
+
+    def __init__(self, image: sitk.Image, conformance: str, modality: str | None):
+        self.image = image
+        self.rounded = conformance == "ibsi" and ibsi.holds_whole_numbers(image, modality)
+
+
+class _SlicerExtractor(RadiomicsFeatureExtractor):
+    """pyradiomics as SlicerRadiomics calls it; resampling by B-splines is done by us, with the same result."""
+
+    def __init__(self, parameters: dict):
+        super().__init__(parameters, additionalInfo=False)
+        self._asked = dict(self.settings)
+        spline = self._asked["interpolator"] in ("sitkBSpline", sitk.sitkBSpline)
+        self._prepares = spline and self._asked["resampledPixelSpacing"] is not None
+        if self._prepares:
+            self.settings.update(resampledPixelSpacing=None, normalize=False, preCrop=False)
+
+    def measure(self, image: sitk.Image, mask: sitk.Image, rounded: bool) -> dict:
+        """Compute the features of one region; nothing is rounded, whatever `rounded` says."""
+        if self._prepares:
+            image, mask = _prepare(image, mask, self._asked)
+        return self.execute(image, mask)
+
+
+# What the numbers conform to: the IBSI's definitions, or what SlicerRadiomics gives, for rebuilding published work.
+CONFORMANCES = {"ibsi": ibsi.IbsiExtractor, "slicer": _SlicerExtractor}
+
+
 class _Extractor:
     """pyradiomics with its parameters checked, made once for all regions of a job."""
 
-    def __init__(self, parameters: dict, mode: str):
-        if mode == "ibsi":
-            raise InputError("Extraction in mode ibsi is not built yet; use mode: slicer.")
-        if mode not in MODES:
-            raise InputError(f"There is no extraction mode '{mode}'; use mode: slicer.")
+    def __init__(self, parameters: dict, conformance: str):
+        if conformance not in CONFORMANCES:
+            raise InputError(f"There is no conformance '{conformance}'; use ibsi or slicer.")
         # A job is one of several beside each other; threads within it gain nothing.
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
         check_parameters(parameters)
-        self._radiomics = RadiomicsFeatureExtractor(parameters, additionalInfo=False)
-        self._settings = dict(self._radiomics.settings)
-        spline = self._settings["interpolator"] in ("sitkBSpline", sitk.sitkBSpline)
-        self._prepares = spline and self._settings["resampledPixelSpacing"] is not None
-        if self._prepares:
-            self._radiomics.settings.update(resampledPixelSpacing=None, normalize=False, preCrop=False)
+        self._calculator = CONFORMANCES[conformance](parameters)
 
-    def extract(self, image: sitk.Image, mask: sitk.Image) -> pd.Series:
-        _check(image, mask)
+    def extract(self, scan: _Scan, mask: sitk.Image) -> pd.Series:
+        _check(scan.image, mask)
         try:
-            if self._prepares:
-                image, mask = _prepare(image, mask, self._settings)
-            values = self._radiomics.execute(image, mask)
+            values = self._calculator.measure(scan.image, mask, scan.rounded)
+        except InputError:
+            raise
         except (ValueError, ArithmeticError, LookupError, AssertionError, RuntimeError) as error:
             raise InputError(f"pyradiomics cannot compute features of this region: {_one_line(error)}.") from error
         return pd.Series({name: float(value) for name, value in values.items()}, dtype=float)
