@@ -129,6 +129,10 @@ def test_injection_before_midnight():
     assert factor(pet(**night)) == pytest.approx(ONE_HALF_LIFE_LATER, rel=RELATIVE)
     dated = pet(**night, RadiopharmaceuticalStartDateTime="20210303230000")
     assert factor(dated) == pytest.approx(ONE_HALF_LIFE_LATER, rel=RELATIVE)
+    rounded = pet(
+        **night | {"RadiopharmaceuticalStartTime": "0000"}, RadiopharmaceuticalStartDateTime="20210303235946.2"
+    )
+    assert uptake_minutes(rounded) == pytest.approx(50)
 
 
 def test_acquisition_after_midnight_is_later_than_the_series():
@@ -154,9 +158,9 @@ def test_time_zones():
 
 
 def test_series_made_afterwards_begins_with_the_first_acquisition():
-    late = {"SeriesTime": "160000"}
-    headers = [pet(AcquisitionTime=time, **late) for time in ("115500", "114946.2", "120000")]
-    assert factor(*headers) == pytest.approx(ONE_HALF_LIFE_LATER, rel=RELATIVE)
+    for series in ("115000", "160000"):
+        headers = [pet(AcquisitionTime=time, SeriesTime=series) for time in ("115500", "114946.2", "120000")]
+        assert factor(*headers) == pytest.approx(ONE_HALF_LIFE_LATER, rel=RELATIVE)
     next_day = [pet(SeriesDate="20210305", SeriesTime="080000"), pet(SeriesDate="20210305", SeriesTime="080000")]
     assert factor(*next_day) == pytest.approx(ONE_HALF_LIFE_LATER, rel=RELATIVE)
 

@@ -120,10 +120,10 @@ def _factors_of_counts(headers: Sequence[pydicom.Dataset]) -> np.ndarray:
     )
 
 
-def _philips(header: pydicom.Dataset, element: int) -> float | None:
-    """A private factor; None where it is missing or 0, which Philips writes for unknown."""
+def _philips(header: pydicom.Dataset, element: int) -> float:
+    """A private factor; 0 where it is missing or unknown, for which Philips writes 0."""
     value = _private(header, *PHILIPS, element)
-    return None if value is None else _as_number(value, f"Philips' private factor (7053,10{element:02x})") or None
+    return 0 if value is None else _as_number(value, f"Philips' private factor (7053,10{element:02x})")
 
 
 def _factor_of_activity(headers: Sequence[pydicom.Dataset]) -> float:
