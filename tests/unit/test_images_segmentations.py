@@ -18,7 +18,8 @@ from images_files import (
 )
 from nenflow.errors import InputError
 from nenflow.images import volumes
-from nenflow.images.segmentations import fill, rasterise, read_mask
+from nenflow.images.segmentations import read_mask
+from nenflow.images.structures import fill, rasterise
 from nenflow.images.volumes import Volume, read_volume
 
 SHAPE = (6, 12, 10)  # slices, rows, columns of the series that write_series makes
