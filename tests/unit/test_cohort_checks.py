@@ -311,7 +311,7 @@ def run_script(folder, monkeypatch, parameters, cohort="development"):
     inputs = {kind: str(folder / f"{kind}.csv") for kind in ("patients", "lesions", "cases")}
     inputs["schemas"] = [str(SCHEMAS / "patients.schema.yaml")]
     (folder / "out").mkdir(exist_ok=True)
-    outputs = {kind: str(folder / "out" / f"{kind}.csv") for kind in ("patients", "lesions", "cases")}
+    outputs = {kind: str(folder / "out" / f"{kind}.csv") for kind in ("patients", "lesions", "cases", "signoff")}
     snakemake = SimpleNamespace(
         input=Inputs({**inputs, **parameters}),
         output=SimpleNamespace(**outputs, notes=str(folder / "out" / "notes.json")),
@@ -415,3 +415,45 @@ def test_the_outcome_table_of_the_test_data_is_read_as_it_is(test_data, tmp_path
     assert (patients["metastasis"] == "1").sum() == 4  # as the test data's own description counts
     assert patients["patient"].iloc[0] == "STS-002"
     assert patients["age"].sum() == 643
+
+
+LIVER = {"organs": ["liver"], "regions": {"burden": {"kind": "union", "of": "l*"}, "rim": {"kind": "ring", "of": "l*"}}}
+WITH_LIVER = CASES + "P1,arterial,liver,reader1,p1,,p1.seg,3\n"
+
+
+def test_organs_are_no_lesions(tmp_path):
+    study = {**NO_LESIONS, "images": LIVER}
+    units = read(tmp_path, lesions=None, cases=WITH_LIVER, study=study).lesions
+    assert units.to_numpy().tolist() == [["P1", "l1"], ["P1", "l2"], ["P2", "l1"]]
+    assert read(tmp_path, cases=WITH_LIVER, study={**STUDY, "images": LIVER}).lesions["region"].tolist() == [
+        "l1",
+        "l2",
+        "l1",
+    ]
+
+
+def test_a_computed_region_can_be_the_unit_of_a_patient(tmp_path):
+    study = {**NO_LESIONS, "unit": "patient", "images": {**LIVER, "analysed": "burden"}}
+    units = read(tmp_path, lesions=None, cases=WITH_LIVER, study=study).lesions
+    assert units.to_numpy().tolist() == [["P1", "burden"], ["P2", "burden"]]
+
+
+@pytest.mark.parametrize("name", ["burden", "l1-rim"])
+def test_a_drawn_region_cannot_have_the_name_of_a_computed_one(tmp_path, name):
+    found = problems(tmp_path, lesions=None, cases=CASES.replace("l2", name), study={**NO_LESIONS, "images": LIVER})
+    assert found == [f"cases.csv, row 3: the region '{name}' has the name of a computed one (images/regions)"]
+
+
+def test_an_extraction_of_a_phase_that_nobody_drew_is_named(tmp_path):
+    study = {**STUDY, "extractions": {"pet": {"phases": ["pet"]}}}
+    assert problems(tmp_path, study=study) == [
+        "cases.csv: 'reader1' drew nothing in the phase 'pet', which study.yaml names (extraction pet)"
+    ]
+
+
+def test_a_rater_cannot_be_called_like_a_perturbed_reading(tmp_path):
+    stability = {"readings": {"reference": "reader1"}, "perturbation": {"repeats": 2, "translation": 0.5}}
+    extra = CASES + "P1,arterial,l1,perturbed-1,p1,,p1.seg,9\n"
+    assert problems(tmp_path, cases=extra, study={**STUDY, "stability": stability}) == [
+        "cases.csv, row 5: 'perturbed-1' is a name for perturbed readings; choose another"
+    ]

@@ -165,7 +165,42 @@ def spoil(*path, value):
         ),
         (
             spoil("stability", "readings", value={"reference": "reader1"}),
-            "models/fusion/steps: the step stability needs stability/readings with intra or inter",
+            "models/fusion/steps: the step stability needs stability/readings with intra or inter, or "
+            "stability/perturbation",
+        ),
+        (
+            spoil("stability", "perturbation", value={"repeats": 3, "noise": False}),
+            "stability/perturbation: nothing is perturbed; give rotation_degrees, translation, noise or others",
+        ),
+        (
+            spoil("images", "regions", value={"rim": {"kind": "ring", "of": "lesion*"}}),
+            "images/regions/rim: the key 'width_mm' is missing",
+        ),
+        (
+            spoil("images", "regions", value={"rim": {"kind": "union", "of": "lesion*", "width_mm": 3}}),
+            "images/regions/rim/width_mm: does not belong here",
+        ),
+        (
+            spoil(
+                "images", "regions", value={"rim": {"kind": "ring", "of": "lesion*", "width_mm": 3, "inside": "liver"}}
+            ),
+            "images/regions/rim/inside: 'liver' is not among images/organs",
+        ),
+        (
+            spoil("images", "analysed", value="burden"),
+            "images/analysed: is only for a study whose unit is the patient",
+        ),
+        (
+            spoil("images", "expected", value={"arterial": [100, 0]}),
+            "images/expected/arterial: the lowest value must come first",
+        ),
+        (
+            spoil("models", "fusion", "region", value="rim"),
+            "models/fusion/region: 'rim' is not a ring under images/regions",
+        ),
+        (
+            spoil("extractions", "wavelet", "phases", value=["venous"]),
+            "models/fusion/phase: the extraction 'wavelet' measures only venous",
         ),
         (
             spoil("stability", "readings", "intra", value="reader1"),

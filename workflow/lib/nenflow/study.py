@@ -112,6 +112,8 @@ def sentences(error: ValidationError) -> list[str]:
             return [f"{_shown(found)} must be {bound.get(error.validator, 'under')} {wanted}"]
         case "minItems" | "minLength" | "minProperties":
             return ["must not be empty" if wanted == 1 else f"must have at least {wanted} entries"]
+        case "maxItems":
+            return [f"must have at most {wanted} entries"]
         case "maxProperties":
             return [f"has {len(found)} keys where only {wanted} may stand; is a dash missing before the second?"]
         case "uniqueItems":
@@ -169,6 +171,7 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
     if study.get("models") and "evaluation" not in study:
         yield "models: a study with models needs the key 'evaluation'"
     yield from _check_readings(study)
+    yield from _check_regions(study)
     yield from _check_cohorts(study)
     yield from _check_files(study, folder)
 
@@ -185,7 +188,7 @@ def _check_files(study: dict[str, Any], folder: Path) -> Iterable[str]:
     named += [
         (f"cohorts/{name}", settings[key])
         for name, settings in study["cohorts"].items()
-        for key in ("simulation", "patients", "lesions", "cases")
+        for key in ("simulation", "patients", "lesions", "cases", "signoff")
         if key in settings
     ]
     for where, file in named:
@@ -225,6 +228,12 @@ def _check_uses(study: dict[str, Any], block: dict[str, Any], where: str) -> Ite
     for key, declared in (("endpoint", "endpoints"), ("extraction", "extractions")):
         if block[key] not in study[declared]:
             yield _unknown(f"{where}/{key}", block[key], study[declared], key)
+    phases = study["extractions"].get(block["extraction"], {}).get("phases", [block["phase"]])
+    if block["phase"] not in phases:
+        yield f"{where}/phase: the extraction '{block['extraction']}' measures only {', '.join(phases)}"
+    rings = [name for name, rule in study["images"].get("regions", {}).items() if rule["kind"] == "ring"]
+    if "region" in block and block["region"] not in rings:
+        yield f"{where}/region: '{block['region']}' is not a ring under images/regions"
 
 
 def _check_clinical(study: dict[str, Any], model: dict[str, Any], where: str) -> Iterable[str]:
@@ -248,14 +257,41 @@ def _check_steps(study: dict[str, Any], model: dict[str, Any], where: str) -> It
         yield from (f"{where}: the step {name} must come after lasso" for name in early)
     if "logistic" in names[:-1]:
         yield f"{where}: logistic must be the last step"
-    if "stability" in names and not {"intra", "inter"} & set(study["stability"]["readings"]):
-        yield f"{where}: the step stability needs stability/readings with intra or inter"
+    if "stability" in names and not repeats_readings(study):
+        yield f"{where}: the step stability needs stability/readings with intra or inter, or stability/perturbation"
 
 
 def _check_readings(study: dict[str, Any]) -> Iterable[str]:
     raters = list(study["stability"]["readings"].values())
     if len(set(raters)) < len(raters):
         yield "stability/readings: reference, intra and inter must be different raters"
+    if "perturbation" in study["stability"] and not any(
+        value for key, value in study["stability"]["perturbation"].items() if key != "repeats"
+    ):
+        yield "stability/perturbation: nothing is perturbed; give rotation_degrees, translation, noise or others"
+
+
+def _check_regions(study: dict[str, Any]) -> Iterable[str]:
+    images = study["images"]
+    rules, organs = images.get("regions", {}), images.get("organs", [])
+    for name, rule in rules.items():
+        if name in organs:
+            yield f"images/regions/{name}: is also an organ's name; choose another"
+        if "inside" in rule and rule["inside"] not in organs:
+            yield f"images/regions/{name}/inside: '{rule['inside']}' is not among images/organs"
+    whole = [name for name, rule in rules.items() if rule["kind"] != "ring"]
+    if "analysed" in images and images["analysed"] not in whole:
+        yield f"images/analysed: '{images['analysed']}' is not a union or rest under images/regions"
+    if "analysed" in images and study["unit"] != "patient":
+        yield "images/analysed: is only for a study whose unit is the patient"
+    for phase, (low, high) in images.get("expected", {}).items():
+        if low >= high:
+            yield f"images/expected/{phase}: the lowest value must come first"
+
+
+def repeats_readings(study: Mapping[str, Any]) -> bool:
+    """Whether a study has anything to judge the stability of features by: second readings or perturbed ones."""
+    return bool({"intra", "inter"} & set(study["stability"]["readings"])) or "perturbation" in study["stability"]
 
 
 def _unknown(where: str, name: str, known: Iterable[str], kind: str) -> str:

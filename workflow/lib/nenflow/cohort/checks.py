@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from nenflow.study import READ_AS_MISSING, read_schema, refuse, sentences
 from nenflow.tables import CASE, UNIT
 
 FREE = ["image", "series", "segmentation", "segment"]  # where "NA" is a name like any other
-KEYS = {"patients": ["patient"], "lesions": UNIT, "cases": CASE}
+KEYS = {"patients": ["patient"], "lesions": UNIT, "cases": CASE, "signoff": CASE}
 MISSING = {"", "na", "n/a", "#n/a", "nan"}  # cells that mean "not known", in any case
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")  # or a decimal comma, where commas may be that
@@ -86,14 +86,14 @@ def check_tables(
     notes: list[str] = []
     clean = {}
     for kind, rows in tables.items():
-        clean[kind] = _clean(rows, kind, study["variables"], schemas, problems, notes) if rows else None
+        clean[kind] = clean_rows(rows, kind, study["variables"], schemas, problems, notes) if rows else None
     names = {kind: rows.name for kind, rows in tables.items() if rows}
     if clean["lesions"] is None:
         problems.extend(_need_lesions(study["variables"]))
-    problems.extend(_check_references(clean, names))
+    problems.extend(_check_references(clean, names, study.get("images", {}).get("organs", [])))
     if set(CASE) | {"image", "segmentation"} <= set(tables["cases"].columns) <= {*CASE, *FREE}:
         # With a mistyped column every row would contradict others.
-        problems.extend(_check_cases(clean["cases"], names["cases"], study["unit"]))
+        problems.extend(_check_cases(clean["cases"], names["cases"], study))
         problems.extend(_check_study_needs(clean["cases"], names["cases"], study))
         repeated = _check_readings(clean["cases"], names["cases"], study)
         problems.extend(repeated) if develops else notes.extend(f"{sentence}." for sentence in repeated)
@@ -102,10 +102,19 @@ def check_tables(
     notes.extend(_note_unused(clean["cases"], names["cases"], study))
     refuse(problems, "the cohort's tables", notes)
     if clean["lesions"] is None:
-        drawn = clean["cases"]["rater"] == study["stability"]["readings"]["reference"]
-        clean["lesions"] = clean["cases"].loc[drawn, UNIT].drop_duplicates()
+        clean["lesions"] = _drawn_units(clean["cases"], study)
     finished = {kind: table.reset_index(drop=True) for kind, table in clean.items()}
     return Cohort(**finished, notes=notes)
+
+
+def _drawn_units(cases: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
+    """Without a table of lesions the units are what the reference rater drew, organs apart."""
+    images = study.get("images", {})
+    drawn = cases[cases["rater"] == study["stability"]["readings"]["reference"]]
+    units = drawn.loc[~drawn["region"].isin(images.get("organs", [])), UNIT]
+    if "analysed" in images:
+        units = drawn[UNIT].assign(region=images["analysed"])
+    return units.drop_duplicates()
 
 
 def read_cases(path: Path) -> pd.DataFrame:
@@ -134,7 +143,7 @@ def _rename(rows: Rows, columns: Mapping[str, str], problems: list[str]) -> Rows
     return Rows(rows.name, [names.get(column, column) for column in rows.columns], cells, rows.decimal_comma)
 
 
-def _clean(
+def clean_rows(
     rows: Rows, kind: str, variables: Mapping[str, Any], schemas: Path, problems: list[str], notes: list[str]
 ) -> pd.DataFrame:
     """Judge each row by the table's schema; return the declared columns, typed, indexed by row number."""
@@ -148,7 +157,7 @@ def _clean(
     if kind == "cases":  # no variables stand there, so another column is a mistyped one, such as "segmant"
         known = f"known are {', '.join(wanted)}"
         problems.extend(f"{rows.name}: '{column}' is not a known column; {known}" for column in ignored)
-    elif ignored:
+    elif ignored and kind != "signoff":  # its template shows columns to help the eye
         notes.append(f"{rows.name}: columns that the study does not declare were left out: {', '.join(ignored)}.")
     present = [column for column in wanted if column in rows.columns]
     numeric = [name for name, variable in declared.items() if variable["type"] == "continuous"]
@@ -263,7 +272,9 @@ def _need_lesions(variables: Mapping[str, Any]) -> Iterable[str]:
         yield f"the study has variables of level lesion ({', '.join(names)}) but the cohort has no table of lesions"
 
 
-def _check_references(tables: Mapping[str, pd.DataFrame | None], names: Mapping[str, str]) -> Iterable[str]:
+def _check_references(
+    tables: Mapping[str, pd.DataFrame | None], names: Mapping[str, str], organs: Collection[str]
+) -> Iterable[str]:
     patients, lesions, cases = tables["patients"], tables["lesions"], tables["cases"]
     known = set(patients["patient"]) - {""}
     if not known:
@@ -274,13 +285,16 @@ def _check_references(tables: Mapping[str, pd.DataFrame | None], names: Mapping[
                 yield f"{names[kind]}, row {number}: patient '{patient}' is not in {names['patients']}"
     if lesions is not None and (lesions[UNIT] != "").any().all():
         units = set(lesions[UNIT].itertuples(index=False, name=None))
-        for number, patient, region in cases[UNIT].itertuples():
+        for number, patient, region in cases.loc[~cases["region"].isin(organs), UNIT].itertuples():
             if patient in known and region and (patient, region) not in units:
                 yield f"{names['cases']}, row {number}: '{region}' of '{patient}' is not in {names['lesions']}"
 
 
-def _check_cases(cases: pd.DataFrame, name: str, unit: str) -> Iterable[str]:
-    """Say where rows of the table of cases contradict each other."""
+def _check_cases(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
+    """Say where rows of the table of cases contradict each other, or the study."""
+    settings = study.get("images", {})
+    organs, computed = settings.get("organs", []), settings.get("regions", {})
+    one_region = study["unit"] == "patient" and "analysed" not in settings
     images: dict[tuple, tuple] = {}
     masks: dict[tuple, int] = {}
     regions: dict[str, str] = {}
@@ -292,7 +306,13 @@ def _check_cases(cases: pd.DataFrame, name: str, unit: str) -> Iterable[str]:
         mask = (row["phase"], row["segmentation"], row["segment"])
         if row["segmentation"] and masks.setdefault(mask, number) != number:
             yield f"{name}, row {number}: the same segmentation and segment as row {masks[mask]}"
-        if unit == "patient" and regions.setdefault(row["patient"], row["region"]) != row["region"]:
+        if any(row["region"] == rule or row["region"].endswith(f"-{rule}") for rule in computed):
+            yield f"{name}, row {number}: the region '{row['region']}' has the name of a computed one (images/regions)"
+        if row["rater"].startswith("perturbed-") and "perturbation" in study["stability"]:
+            yield f"{name}, row {number}: '{row['rater']}' is a name for perturbed readings; choose another"
+        if not one_region or row["region"] in organs:
+            continue
+        if regions.setdefault(row["patient"], row["region"]) != row["region"]:
             yield f"{name}, row {number}: a second region of '{row['patient']}', though the study's unit is the patient"
 
 
@@ -302,7 +322,12 @@ def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any])
         yield f"{name}: no row has the rater '{reference}', who is the reference in study.yaml"
         return
     drawn = set(cases.loc[cases["rater"] == reference, "phase"])
-    for user, phase in _phases(study).items():
+    measured = {
+        f"extraction {key}": phase
+        for key, extraction in study.get("extractions", {}).items()
+        for phase in extraction.get("phases", [])
+    }
+    for user, phase in [*_phases(study).items(), *measured.items()]:
         if phase not in drawn:
             yield f"{name}: '{reference}' drew nothing in the phase '{phase}', which study.yaml names ({user})"
 

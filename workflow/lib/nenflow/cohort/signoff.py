@@ -1,0 +1,87 @@
+"""What people decided about each case at quality control, and how it takes effect."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nenflow.cohort.checks import clean_rows
+from nenflow.cohort.rows import read_rows
+from nenflow.study import refuse
+from nenflow.tables import CASE
+
+SIGNOFF = [*CASE, "decision", "reason"]
+
+
+def read_signoff(path: Path | None, cases: pd.DataFrame, study: Mapping[str, Any], schemas: Path) -> pd.DataFrame:
+    """Read the table of decisions (qc_signoff.csv) and refuse it with the list of all its mistakes.
+
+    Args:
+        path: the table, or None where the study has none.
+        cases: the cohort's checked cases.
+        study: the study as `load_study` gives it.
+        schemas: the folder of the tables' schemas.
+
+    Returns:
+        Columns patient, phase, region, rater, decision (ok, exclude or "") and reason; one row per case that the table
+        names.
+
+    Raises:
+        InputError: one line per mistake: a case that does not exist, another word than ok or exclude, an exclusion
+            without a reason.
+    """
+    if path is None:
+        return pd.DataFrame(columns=SIGNOFF, dtype=str)
+    problems: list[str] = []
+    rows = read_rows(path, problems)
+    refuse(problems, "the table of decisions")
+    table = clean_rows(rows, "signoff", {}, schemas, problems, [])
+    problems.extend(_unknown_cases(table, cases, study, rows.name))
+    for number, row in zip(table.index, table.to_dict("records"), strict=True):
+        if row["decision"] == "exclude" and not row["reason"]:
+            problems.append(f"{rows.name}, row {number}: exclude needs a reason, which the cohort flow shows")
+    refuse(problems, "the table of decisions")
+    return table[SIGNOFF].reset_index(drop=True)
+
+
+def _unknown_cases(table: pd.DataFrame, cases: pd.DataFrame, study: Mapping[str, Any], name: str) -> Iterable[str]:
+    readings = set(cases[["patient", "phase", "rater"]].itertuples(index=False, name=None))
+    drawn = set(cases[CASE].itertuples(index=False, name=None))
+    computed = study["images"].get("regions", {})
+    for number, patient, phase, region, rater in table[CASE].itertuples():
+        of_rule = any(region == rule or region.endswith(f"-{rule}") for rule in computed)
+        if (patient, phase, region, rater) in drawn or (of_rule and (patient, phase, rater) in readings):
+            continue
+        yield f"{name}, row {number}: there is no case {patient}, {phase}, {region}, {rater} in the table of cases"
+
+
+def apply_signoff(cases: pd.DataFrame, signoff: pd.DataFrame) -> pd.DataFrame:
+    """Exclude the cases that a person excluded at quality control, with that person's reason.
+
+    Args:
+        cases: what became of each case (patient, phase, region, rater, status, reason, ...).
+        signoff: as `read_signoff` gives it.
+    """
+    decided = signoff.set_index(CASE)
+    names = pd.MultiIndex.from_frame(cases[CASE])
+    decision = decided["decision"].reindex(names).to_numpy()
+    gone = (decision == "exclude") & (cases["status"] == "included").to_numpy()
+    reasons = "excluded at quality control: " + decided["reason"].reindex(names).fillna("").astype(str)
+    return cases.assign(
+        status=cases["status"].mask(gone, "excluded"), reason=cases["reason"].mask(gone, reasons.to_numpy())
+    )
+
+
+def drop_excluded(table: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows of a table (patient, phase, region, rater, ...) whose case is excluded."""
+    gone = set(cases.loc[cases["status"] == "excluded", CASE].itertuples(index=False, name=None))
+    return table[[key not in gone for key in table[CASE].itertuples(index=False, name=None)]]
+
+
+def signoff_template(cases: pd.DataFrame, signoff: pd.DataFrame) -> pd.DataFrame:
+    """The table of decisions for all cases that have a picture: made so far, and blank where nobody has looked yet."""
+    pictured = cases[cases["voxels"].notna()]
+    decided = signoff.set_index(CASE)[["decision", "reason"]].reindex(pd.MultiIndex.from_frame(pictured[CASE]))
+    table = pictured[CASE].reset_index(drop=True)
+    return table.assign(**decided.reset_index(drop=True).fillna(""), flags=pictured["flags"].fillna("").to_numpy())
