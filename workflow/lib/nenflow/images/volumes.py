@@ -1,4 +1,4 @@
-"""DICOM CT series, NIfTI and NRRD files as volumes in Hounsfield units."""
+"""DICOM series of CT (as Hounsfield units) and PET (as SUV), NIfTI and NRRD files as volumes."""
 
 import sys
 import traceback
@@ -11,43 +11,19 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.misc import is_dicom
+from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from nenflow.errors import InputError
-from nenflow.images.geometry import COSINE_TOLERANCE, direction_of, stack_slices
+from nenflow.images.geometry import direction_of, stack_slices
+from nenflow.images.pixels import read_stored
+from nenflow.images.series import Slice, find_slices
+from nenflow.images.sidecar import describe_headers
+from nenflow.images.suv import suvbw_factors
 
-# Only CT is in a unit that its headers define by slope and intercept alone. PET (SUV) and MR come with their own
-# readers; until then they are refused, since reading them like CT would give wrong numbers without a warning.
-MODALITIES = ("CT",)
 PICTURE_SUFFIXES = (".nii", ".nii.gz", ".nrrd")
-
-# What the sidecar keeps of the headers: how the scan was made, nothing of the person, no identifiers, no free text.
-KEPT_TAGS = (
-    "Modality",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "KVP",
-    "ConvolutionKernel",
-    "FilterType",
-    "SliceThickness",
-    "ReconstructionDiameter",
-    "PatientPosition",
-)
-NEEDED_TAGS = (
-    "SeriesInstanceUID",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "RescaleSlope",
-    "RescaleIntercept",
-)
-SAME_IN_ALL_SLICES = ("Modality", "Rows", "Columns", "FrameOfReferenceUID")
-# A thousandth of a usual pixel: the last digit of a rounded spacing may differ between slices.
-SPACING_TOLERANCE_MM = 1e-3
-# ASSUME US (unspecified), which some scanners write for ordinary CT, means Hounsfield units. Spectral maps (iodine in
-# mg/ml, effective atomic number) are CT too and name their own unit.
-RESCALE_TYPES = ("HU", "US")
+UNITS = {"CT": "HU", "PT": "SUV"}
+ALWAYS_LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit}
+PERHAPS_LOSSY = {JPEG2000, JPEGLSNearLossless, HTJ2K}
 
 
 @dataclass(frozen=True)
@@ -55,11 +31,12 @@ class Volume:
     """A scan.
 
     Attributes:
-        image: 3D, float32, Hounsfield units for CT. Float, because interpolation of an integer image truncates and
-            slopes need not be whole; HU are exact in it.
+        image: 3D, float32, Hounsfield units for CT and SUV by body weight (g/ml) for PET. Float, because interpolation
+            of an integer image truncates and slopes need not be whole; HU are exact in it.
         frame_of_reference: DICOM UID of the coordinate system; None for files that have none (NIfTI, NRRD).
         modality: as DICOM names it; None when the file does not say.
-        tags: how the image was made, ready for JSON; holds no identity.
+        tags: how the image was made, ready for JSON; holds no identity. `unit` is HU or SUV, and lacks where the file
+            does not say; `notes` are sentences about what was left out or should be known.
     """
 
     image: sitk.Image
@@ -72,10 +49,11 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     """Read a scan.
 
     Slices are ordered by position along their normal; orientation, spacing and rescaling (which may differ from slice
-    to slice) come from the headers.
+    to slice) come from the headers. Scouts, screenshots and objects that are no images are left out and noted.
 
     Args:
-        path: folder of a DICOM series (one file per slice), or a NIfTI or NRRD file.
+        path: folder of a DICOM series (one file per slice, or one multi-frame file), a multi-frame DICOM file, or a
+            NIfTI or NRRD file.
         series: Series Instance UID, needed when the folder holds several series.
 
     Raises:
@@ -83,20 +61,24 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     """
     path = Path(path)
     if path.is_dir():
-        return _read_series(path, series)
-    if not path.name.lower().endswith(PICTURE_SUFFIXES):
-        print(f"Not an image folder, NIfTI or NRRD file: {path}")
+        return _read_slices(path, series)
+    picture = path.name.lower().endswith(PICTURE_SUFFIXES)
+    if not picture and not (path.is_file() and is_dicom(path)):
+        print(f"Not an image folder, DICOM, NIfTI or NRRD file: {path}")
         raise InputError(
-            "The image does not exist or is no image: name the folder of a DICOM series, or a NIfTI or NRRD file."
+            "The image does not exist or is no image: name the folder of a DICOM series, or a multi-frame DICOM, "
+            "NIfTI or NRRD file."
         )
     if series:
         raise InputError("A series can only be chosen in a folder of DICOM files: leave the column series blank.")
+    if not picture:
+        return _read_slices(path, None)
     image = read_picture(path, "The image")
     # ASSUME a NIfTI file holds no NaN: ITK's reader turns them into 0 before anybody can see them.
     if not np.isfinite(sitk.GetArrayViewFromImage(image)).all():
         raise InputError("The image holds values that are no numbers (NaN or infinity): export it again.")
     image = sitk.Cast(image, sitk.sitkFloat32)
-    return Volume(image, None, None, _describe(image))
+    return Volume(image, None, None, {"simulated": False, "notes": []} | _grid(image))
 
 
 def read_picture(path: Path, what: str) -> sitk.Image:
@@ -128,131 +110,52 @@ def readable(path: Path, what: str) -> Iterator[None]:
         raise InputError(f"{what} cannot be read (damaged, incomplete or of another kind): export it again.") from error
 
 
-def _read_series(folder: Path, series: str | None) -> Volume:
-    with readable(folder, "The DICOM series"):
-        slices = _choose_series(_read_headers(folder), series)
-        _check_headers(slices)
-        headers = [header for _, header in slices]
+def _read_slices(path: Path, series: str | None) -> Volume:
+    with readable(path, "The DICOM series"):
+        slices, notes = find_slices(path, series)
+        headers = [entry.header for entry in slices]
         first = headers[0]
         direction = direction_of(first.ImageOrientationPatient)
         rows_mm, columns_mm = (float(value) for value in first.PixelSpacing)
         positions = np.array([header.ImagePositionPatient for header in headers], float)
         order, distance = stack_slices(positions, direction, min(rows_mm, columns_mm))
-        image = sitk.GetImageFromArray(np.stack([_read_pixels(*slices[number]) for number in order]))
+        factors = suvbw_factors(headers) if first.Modality == "PT" else np.ones(len(headers))
+        image = sitk.GetImageFromArray(_read_values(slices, factors)[order])
         image.SetSpacing((columns_mm, rows_mm, distance))
         image.SetOrigin(positions[order[0]].tolist())
         image.SetDirection(direction.ravel().tolist())
         frame = str(first.get("FrameOfReferenceUID") or "") or None
-        return Volume(image, frame, first.Modality, _describe(image, headers))
+        tags = describe_headers(headers) | {"unit": UNITS[first.Modality]}
+        tags |= _grid(image) | {"notes": notes + _compression(headers)}
+        return Volume(image, frame, first.Modality, tags)
 
 
-def _read_headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
-    """All images of a folder; objects without pixels (structure sets, reports) and segmentations lie there too."""
-    # Any other file is refused and not passed over: it may be a slice without its DICOM header, and a slice that
-    # lacks at the end of a stack is not noticed later.
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    files = [path for path in files if path.name.upper() not in ("DICOMDIR", "THUMBS.DB")]
-    others = [path for path in files if not is_dicom(path)]
-    if others:
-        print("No DICOM files:", *others)
-        raise InputError(
-            f"{len(others)} of {len(files)} files in the image folder are not DICOM or lack the DICOM header: move "
-            "other files away, or export the series again."
-        )
-    headers = [(path, pydicom.dcmread(path, stop_before_pixels=True)) for path in files]
-    images = [(path, header) for path, header in headers if "Rows" in header and header.get("Modality") != "SEG"]
-    if not images:
-        print(f"No DICOM images: {folder}")
-        raise InputError("The image folder holds no DICOM images: name the folder in which the slices lie.")
-    return images
+def _read_values(slices: list[Slice], factors: np.ndarray) -> np.ndarray:
+    """(slices, rows, columns), float32: each slice by its own slope and intercept, times its factor."""
+    first = slices[0].header
+    values = np.empty((len(slices), first.Rows, first.Columns), np.float32)
+    path = None
+    for number, (entry, factor) in enumerate(zip(slices, factors, strict=True)):
+        if entry.path != path:  # the frames of one file follow each other
+            path, stored = entry.path, read_stored(entry.path)
+        slope, intercept = float(entry.header.RescaleSlope), float(entry.header.RescaleIntercept)
+        if slope == 0 and stored[entry.frame].any():
+            raise InputError("A slice has a RescaleSlope of 0, so its values are not known: export the series again.")
+        values[number] = (stored[entry.frame] * slope + intercept) * factor
+    if not np.isfinite(values).all():
+        raise InputError("The rescaled values of a slice are too large for any scan: export the series again.")
+    return values
 
 
-def _choose_series(
-    images: list[tuple[Path, pydicom.Dataset]], series: str | None
-) -> list[tuple[Path, pydicom.Dataset]]:
-    groups: dict[str, list[tuple[Path, pydicom.Dataset]]] = {}
-    for path, header in images:
-        groups.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((path, header))
-    if series in groups or (len(groups) == 1 and not series):
-        return groups[series or next(iter(groups))]
-    for uid, slices in groups.items():
-        print(f"Series {uid}: number {slices[0][1].get('SeriesNumber')}, {len(slices)} slices")
-    there = ", ".join(f"number {slices[0][1].get('SeriesNumber')} with {len(slices)}" for slices in groups.values())
-    if series:
-        raise InputError(f"The series that the cases table names is not in the image folder (slices there: {there}).")
-    raise InputError(
-        f"The image folder holds {len(groups)} series (slices: {there}): put the Series Instance UID of the right one "
-        "(the log lists them) into the column series."
-    )
+def _compression(headers: list[pydicom.Dataset]) -> list[str]:
+    flags = {str(header.get("LossyImageCompression") or "") for header in headers}
+    syntaxes = {header.file_meta.TransferSyntaxUID for header in headers}
+    if "01" in flags or syntaxes & ALWAYS_LOSSY:
+        return ["The image was compressed with loss, which changes its textures."]
+    if "00" not in flags and syntaxes & PERHAPS_LOSSY:
+        return ["The image may have been compressed with loss, which would change its textures."]
+    return []
 
 
-def _check_headers(slices: list[tuple[Path, pydicom.Dataset]]) -> None:
-    first = slices[0][1]
-    if first.get("Modality") not in MODALITIES:
-        raise InputError(f"The image is of modality {first.get('Modality')}: only CT can be read so far.")
-    for path, header in slices:
-        if "PerFrameFunctionalGroupsSequence" in header or int(header.get("NumberOfFrames") or 1) > 1:
-            raise InputError("The image is a multi-frame DICOM file: export it with one file per slice.")
-        missing = [tag for tag in NEEDED_TAGS if header.get(tag) is None or header.get(tag) == ""]
-        if missing:
-            print(f"{path} lacks {missing}")
-            raise InputError(f"A slice lacks {' and '.join(missing)} in its DICOM header: export the series again.")
-        if header.get("SamplesPerPixel", 1) != 1 or header.get("PhotometricInterpretation") != "MONOCHROME2":
-            print(f"{path} is {header.get('PhotometricInterpretation')}")
-            raise InputError("A slice is no grey-value CT image (a screenshot perhaps): export the scan itself.")
-        if (header.get("RescaleType") or "HU") not in RESCALE_TYPES:
-            raise InputError(
-                f"The image is in the unit {header.RescaleType} and not in Hounsfield units (a spectral map perhaps): "
-                "export the CT image itself."
-            )
-    _check_agreement([header for _, header in slices])
-
-
-def _check_agreement(headers: list[pydicom.Dataset]) -> None:
-    different = [tag for tag in SAME_IN_ALL_SLICES if len({str(header.get(tag)) for header in headers}) > 1]
-    for tag, tolerance in {"PixelSpacing": SPACING_TOLERANCE_MM, "ImageOrientationPatient": COSINE_TOLERANCE}.items():
-        if np.ptp(np.array([header[tag].value for header in headers], float), axis=0).max() > tolerance:
-            different.append(tag)
-    if different:
-        raise InputError(f"The slices of the series differ in {' and '.join(different)}: export one scan as a series.")
-
-
-def _read_pixels(path: Path, header: pydicom.Dataset) -> np.ndarray:
-    """One slice in Hounsfield units, by its own slope and intercept."""
-    try:
-        pixels = pydicom.dcmread(path).pixel_array
-    except Exception as error:  # as in `readable`
-        print(path)
-        traceback.print_exc(file=sys.stdout)
-        syntax = header.file_meta.TransferSyntaxUID
-        if syntax.is_compressed:
-            raise InputError(
-                f"The slices are compressed ({syntax.name}) in a way that cannot be decoded here: export them "
-                "uncompressed."
-            ) from error
-        raise InputError("The pixels of a slice cannot be read (the file is cut off?): export it again.") from error
-    return (pixels * float(header.RescaleSlope) + float(header.RescaleIntercept)).astype(np.float32)
-
-
-def _describe(image: sitk.Image, headers: list[pydicom.Dataset] | None = None) -> dict:
-    tags = {}
-    for tag in KEPT_TAGS:
-        values = {
-            str(header.get(tag)): header.get(tag) for header in headers or [] if header.get(tag) not in (None, "")
-        }
-        if values:
-            tags[tag] = [_plain(value) for _, value in sorted(values.items())]
-            tags[tag] = tags[tag][0] if len(values) == 1 else tags[tag]
-    tags["size"] = list(image.GetSize())
-    tags["spacing_mm"] = list(image.GetSpacing())
-    tags["pixel_type"] = "float32"
-    tags["simulated"] = any("simulated" in str(header.get("StudyDescription", "")).lower() for header in headers or [])
-    return tags
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, pydicom.multival.MultiValue):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, int):
-        return int(value)
-    return float(value) if isinstance(value, float) else str(value)
+def _grid(image: sitk.Image) -> dict:
+    return {"size": list(image.GetSize()), "spacing_mm": list(image.GetSpacing()), "pixel_type": "float32"}

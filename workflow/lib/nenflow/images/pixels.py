@@ -1,0 +1,75 @@
+"""Stored values of DICOM slices, decoded and checked against what their headers say."""
+
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.encaps import generate_frames
+from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import get_j2k_parameters
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes
+
+from nenflow.errors import InputError
+
+
+def read_stored(path: Path) -> np.ndarray:
+    """Values as they are stored in a DICOM file, before rescaling.
+
+    Returns:
+        (frames, rows, columns), one frame in a file of a single slice.
+
+    Raises:
+        InputError: the pixels are cut off, compressed in a way that cannot be decoded, or contradict the header.
+    """
+    dataset = pydicom.dcmread(path)
+    try:
+        stored = pixel_array(dataset, correct_unused_bits=False)
+        codestream = _codestream(dataset)
+    except Exception as error:  # decoders raise nearly every built-in exception on damaged files
+        print(path)
+        traceback.print_exc(file=sys.stdout)
+        raise _refusal(dataset) from error
+    _check_bits(dataset, stored, codestream)
+    return stored.reshape(-1, *stored.shape[-2:])
+
+
+def _refusal(dataset: pydicom.Dataset) -> InputError:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed or not syntax.is_encapsulated:
+        return InputError("The pixels of a slice cannot be read (the file is cut off?): export it again.")
+    return InputError(
+        f"The slices are compressed ({syntax.name}) in a way that cannot be decoded here, or are damaged: export them "
+        "uncompressed."
+    )
+
+
+def _codestream(dataset: pydicom.Dataset) -> tuple[int, bool] | None:
+    """Bits per value and signedness that the compressed pixels themselves state, where these can differ."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax not in (*JPEG2000TransferSyntaxes, *JPEGLSTransferSyntaxes):
+        return None
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)))
+    if syntax in JPEG2000TransferSyntaxes:
+        found = get_j2k_parameters(frame)
+        return found["precision"], found["is_signed"]
+    # JPEG-LS has no signed values. Bits per value: the byte after the length of the frame header, marker 0xFFF7.
+    return frame[frame.index(b"\xff\xf7") + 4], False
+
+
+def _check_bits(dataset: pydicom.Dataset, stored: np.ndarray, codestream: tuple[int, bool] | None) -> None:
+    bits, signed = int(dataset.BitsStored), dataset.PixelRepresentation == 1
+    lowest = -(2 ** (bits - 1)) if signed else 0
+    fits = stored.min() >= lowest and stored.max() < lowest + 2**bits and dataset.HighBit == bits - 1
+    if codestream and signed and not codestream[1]:
+        # Negative numbers that were compressed as positive ones can be told only by the right number of bits.
+        fits &= codestream[0] in (bits, dataset.BitsAllocated)
+    if codestream and codestream[1] and not signed:
+        fits &= bool(stored.max() < 2 ** (codestream[0] - 1))
+    if not fits:
+        print(f"Stored {stored.min()} to {stored.max()}; header: {bits} bits, signed {signed}; inside: {codestream}")
+        raise InputError(
+            "The pixels of a slice contradict its header (BitsStored, HighBit or PixelRepresentation; graphics in "
+            "unused bits perhaps), so their values are not clear: export the scan uncompressed and without graphics."
+        )
