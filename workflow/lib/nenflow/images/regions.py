@@ -27,7 +27,8 @@ def derive_regions(
 
     - `{kind: ring, of: pattern, width_mm: 5, inside: organ}` gives `<region>-<name>` for each drawn region that
       matches: the voxels whose centre is at most so far from the centre of the nearest voxel of the region, without
-      those of any region that matches. `inside` (may be left out) cuts it to an organ.
+      those of any region that matches and without the cavities that the region encloses. `inside` (may be left out)
+      cuts it to an organ.
     - `{kind: union, of: pattern, inside: organ}` gives `<name>`: every voxel of any region that matches, counted once.
     - `{kind: rest, of: pattern, without: [pattern, ...]}` gives `<name>`: what is left of an organ.
 
@@ -50,11 +51,12 @@ def derive_regions(
     """
     computed: dict[tuple[str, str], sitk.Image] = {}
     reasons: dict[tuple[str, str], str] = {}
+    drawn = {region for region, _ in masks}
     for name, rule in rules.items():
         for rater in dict.fromkeys(rater for _, rater in masks):
             for region, compute in _targets(name, rule, _Reading(masks, rater, reference)):
                 key = (region, rater)
-                if key in masks or key in computed or key in reasons:
+                if region in drawn or key in computed or key in reasons:
                     raise InputError(f"Two regions would be called {region}: give the computed region another name.")
                 try:
                     computed[key] = _to_image(compute(), masks)
@@ -83,16 +85,14 @@ class _Reading:
                 f"Rater {self.rater} has not drawn {' and '.join(missing)}, which {self.reference} has drawn."
             )
         if not own:
-            raise InputError(f"Rater {self.rater} has drawn no region {pattern}.")
+            raise self._lacking(pattern)
         return own
 
     def any_drawn(self, pattern: str) -> list[str]:
         """Names of the regions that match and that this rater or the reference rater drew."""
         names = list(dict.fromkeys([*self.own(pattern), *self._names(pattern, self.reference)]))
         if not names:
-            raters = " nor by ".join(dict.fromkeys([self.rater, self.reference]))
-            neither = "neither" if self.rater != self.reference else "not"
-            raise InputError(f"{pattern} was drawn {neither} by {raters}.")
+            raise self._lacking(pattern)
         return names
 
     def join(self, names: list[str], box: Box = WHOLE) -> np.ndarray:
@@ -103,6 +103,11 @@ class _Reading:
     def _array(self, name: str) -> np.ndarray:
         rater = self.rater if (name, self.rater) in self.masks else self.reference
         return sitk.GetArrayViewFromImage(self.masks[name, rater])
+
+    def _lacking(self, pattern: str) -> InputError:
+        if self.rater == self.reference:
+            return InputError(f"Rater {self.rater} has not drawn {pattern}.")
+        return InputError(f"Neither rater {self.rater} nor {self.reference} has drawn {pattern}.")
 
     def _names(self, pattern: str, rater: str) -> list[str]:
         return [name for name, drawn_by in self.masks if drawn_by == rater and fnmatchcase(name, pattern)]
@@ -123,9 +128,12 @@ def _ring(region: str, rule: Mapping, reading: _Reading) -> np.ndarray:
     box = _box(core, rule["width_mm"], spacing)
     image = sitk.GetImageFromArray(core[box].astype(np.uint8))
     image.SetSpacing(spacing)
+    # A cavity (necrosis that was left out) lies in the region and not around it: no way by faces leads out of it.
+    image = sitk.BinaryFillhole(image)
     # Outside a region, its values are distances between voxel centres.
     distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
     near = sitk.GetArrayViewFromImage(distance) <= rule["width_mm"] + ROUNDING_MM
+    near &= sitk.GetArrayViewFromImage(image) == 0
     near &= ~reading.join(reading.any_drawn(rule["of"]), box)
     ring = np.zeros_like(core)
     ring[box] = _inside(near, rule, reading, f"within {rule['width_mm']:g} mm of {region}", box)
