@@ -1,16 +1,25 @@
 """Small DICOM files for the tests of images: a CT series on any grid, and segmentations drawn on it."""
 
+import copy
 import re
 
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    RTStructureSetStorage,
+    generate_uid,
+)
 
 from nenflow.errors import InputError
+from nenflow.images.segmentations import read_mask
 
 UPRIGHT = [1, 0, 0, 0, 1, 0]
 # Turned by 30 degrees about two axes: no cosine is zero by chance.
@@ -83,6 +92,55 @@ def write_series(folder, shape=(6, 12, 10), orientation=UPRIGHT, numbers=None, c
     return folder
 
 
+def pet_tags(slope=1.0, **tags):
+    """What makes a slice one of a PET in Bq/ml: 70 kg, 350 MBq at 10:00:00, scanned from 11:49:46 (one half-life)."""
+    injected = Dataset()
+    injected.RadionuclideTotalDose, injected.RadionuclideHalfLife = 350e6, 6586.0
+    injected.RadiopharmaceuticalStartTime = "100000"
+    pet = {
+        "Modality": "PT", "Units": "BQML", "DecayCorrection": "START", "CorrectedImage": ["DECY", "ATTN"],
+        "PatientWeight": 70, "SeriesDate": "20210304", "SeriesTime": "114946", "AcquisitionDate": "20210304",
+        "AcquisitionTime": "114946", "RadiopharmaceuticalInformationSequence": [injected], "RescaleSlope": slope,
+        "RescaleIntercept": 0, "ConvolutionKernel": None, "KVP": None,
+    }  # fmt: skip
+    return pet | tags
+
+
+def write_multiframe(path, slices, change=None, storage=EnhancedCTImageStorage):
+    """An enhanced object of single slices, by PS3.3 C.7.6.16.2; `change(groups, number)` alters those of a frame."""
+    dataset = copy.deepcopy(slices[0])
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [_moved(dataset, "PixelSpacing", "SliceThickness")]
+    shared.PlaneOrientationSequence = [_moved(dataset, "ImageOrientationPatient")]
+    shared.CTXRayDetailsSequence = [_moved(dataset, "KVP")]
+    shared.CTReconstructionSequence = [_moved(dataset, "ConvolutionKernel")]
+    dataset.SharedFunctionalGroupsSequence, dataset.PerFrameFunctionalGroupsSequence = [shared], []
+    for tag in ("ImagePositionPatient", "RescaleSlope", "RescaleIntercept"):
+        del dataset[tag]
+    for number, one in enumerate(slices):
+        groups, content = Dataset(), Dataset()
+        content.StackID, content.InStackPositionNumber = "1", number + 1
+        groups.FrameContentSequence = [content]
+        groups.PlanePositionSequence = [_moved(copy.deepcopy(one), "ImagePositionPatient")]
+        groups.PixelValueTransformationSequence = [_moved(copy.deepcopy(one), "RescaleSlope", "RescaleIntercept")]
+        if change:
+            change(groups, number)
+        dataset.PerFrameFunctionalGroupsSequence.append(groups)
+    dataset.NumberOfFrames = len(slices)
+    dataset.PixelData = b"".join(one.PixelData for one in slices)
+    write_dataset(dataset, path, storage)
+    return path
+
+
+def _moved(dataset, *tags):
+    item = Dataset()
+    for tag in tags:
+        if tag in dataset:
+            item.add(dataset[tag])
+            del dataset[tag]
+    return item
+
+
 def write_structure(path, rois, frame=FRAME, kind="CLOSED_PLANAR"):
     """An RTSTRUCT; `rois` is a list of (number, name, contours), each contour (points, 3) in mm."""
     dataset = Dataset()
@@ -103,7 +161,7 @@ def write_structure(path, rois, frame=FRAME, kind="CLOSED_PLANAR"):
     return path
 
 
-def write_segmentation(path, folder, arrays, kind="BINARY"):
+def write_segmentation(path, folder, arrays, kind="BINARY", **options):
     """A DICOM SEG made by highdicom on the series in `folder`; `arrays` maps label to (slices, rows, columns)."""
     sources = [pydicom.dcmread(file) for file in folder.iterdir()]
     sources.sort(key=lambda source: float(np.dot(source.ImagePositionPatient, _normal(source))))
@@ -115,7 +173,7 @@ def write_segmentation(path, folder, arrays, kind="BINARY"):
     pixels = pixels.astype(np.uint8 if kind == "BINARY" else np.float64)
     Segmentation(
         sources, pixels, kind, segments, generate_uid(), 9, generate_uid(), 1, "ACME", "m", "1", "0",
-        max_fractional_value=100,
+        max_fractional_value=100, **options,
     ).save_as(path)  # fmt: skip
     return path
 
@@ -142,3 +200,33 @@ def refusal(call, *arguments):
     assert "Doe" not in sentence
     assert "4711" not in sentence
     return sentence
+
+
+def box(slices, rows, columns, shape=(6, 12, 10)):
+    """Array with the given inclusive ranges set, by default on the grid that write_series makes."""
+    array = np.zeros(shape, np.uint8)
+    array[slices[0] : slices[1] + 1, rows[0] : rows[1] + 1, columns[0] : columns[1] + 1] = 1
+    return array
+
+
+def mask_array(path, segment, volume):
+    """The mask that read_mask gives, as an array; it must lie on the volume's grid."""
+    mask = read_mask(path, segment, volume)
+    assert mask.GetPixelID() == sitk.sitkUInt8
+    for what in ("Size", "Spacing", "Origin", "Direction"):
+        assert getattr(mask, f"Get{what}")() == getattr(volume.image, f"Get{what}")()
+    return sitk.GetArrayFromImage(mask)
+
+
+def write_label_map(path, folder, array, names, **options):
+    """A DICOM SEG of type LABELMAP on the series in `folder`; `names` maps the values of the array to labels."""
+    sources = [pydicom.dcmread(file) for file in folder.iterdir()]
+    sources.sort(key=lambda source: float(np.dot(source.ImagePositionPatient, _normal(source))))
+    segments = [
+        SegmentDescription(number, label, codes.SCT.Tissue, codes.SCT.Neoplasm, "MANUAL")
+        for number, label in names.items()
+    ]
+    Segmentation(
+        sources, array, "LABELMAP", segments, generate_uid(), 9, generate_uid(), 1, "ACME", "m", "1", "0", **options
+    ).save_as(path)
+    return path

@@ -1,5 +1,7 @@
 """Enhanced multi-frame DICOM objects, as the headers that the same slices would have in one file each."""
 
+import re
+
 import pydicom
 
 from nenflow.errors import InputError
@@ -85,4 +87,7 @@ def _flatten(common: pydicom.Dataset, shared: pydicom.Dataset, own: pydicom.Data
     for name, single in SINGLE_FRAME_NAMES.items():
         if name in flat:
             setattr(flat, single, flat[name].value)
+    start = str(flat.get("FrameAcquisitionDateTime") or "")
+    if start and not re.search("[+-]", start):  # a time of another time zone would have to be converted
+        flat.AcquisitionDate, flat.AcquisitionTime = start[:8], start[8:]
     return flat

@@ -9,9 +9,12 @@ import pydicom
 from pydicom.encaps import generate_frames
 from pydicom.pixels import pixel_array
 from pydicom.pixels.utils import get_j2k_parameters
-from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from nenflow.errors import InputError
+
+# Second bytes of the markers of a frame header: JPEG (ITU-T T.81, table B.1) and JPEG-LS (ITU-T T.87, C.1.1).
+FRAME_HEADERS = (0xC0, 0xC1, 0xC2, 0xC3, 0xF7)
 
 
 def read_stored(path: Path) -> np.ndarray:
@@ -48,14 +51,17 @@ def _refusal(dataset: pydicom.Dataset) -> InputError:
 def _codestream(dataset: pydicom.Dataset) -> tuple[int, bool] | None:
     """Bits per value and signedness that the compressed pixels themselves state, where these can differ."""
     syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax not in (*JPEG2000TransferSyntaxes, *JPEGLSTransferSyntaxes):
+    if syntax not in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes):
         return None
     frame = next(generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)))
     if syntax in JPEG2000TransferSyntaxes:
         found = get_j2k_parameters(frame)
         return found["precision"], found["is_signed"]
-    # JPEG-LS has no signed values. Bits per value: the byte after the length of the frame header, marker 0xFFF7.
-    return frame[frame.index(b"\xff\xf7") + 4], False
+    # JPEG and JPEG-LS know no negative values. Their frame header (marker, length, bits per value) follows others.
+    at = 2
+    while frame[at + 1] not in FRAME_HEADERS:
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    return frame[at + 4], False
 
 
 def _check_bits(dataset: pydicom.Dataset, stored: np.ndarray, codestream: tuple[int, bool] | None) -> None:

@@ -1,5 +1,6 @@
 """What is kept of DICOM headers: how a scan was made, nothing of the person, no dates, no identifiers."""
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,7 +26,7 @@ KEPT_TAGS = (
 )  # fmt: skip
 # Should identity stand even in these: a text with a name separator, an address, a date, a long number or a UID.
 SUSPICIOUS = re.compile(
-    r"\^|@|\d{6}|\d+(\.\d+){3}|\d{1,2}[-./]\d{1,2}[-./](19|20)\d\d|(19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}"
+    r"\^|@|(?<![\d.])\d{6}|\d+(\.\d+){3}|\d{1,2}[-./]\d{1,2}[-./](19|20)\d\d|(19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}"
 )
 IDENTIFIERS = ("PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber", "StudyID")
 # A word of two letters of a name or number ("GE", "CT", "30") occurs in other texts by chance.
@@ -54,6 +55,7 @@ def describe_headers(headers: Sequence[pydicom.Dataset]) -> dict:
     tags = {}
     for tag in KEPT_TAGS:
         values = [_plain(header.get(tag)) for header in headers if header.get(tag) not in (None, "")]
+        values = [value for value in values if not isinstance(value, float) or math.isfinite(value)]
         distinct = {str(value): value for value in values if not _is_identity(value, words)}
         if len(distinct) == 1:
             tags[tag] = next(iter(distinct.values()))
