@@ -80,6 +80,10 @@ def test_exact_widths_on_spacings_that_are_not_exact_in_binary():
     for spacing, width, steps in ((0.7, 4.9, 7), (0.1, 0.3, 3), (0.8, 5.6, 7), (0.7, 4.89, 6)):
         computed, _ = derive(lesion, {"ring": RING | {"width_mm": width}}, spacing=(spacing, 1, 1))
         assert computed["lesion-1-ring", "R1"].sum() == 2 * steps
+    # 5 and 12 steps away along two axes is 13 steps in a right triangle: 10.4 mm, in float32 a little more.
+    corner = {"lesion-1": box((1, 21, 21), (0, 0, 0), (0, 0, 0))}
+    computed, _ = derive(corner, {"ring": RING | {"width_mm": 10.4}}, spacing=(0.8, 0.8, 1))
+    assert computed["lesion-1-ring", "R1"][0, 5, 12]
 
 
 def test_ring_agrees_with_brute_force_on_an_anisotropic_grid():
