@@ -137,14 +137,15 @@ def _list_files(folder: Path, left_out: Counter[str]) -> list[Path]:
 
 def _other_kind(header: pydicom.Dataset) -> str | None:
     """What an object is that cannot be a slice of a scan; None for slices, also for damaged ones."""
-    storage = UID(str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or ""))
+    stated, storage = header.file_meta.get("MediaStorageSOPClassUID"), UID(str(header.get("SOPClassUID") or ""))
     kinds = [kind for pattern, kind in OTHER_CLASSES.items() if re.search(pattern, storage.keyword)]
     kinds += [kind for value, kind in OTHER_IMAGE_TYPES.items() if value in _image_type(header)]
     if header.get("Modality") in OTHER_MODALITIES:
         kinds.append(OTHER_MODALITIES[header.Modality])
     if int(header.get("SamplesPerPixel") or 1) > 1:
         kinds.append("screenshot")
-    if storage and "Rows" not in header and not storage.keyword.endswith("ImageStorage"):
+    # Both places name the class, so the header was not cut off before it.
+    if storage == stated and "Rows" not in header and not storage.keyword.endswith("ImageStorage"):
         kinds.append("other object")
     return kinds[0] if kinds else None
 
