@@ -14,6 +14,8 @@ from nenflow.images.placement import place, select
 from nenflow.images.volumes import Volume
 
 SLICER_KEY = re.compile(r"Segment([0-9]+)_(ID|Name|LabelValue|Layer)")
+# The key's name in newer and in older versions of Slicer.
+REPRESENTATIONS = ("Segmentation_SourceRepresentation", "Segmentation_MasterRepresentation")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ def _read(path: Path) -> sitk.Image:
     if image.GetDimension() != 3 or (layers != 1 and not _described(image)):
         print(f"{path}: {image.GetDimension()} dimensions, {layers} values per voxel")
         raise InputError("The segmentation is not a single 3D image with one value per voxel: save it as one.")
+    kinds = [image.GetMetaData(key) for key in REPRESENTATIONS if image.HasMetaDataKey(key)]
+    if any("fractional" in kind.lower() for kind in kinds):
+        raise InputError("The segmentation of 3D Slicer is a fractional one: convert it to a binary label map.")
     return image
 
 
@@ -67,7 +72,7 @@ def _layers(image: sitk.Image) -> np.ndarray:
     """Label values, (layers, slices, rows, columns); only the seg.nrrd of overlapping segments has several layers."""
     array = sitk.GetArrayViewFromImage(image)
     layers = np.moveaxis(array, 3, 0) if array.ndim == 4 else array[np.newaxis]
-    if not np.issubdtype(layers.dtype, np.integer) and not (layers == np.rint(layers)).all():
+    if not np.issubdtype(layers.dtype, np.integer) and not (np.isfinite(layers) & (layers == np.rint(layers))).all():
         raise InputError("The segmentation holds values other than whole numbers (probabilities?): save it as a mask.")
     return layers
 

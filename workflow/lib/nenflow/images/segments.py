@@ -72,12 +72,16 @@ def _frames(
     if not indices:
         return
     for index, pixels in zip(indices, iter_pixels(dataset, indices=indices, raw=True), strict=True):
-        if dataset.SegmentationType == "LABELMAP":
-            yield groups[index], pixels == number
-        elif dataset.SegmentationType == "FRACTIONAL":
-            yield groups[index], pixels >= FRACTION * dataset.MaximumFractionalValue
-        else:
-            yield groups[index], pixels == 1
+        yield groups[index], _inside(dataset, pixels, number)
+
+
+def _inside(dataset: pydicom.Dataset, pixels: np.ndarray, number: int | str) -> np.ndarray:
+    if dataset.SegmentationType == "LABELMAP":
+        return pixels == number
+    largest = int(dataset.get("MaximumFractionalValue") or 0) if dataset.SegmentationType == "FRACTIONAL" else 1
+    if largest < 1 or pixels.max() > largest:
+        raise InputError("The values of the DICOM SEG contradict its type (binary or fractional): export it again.")
+    return pixels >= FRACTION * largest
 
 
 def _group(name: str, own: pydicom.Dataset, shared: pydicom.Dataset) -> pydicom.Dataset:
