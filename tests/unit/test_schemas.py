@@ -187,6 +187,10 @@ def spoil(*path, value):
             "images/regions/rim/inside: 'liver' is not among images/organs",
         ),
         (
+            spoil("images", "regions", value={name: {"kind": "union", "of": "l*"} for name in ("all", "l1-all")}),
+            "images/regions/l1-all: ends like the region 'all'; choose a name of another end",
+        ),
+        (
             spoil("images", "analysed", value="burden"),
             "images/analysed: is only for a study whose unit is the patient",
         ),

@@ -277,6 +277,9 @@ def _check_regions(study: dict[str, Any]) -> Iterable[str]:
     for name, rule in rules.items():
         if name in organs:
             yield f"images/regions/{name}: is also an organ's name; choose another"
+        for other in rules:
+            if other.endswith(f"-{name}"):  # a ring is called lesion1-<name>
+                yield f"images/regions/{other}: ends like the region '{name}'; choose a name of another end"
         if "inside" in rule and rule["inside"] not in organs:
             yield f"images/regions/{name}/inside: '{rule['inside']}' is not among images/organs"
     whole = [name for name, rule in rules.items() if rule["kind"] != "ring"]
