@@ -70,7 +70,7 @@ def ct_slice(stored, number, orientation=UPRIGHT, **tags):
     dataset.PixelData = stored.astype("<i2").tobytes()
     for tag, value in tags.items():
         if value is None:
-            del dataset[tag]
+            dataset.pop(tag, None)
         else:
             setattr(dataset, tag, value)
     return dataset

@@ -15,15 +15,19 @@ from images_files import (
     SPACING,
     UPRIGHT,
     ct_slice,
+    pet_tags,
     position,
     refusal,
     write_dataset,
     write_series,
 )
 from nenflow.images.geometry import affine
+from nenflow.images.segmentations import read_mask
 from nenflow.images.volumes import read_volume
 
 GEOMETRY_MM = 1e-6  # positions are written with eight decimals
+ITK_MM = 1e-4  # cosines are written with at most 16 characters, and ITK takes part of its geometry from them
+FLOAT32 = 1e-6
 NIFTI_MM = 1e-4  # float32 of positions of some 100 mm
 
 
@@ -140,9 +144,41 @@ def test_one_wrong_slice_is_refused(tmp_path, change, words):
     assert words in refusal(read_volume, write_series(tmp_path, change=change))
 
 
-@pytest.mark.parametrize("modality", ["PT", "MR"])
-def test_what_is_not_in_hounsfield_units_is_not_read_as_ct(tmp_path, modality):
-    assert f"modality {modality}: only CT" in refusal(read_volume, write_series(tmp_path, Modality=modality))
+@pytest.mark.parametrize("modality", ["MR", "NM", "US"])
+def test_what_has_no_defined_unit_is_not_read_as_ct(tmp_path, modality):
+    assert f"modality {modality}: only CT and PET" in refusal(read_volume, write_series(tmp_path, Modality=modality))
+
+
+def test_pet_is_read_as_suv_by_the_slope_of_each_slice(tmp_path):
+    # 70 kg and 350 MBq; one half-life after the injection half of it is left
+    def change(dataset, number):
+        dataset.RescaleSlope = 10 + number
+
+    volume = read_volume(write_series(tmp_path, change=change, **pet_tags()))
+    suv_per_bq_ml = 70_000 / 175e6
+    stored = np.arange(6 * 12 * 10).reshape(6, 12, 10)
+    expected = stored * np.arange(10, 16)[:, None, None] * suv_per_bq_ml
+    assert np.allclose(sitk.GetArrayFromImage(volume.image), expected, rtol=FLOAT32)
+    assert volume.modality == "PT"
+    assert volume.tags["unit"] == "SUV"
+    assert read_volume(write_series(tmp_path / "ct")).tags["unit"] == "HU"
+
+
+def test_pet_in_suv_is_passed_through_and_other_pet_is_refused(tmp_path):
+    volume = read_volume(write_series(tmp_path / "a", **pet_tags(slope=0.5, Units="GML", PatientWeight=None)))
+    assert sitk.GetArrayFromImage(volume.image)[0, 1, 2] == 6
+    assert "PatientWeight" in refusal(read_volume, write_series(tmp_path / "b", **pet_tags(PatientWeight=None)))
+    assert "PROPCNT" in refusal(read_volume, write_series(tmp_path / "c", **pet_tags(Units="PROPCNT")))
+
+
+def test_empty_slices_of_a_pet_may_have_no_slope(tmp_path):
+    def change(dataset, number):
+        if number == 2:
+            dataset.RescaleSlope, dataset.PixelData = 0, bytes(2 * 12 * 10)
+
+    array = sitk.GetArrayFromImage(read_volume(write_series(tmp_path, change=change, **pet_tags())).image)
+    assert not array[2].any()
+    assert array[1].all()
 
 
 def test_skewed_axes_are_refused(tmp_path):
@@ -182,6 +218,8 @@ def test_nifti_and_nrrd_are_read_as_float(tmp_path, suffix):
     image.SetOrigin(ORIGIN.tolist())
     sitk.WriteImage(image, tmp_path / f"scan.{suffix}")
     volume = read_volume(tmp_path / f"scan.{suffix}")
+    assert volume.tags["notes"] == []
+    assert "unit" not in volume.tags
     assert volume.image.GetPixelID() == sitk.sitkFloat32
     assert volume.frame_of_reference is None
     assert volume.modality is None
@@ -202,6 +240,63 @@ def test_files_that_are_no_scan_is_refused(tmp_path):
     assert "cannot be read" in refusal(read_volume, tmp_path / "broken.nii.gz")
 
 
+# Directions of rows and columns as PS3.3 C.7.6.2.1.1 defines them, +x to the patient's left, +y to the back, +z up.
+LYING = {
+    "head first supine": [1, 0, 0, 0, 1, 0],
+    "head first prone": [-1, 0, 0, 0, -1, 0],
+    "feet first supine": [1, 0, 0, 0, 1, 0],
+    "feet first, not turned": [-1, 0, 0, 0, 1, 0],
+    "on the left side": [0, -1, 0, 1, 0, 0],
+    "sagittal": [0, 1, 0, 0, 0, -1],
+    "coronal": [1, 0, 0, 0, 0, -1],
+    "oblique": OBLIQUE,
+}
+
+
+@pytest.mark.parametrize("orientation", LYING.values(), ids=LYING)
+@pytest.mark.parametrize("downwards", [False, True])
+def test_every_voxel_lies_where_its_header_says_and_where_itk_puts_it(tmp_path, orientation, downwards):
+    # Slices may be numbered along their normal or against it; the file says where they are.
+    numbers = [0, -1, -2, -3, -4, -5] if downwards else range(6)
+    volume = read_volume(write_series(tmp_path, orientation=orientation, numbers=numbers)).image
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path)))
+    other = reader.Execute()
+    for number in numbers:
+        for column, row in [(0, 0), (9, 0), (0, 11), (4, 7)]:
+            point = position((column, row, number), orientation)
+            stored = (number % 6) * 120 + row * 10 + column - 1024
+            assert volume[volume.TransformPhysicalPointToIndex(point)] == stored
+            assert np.allclose(
+                volume.TransformIndexToPhysicalPoint(volume.TransformPhysicalPointToIndex(point)), point, atol=ITK_MM
+            )
+            assert other[other.TransformPhysicalPointToIndex(point)] == stored
+    assert np.linalg.det(np.reshape(volume.GetDirection(), (3, 3))) == pytest.approx(1)
+
+
+def test_real_raw_pet_gives_the_published_suv(test_data):
+    # 267 slices, each with its own slope, in steps of 3.19 to 3.29 mm; values from the README of the test data
+    folder = test_data / "suv" / "STS_001_raw_FDG_PET"
+    volume = read_volume(folder / "image")
+    assert volume.image.GetSize() == (128, 128, 267)
+    (structure,) = (folder / "mask").iterdir()
+    inside = sitk.GetArrayFromImage(volume.image)[sitk.GetArrayFromImage(read_mask(structure, "GTV_Mass", volume)) > 0]
+    assert len(inside) == 5095
+    assert inside.max() == pytest.approx(7.9107, abs=5e-5)
+    assert inside.mean(dtype=float) == pytest.approx(2.5552, abs=5e-5)
+    assert volume.tags["uptake_minutes"] == pytest.approx(45 + 11 / 60)  # 10:35:00 to 11:20:11
+    assert volume.tags["half_life_minutes"] == pytest.approx(109.8)
+
+
+@pytest.mark.parametrize("patient", ["STS_008", "STS_019", "STS_025", "STS_042"])
+def test_pet_equals_the_published_nifti(test_data, patient):
+    volume = read_volume(test_data / "sts" / "dicom" / patient / "PET" / "image")
+    published = sitk.ReadImage(test_data / "sts" / "nifti" / patient / "PET_image.nii.gz")
+    assert np.allclose(sitk.GetArrayFromImage(volume.image), sitk.GetArrayFromImage(published), rtol=1e-6)
+    assert np.allclose(affine(volume.image), affine(published), atol=NIFTI_MM)
+    assert volume.tags["unit"] == "SUV"
+
+
 @pytest.mark.parametrize("patient", ["STS_008", "STS_019", "STS_025", "STS_042"])
 def test_ct_equals_the_published_nifti(test_data, patient):
     volume = read_volume(test_data / "sts" / "dicom" / patient / "CT" / "image")
@@ -217,9 +312,9 @@ def test_ct_equals_the_published_nifti(test_data, patient):
         ("edge/missing_slice", "5.00 mm between most neighbours, but 10.00 mm"),
         ("edge/compressed", "lack the DICOM header"),
         ("seg/highdicom/source_CT2", "202.50 mm"),
-        ("seg/dcmqi/23x38x3/multiframe", "multi-frame"),
-        ("sts/dicom/STS_002/PET/image", "only CT"),
-        ("sts/dicom/STS_019/MR_T1/image", "only CT"),
+        ("edge/compressed/J2K_pixelrep_mismatch.dcm", "one slice"),
+        ("edge/compressed/no_meta.dcm", "is no image"),
+        ("sts/dicom/STS_019/MR_T1/image", "only CT and PET"),
     ],
 )
 def test_real_series_that_cannot_be_read_are_refused(test_data, folder, words):
