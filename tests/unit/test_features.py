@@ -1,3 +1,4 @@
+import json
 import logging
 from math import cos, radians, sin
 
@@ -239,6 +240,14 @@ def test_each_volume_is_read_once(patient, monkeypatch):
     monkeypatch.setattr(sitk, "ReadImage", lambda path: read.append(path.name) or original(path))
     extract_patient(patient, QUICK)
     assert read.count("arterial.nii.gz") == read.count("portal.nii.gz") == 1
+
+
+@pytest.mark.parametrize(("modality", "whole"), [("CT", True), ("PT", False)])
+def test_the_sidecar_says_whether_intensities_are_rounded(patient, modality, whole):
+    (patient / "arterial.json").write_text(json.dumps({"Modality": modality}))
+    parameters = {"featureClass": {"firstorder": ["Maximum"]}, "setting": {"resampledPixelSpacing": [1, 1, 1]}}
+    features, _ = extract_patient(patient, parameters)
+    assert (features["original_firstorder_Maximum"] % 1 == 0).to_list() == [whole, whole, True]
 
 
 def test_tables_without_rows_keep_their_columns(patient):
