@@ -240,19 +240,28 @@ def _identify(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
             print(*sorted(set(raw.loc[~valid, column])), sep="\n")
             raise InputError(
                 f"{raw.loc[~valid, column].nunique()} name(s) of a {column} (printed above) cannot be made identifiers "
-                "of letters, digits and '-': rename the files or segments; patients need pseudonyms without blanks."
+                "of the letters A to Z, digits and '-', or mean a missing value: rename the files or segments "
+                "(patients need pseudonyms without blanks)."
             )
         if (table[column] != raw[column]).any() and column != "region":
             notes.append(f"In some names of a {column}, other signs were rewritten as '-'.")
     for column in ("patient", "phase", "rater"):
         _refuse_collisions(raw[column], table[column], column)
     _refuse_twice(raw, table)
+    for region, texts in raw["region"].groupby(table["region"]):
+        if len(names := sorted(set(texts))) > 1:
+            notes.append(f"Segments named {' and '.join(names)} are listed as one region, {region}.")
     return table
 
 
 def _identifier(text: str) -> str:
-    """Letters without accents, digits, and "-" for all that lies between them."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    """Letters without accents, digits, and "-" for all that lies between them.
+
+    Letters of other alphabets have no equal here, and names that differ in them only must not become one: "" then.
+    """
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+    if any(sign.isalnum() and not sign.isascii() for sign in plain):
+        return ""
     return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-")
 
 
@@ -311,13 +320,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"Note: {note}", file=sys.stderr)
         if table.empty:
             raise InputError("No segmentation was found that fits the templates and has an image: check both.")
-        write_table(table, options.output)
-    except (InputError, OSError) as error:
+        _write(table, options.output)
+    except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     counts = ", ".join(f"{table[name].nunique()} {name}(s)" for name in CASE)
     print(f"{options.output.name}: {len(table)} segmentations; {counts}. Look through it before it is used.")
     return 0
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    try:
+        write_table(table, path)
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be written ({error.strerror}): name another output.") from error
 
 
 if __name__ == "__main__":
