@@ -64,7 +64,8 @@ def write_picture(
     """Draw three planes through one reader's region, with the outlines of all readers of it.
 
     The planes lie as on a light box, in true proportions and at one scale; each is the slice in which the region is
-    largest (of several the middle one). Voxels are shown as they are, without smoothing. The same input gives the same bytes.
+    largest (of several the middle one). Voxels are shown as they are, without smoothing. The same input gives the same
+    bytes.
 
     Args:
         image: the scan.

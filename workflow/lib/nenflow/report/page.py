@@ -120,12 +120,13 @@ def report_context(
     return {"title": title, "summary": list(summary), "sections": shown, "simulated": simulated}
 
 
-def render_page(context: Mapping[str, Any], templates: Path) -> str:
+def render_page(context: Mapping[str, Any], templates: Path, template: str = "report.html.j2") -> str:
     """Fill the page's template; all text is escaped, and a value that the template misses is an error.
 
     Args:
         context: as `report_context` gives it.
-        templates: the folder with report.html.j2 and style.css.
+        templates: the folder with the template and style.css.
+        template: the template's file.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates),
@@ -137,7 +138,7 @@ def render_page(context: Mapping[str, Any], templates: Path) -> str:
     )
     style = (Path(templates) / "style.css").read_text(encoding="utf-8")
     # The style sheet is part of the program, not of the data: escaping would break its quotes.
-    return environment.get_template("report.html.j2").render(**context, style=Markup(style))
+    return environment.get_template(template).render(**context, style=Markup(style))
 
 
 def _plain(block: Any, folder: Path) -> dict[str, Any]:

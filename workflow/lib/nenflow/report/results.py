@@ -43,7 +43,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         # Cells are text for print; a level "1" must not come back as 1.0.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         return table.assign(p=pd.to_numeric(table["p"], errors="coerce")) if "p" in table else table
-    table = read_table(path)
+    table = read_table(path, text=["reason", "flags", "unit", "decision"])  # they may be blank throughout
     return table.assign(reason=table["reason"].fillna("")) if "reason" in table else table
 
 
