@@ -4,7 +4,13 @@ import pytest
 import SimpleITK as sitk
 from highdicom.legacy import LegacyConvertedEnhancedCTImage, LegacyConvertedEnhancedPETImage
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, PositronEmissionTomographyImageStorage, RLELossless, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedPETImageStorage,
+    PositronEmissionTomographyImageStorage,
+    RLELossless,
+    generate_uid,
+)
 
 from images_files import (
     OBLIQUE,
@@ -133,6 +139,12 @@ def test_objects_that_do_not_say_where_frames_lie_are_refused(tmp_path):
     del dataset.PerFrameFunctionalGroupsSequence
     dataset.save_as(file)
     assert "does not say where each of its frames lies" in refusal(read_volume, file)
+
+
+def test_enhanced_pet_is_refused_since_its_units_are_elsewhere(tmp_path):
+    slices = single_slices(Modality="PT", Units="BQML")
+    file = write_multiframe(tmp_path / "0.dcm", slices, storage=EnhancedPETImageStorage)
+    assert "one file per slice" in refusal(read_volume, file)
 
 
 def test_two_multiframe_files_are_not_joined(tmp_path):

@@ -49,7 +49,7 @@ BESIDE = {
         lambda path: write_image(path, orientation=SAGITTAL, PixelSpacing=[1, 1], Rows=12),
     ],
     "1 screenshot": [
-        lambda path: write_image(path, SecondaryCaptureImageStorage),
+        lambda path: write_image(path, SecondaryCaptureImageStorage, ImagePositionPatient=None),
         lambda path: write_image(path, ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"]),
         lambda path: write_image(path, ImageType=["ORIGINAL", "SECONDARY", "OTHER", "CT_SOM5 PROT"]),
         lambda path: write_image(path, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0),
@@ -91,7 +91,7 @@ def test_all_kinds_at_once_are_counted(tmp_path):
     alone = read_volume(write_series(tmp_path))
     for number, writers in enumerate(BESIDE.values()):
         writers[-1](tmp_path / f"beside{number}")
-    write_image(tmp_path / "second", SecondaryCaptureImageStorage)
+    write_image(tmp_path / "second", SecondaryCaptureImageStorage, ImagePositionPatient=None)
     volume = read_volume(tmp_path)
     assert same_image(volume, alone)
     assert volume.tags["notes"] == [
@@ -127,6 +127,7 @@ def test_a_series_of_scouts_cannot_be_chosen(tmp_path):
         ([{"orientation": [1, 0, 0, 0, 1, 0], "number": 6, "ConvolutionKernel": "B70f"}],
          "differ in ConvolutionKernel"),
         ([{"orientation": [1, 0, 0, 0, 1, 0], "number": 6, "PatientID": "4712"}], "differ in PatientID"),
+        ([{"orientation": [1, 0, 0, 0, 1, 0], "number": 6, "storage": SecondaryCaptureImageStorage}], "SOPClassUID"),
         ([{"orientation": [1, 0, 0, 0, 1, 0], "number": 6, "SeriesInstanceUID": OTHER_SERIES}], "holds 2 series"),
     ],
 )  # fmt: skip
@@ -135,6 +136,17 @@ def test_images_that_may_be_slices_are_not_left_out(tmp_path, images, words):
     for count, image in enumerate(images):
         write_image(tmp_path / f"odd{count}", **image)
     assert words in refusal(read_volume, tmp_path)
+
+
+def test_a_scan_that_was_written_as_secondary_captures_is_read(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}", SecondaryCaptureImageStorage, number=number)
+    assert read_volume(tmp_path).image.GetSize() == (10, 12, 3)
+
+
+@pytest.mark.parametrize(("tag", "words"), [("Modality", "no known modality"), ("RescaleType", "in another unit")])
+def test_text_from_headers_is_not_repeated(tmp_path, tag, words):
+    assert words in refusal(read_volume, write_series(tmp_path, **{tag: "Doe"}))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import re
 
 import pydicom
+from pydicom.uid import EnhancedPETImageStorage
 
 from nenflow.errors import InputError
 
@@ -54,6 +55,11 @@ def split_frames(header: pydicom.Dataset) -> list[pydicom.Dataset]:
         raise InputError(
             "The image is a multi-frame DICOM file that does not say where each of its frames lies: export it with one "
             "file per slice."
+        )
+    if header.get("SOPClassUID") == EnhancedPETImageStorage:
+        raise InputError(
+            "The PET is an enhanced multi-frame object, which states its units and times elsewhere than can be read here: "
+            "export it with one file per slice."
         )
     shared = (header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
     # Neither the groups of the other frames nor those of all frames are part of a slice.

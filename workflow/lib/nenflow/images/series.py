@@ -35,6 +35,7 @@ NUMBERS = {
 }
 # Image type and kernel tell originals from reformatted and otherwise reconstructed images within one series.
 SAME_IN_ALL_SLICES = (
+    "SOPClassUID",
     "Modality",
     "Rows",
     "Columns",
@@ -48,6 +49,8 @@ SPACING_TOLERANCE_MM = 1e-3
 # ASSUME US (unspecified), which some scanners write for ordinary CT, means Hounsfield units. Spectral maps (iodine in
 # mg/ml, effective atomic number) are CT too and name their own unit.
 RESCALE_TYPES = ("HU", "US")
+# What else PS3.3 C.11.1.1.2 defines for CT. Other text in this tag may be anything, so it is not repeated.
+OTHER_RESCALE_TYPES = ("OD", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT")
 # What an object is that is no slice, by the keyword of its SOP class (DICOM PS3.4 B.5); the first that fits.
 OTHER_CLASSES = {
     "SecondaryCapture": "screenshot",
@@ -139,6 +142,9 @@ def _other_kind(header: pydicom.Dataset) -> str | None:
     """What an object is that cannot be a slice of a scan; None for slices, also for damaged ones."""
     stated, storage = header.file_meta.get("MediaStorageSOPClassUID"), UID(str(header.get("SOPClassUID") or ""))
     kinds = [kind for pattern, kind in OTHER_CLASSES.items() if re.search(pattern, storage.keyword)]
+    # Research tools write whole scans as secondary captures; these have a place in space, screenshots have none.
+    if kinds == ["screenshot"] and "ImagePositionPatient" in header:
+        kinds = []
     kinds += [kind for value, kind in OTHER_IMAGE_TYPES.items() if value in _image_type(header)]
     if header.get("Modality") in OTHER_MODALITIES:
         kinds.append(OTHER_MODALITIES[header.Modality])
@@ -212,7 +218,11 @@ def _check_headers(slices: list[Slice]) -> None:
     for entry in slices:
         header = entry.header
         if header.get("Modality") not in MODALITIES:
-            raise InputError(f"The image is of modality {header.get('Modality')}: only CT and PET can be read so far.")
+            known = re.fullmatch("[A-Z]{2}", str(header.get("Modality")))
+            raise InputError(
+                f"The image is of {f'modality {known[0]}' if known else 'no known modality'}: only CT and PET can be "
+                "read so far."
+            )
         missing = [tag for tag in NEEDED_TAGS if header.get(tag) is None or header.get(tag) == ""]
         if missing:
             print(f"{entry.path} lacks {missing}")
@@ -221,10 +231,11 @@ def _check_headers(slices: list[Slice]) -> None:
         if header.get("PhotometricInterpretation") != "MONOCHROME2":
             print(f"{entry.path} is {header.get('PhotometricInterpretation')}")
             raise InputError("A slice is no grey-value image of a scan (a screenshot perhaps): export the scan itself.")
-        if header.Modality == "CT" and (header.get("RescaleType") or "HU") not in RESCALE_TYPES:
+        unit = header.get("RescaleType") or "HU"
+        if header.Modality == "CT" and unit not in RESCALE_TYPES:
             raise InputError(
-                f"The image is in the unit {header.RescaleType} and not in Hounsfield units (a spectral map perhaps): "
-                "export the CT image itself."
+                f"The image is in {f'the unit {unit}' if unit in OTHER_RESCALE_TYPES else 'another unit'} and not in "
+                "Hounsfield units (a spectral map perhaps): export the CT image itself."
             )
     _check_agreement([entry.header for entry in slices])
 

@@ -63,7 +63,9 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     if path.is_dir():
         return _read_slices(path, series)
     picture = path.name.lower().endswith(PICTURE_SUFFIXES)
-    if not picture and not (path.is_file() and is_dicom(path)):
+    with readable(path, "The image"):
+        dicom = not picture and path.is_file() and is_dicom(path)
+    if not picture and not dicom:
         print(f"Not an image folder, DICOM, NIfTI or NRRD file: {path}")
         raise InputError(
             "The image does not exist or is no image: name the folder of a DICOM series, or a multi-frame DICOM, "
@@ -71,7 +73,7 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         )
     if series:
         raise InputError("A series can only be chosen in a folder of DICOM files: leave the column series blank.")
-    if not picture:
+    if dicom:
         return _read_slices(path, None)
     image = read_picture(path, "The image")
     # ASSUME a NIfTI file holds no NaN: ITK's reader turns them into 0 before anybody can see them.
@@ -120,7 +122,7 @@ def _read_slices(path: Path, series: str | None) -> Volume:
         positions = np.array([header.ImagePositionPatient for header in headers], float)
         order, distance = stack_slices(positions, direction, min(rows_mm, columns_mm))
         factors = suvbw_factors(headers) if first.Modality == "PT" else np.ones(len(headers))
-        image = sitk.GetImageFromArray(_read_values(slices, factors)[order])
+        image = sitk.GetImageFromArray(_read_values([slices[number] for number in order], factors[order]))
         image.SetSpacing((columns_mm, rows_mm, distance))
         image.SetOrigin(positions[order[0]].tolist())
         image.SetDirection(direction.ravel().tolist())
@@ -132,12 +134,12 @@ def _read_slices(path: Path, series: str | None) -> Volume:
 
 def _read_values(slices: list[Slice], factors: np.ndarray) -> np.ndarray:
     """(slices, rows, columns), float32: each slice by its own slope and intercept, times its factor."""
-    first = slices[0].header
-    values = np.empty((len(slices), first.Rows, first.Columns), np.float32)
     path = None
     for number, (entry, factor) in enumerate(zip(slices, factors, strict=True)):
-        if entry.path != path:  # the frames of one file follow each other
+        if entry.path != path:  # one slice, or all frames
             path, stored = entry.path, read_stored(entry.path)
+        if number == 0:
+            values = np.empty((len(slices), *stored.shape[1:]), np.float32)
         slope, intercept = float(entry.header.RescaleSlope), float(entry.header.RescaleIntercept)
         if slope == 0 and stored[entry.frame].any():
             raise InputError("A slice has a RescaleSlope of 0, so its values are not known: export the series again.")
