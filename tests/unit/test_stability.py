@@ -7,7 +7,15 @@ from sklearn.base import clone
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
-from nenflow.stability import NOT_COMPUTABLE, StabilityFilter, agreement_table, icc, rate_agreement
+from nenflow.stability import (
+    NOT_COMPUTABLE,
+    StabilityFilter,
+    agreement_table,
+    icc,
+    rate_agreement,
+    repeated_readings,
+    unit_features,
+)
 
 PUBLISHED = 5e-3  # Shrout & Fleiss print two decimals
 R = 1e-8  # psych::ICC prints 15 digits; the sums of squares cancel a few of them
@@ -112,6 +120,73 @@ def test_a_missing_value_or_a_single_subject_has_no_icc():
     assert table.loc[0].isna().all()
     assert table.loc[1].notna().all()
     assert icc(readings[1:, :1]).isna().all(axis=None)
+
+
+# ---- several readings judged together
+
+
+def judges(test_data):
+    """The four judges as a reference and three perturbed readings of one feature."""
+    table = pd.read_csv(test_data / "stats" / "shrout_fleiss.csv").set_index(units(range(6)))
+    readings = [table[[judge]].set_axis(["f"], axis=1) for judge in ("J1", "J2", "J3", "J4")]
+    reference = json.loads((test_data / "stats" / "shrout_fleiss_reference.json").read_text())
+    expected = {row["type"]: row for row in reference["icc"]}
+    return {"reference": readings[0], "perturbation": readings[1:]}, expected
+
+
+def test_a_list_of_readings_has_one_icc_as_psych_gives_it(test_data):
+    readings, expected = judges(test_data)
+    table = agreement_table(readings["reference"], {"perturbation": readings["perturbation"]})
+    assert table[["feature", "comparison", "n"]].to_numpy().tolist() == [["f", "perturbation", 6]]
+    for form in ("ICC2", "ICC3"):
+        want = [expected[form][name] for name in ("ICC", "lower bound", "upper bound")]
+        assert table.loc[0, [form, f"{form}_low", f"{form}_high"]].to_list() == pytest.approx(want, abs=R)
+
+
+@pytest.mark.parametrize(("form", "icc"), [("ICC2", 0.2897637795276), ("ICC3", 0.7148407148407)])
+def test_the_filter_judges_a_list_of_readings_as_psych_does(test_data, form, icc):
+    readings, expected = judges(test_data)
+    assert expected[form]["ICC"] == icc
+    fitted = StabilityFilter(readings, form, threshold=icc - R).fit(readings["reference"])
+    assert fitted.stable_ == ["f"]
+    assert fitted.agreement_.loc["f", "perturbation"] == pytest.approx(icc, abs=R)
+    assert fitted.readings_ == {"perturbation": {"rows": 6, "units": 6}}
+    with pytest.raises(InputError, match="No feature reaches"):
+        StabilityFilter(readings, form, threshold=icc + R).fit(readings["reference"])
+
+
+def test_the_filter_demands_the_threshold_in_every_comparison():
+    readings = small_readings()
+    rng = np.random.default_rng(8)
+    perturbed = [readings["reference"] + rng.normal(scale=0.01, size=(6, 3)) for _ in range(5)]
+    for number in (1, 3):
+        perturbed[number]["same"] = rng.normal(size=6)
+    X = readings["reference"]
+    assert StabilityFilter(readings).fit(X).stable_ == ["same"]
+    assert StabilityFilter({"reference": X, "perturbation": perturbed}).fit(X).stable_ == ["shifted", "noise"]
+    both = {**readings, "perturbation": perturbed}
+    assert StabilityFilter(both, "ICC3").fit(X).stable_ == ["shifted"]
+    with pytest.raises(InputError, match="in intra and perturbation"):
+        StabilityFilter(both, "ICC2").fit(X)
+
+
+def test_only_units_with_all_readings_of_a_list_take_part():
+    readings = small_readings()
+    first, second = readings["intra"].drop(index=("P1", "lesion1")), readings["intra"].drop(index=("P4", "lesion1"))
+    table = agreement_table(readings["reference"], {"perturbation": [first, second, readings["intra"]]})
+    assert (table["n"] == 4).all()
+    kept = readings["reference"].index[[0, 2, 3, 5]]
+    stacked = np.stack([side.loc[kept].to_numpy().T for side in (readings["reference"], *[readings["intra"]] * 3)], 2)
+    assert table["ICC2"].to_numpy() == pytest.approx(icc(stacked)["ICC2"].to_numpy(), abs=1e-12)
+
+
+def test_a_list_of_readings_without_a_common_unit_is_refused():
+    readings = small_readings()
+    halves = [readings["intra"].iloc[:3], readings["intra"].iloc[3:]]
+    with pytest.raises(InputError, match="No lesion has a reference reading and all 2 readings 'perturbation'"):
+        agreement_table(readings["reference"], {"perturbation": halves})
+    with pytest.raises(InputError, match="'perturbation' covers 0 of the lesions"):
+        StabilityFilter({"reference": readings["reference"], "perturbation": halves}).fit(readings["reference"])
 
 
 # ---- table of agreement
@@ -245,13 +320,80 @@ READ_TWICE = [
 ]
 
 
+def lesions(*patients):
+    return pd.MultiIndex.from_tuples([(patient, "l") for patient in patients], names=["patient", "region"])
+
+
+ALL = lesions("P1", "P2", "P3")
+
+
 def test_a_phase_that_was_read_once_takes_no_part():
     rows = [*READ_TWICE, ("P1", "venous", "l", "a", 1.0)]
-    table = rate_agreement(cohort_features(rows), {"reference": "a", "inter": "b"})
+    table = rate_agreement(cohort_features(rows), {"reference": "a", "inter": "b"}, ALL)
     assert table["phase"].tolist() == ["arterial"]
     assert table["n"].tolist() == [3]
 
 
 def test_no_repeated_reading_in_any_phase_is_refused():
-    with pytest.raises(InputError, match="No region was segmented both by a and by c"):
-        rate_agreement(cohort_features(READ_TWICE), {"reference": "a", "inter": "c"})
+    with pytest.raises(InputError, match="No region was segmented both by a and by c; check"):
+        rate_agreement(cohort_features(READ_TWICE), {"reference": "a", "inter": "c"}, ALL)
+    raters = {"reference": "a", "inter": "c", "perturbation": ["perturbed-1", "perturbed-2", "perturbed-3"]}
+    with pytest.raises(InputError, match="by a and by c or by perturbed-1 to perturbed-3; check"):
+        rate_agreement(cohort_features(READ_TWICE), raters, ALL)
+
+
+def test_perturbed_readings_are_rated_beside_those_of_readers():
+    again = [("P1", 1.2), ("P2", 2.9), ("P3", 5.1)]
+    perturbed = [
+        (patient, "arterial", "l", f"perturbed-{n}", value + n / 10) for patient, value in again for n in (1, 2)
+    ]
+    raters = {"reference": "a", "inter": "b", "perturbation": ["perturbed-1", "perturbed-2"]}
+    table = rate_agreement(cohort_features([*READ_TWICE, *perturbed]), raters, ALL).set_index("comparison")
+    assert list(table.index) == ["inter", "perturbation"]
+    readings = np.array([[1.0, 1.3, 1.4], [3.0, 3.0, 3.1], [5.0, 5.2, 5.3]])
+    assert table.loc["perturbation", "ICC2"] == pytest.approx(icc(readings[None]).loc[0, "ICC2"], abs=1e-12)
+    # A phase in which some of the perturbed readings failed altogether is not passed over.
+    with pytest.raises(InputError, match="all 2 readings 'perturbation'"):
+        rate_agreement(
+            cohort_features([row for row in [*READ_TWICE, *perturbed] if row[3] != "perturbed-2"]), raters, ALL
+        )
+
+
+def test_only_units_are_rated():
+    ring = [(patient, phase, "l-ring", rater, 7.0) for patient, phase, _, rater, _ in READ_TWICE]
+    raters = {"reference": "a", "inter": "b"}
+    plain_table = rate_agreement(cohort_features(READ_TWICE), raters, ALL)
+    pd.testing.assert_frame_equal(rate_agreement(cohort_features([*READ_TWICE, *ring]), raters, ALL), plain_table)
+    assert rate_agreement(cohort_features(READ_TWICE), raters, lesions("P1", "P3", "P9"))["n"].tolist() == [2]
+    with pytest.raises(InputError, match="No region was segmented"):
+        rate_agreement(cohort_features(READ_TWICE), raters, lesions("P8"))
+
+
+# ---- regions computed from the units
+
+
+def test_features_of_a_ring_stand_in_the_place_of_its_unit():
+    rows = [
+        ("P2", "arterial", "l-ring", "a", 8.0),
+        ("P1", "arterial", "l-ring", "a", 9.0),
+        ("P1", "venous", "l-ring", "a", 1),
+    ]
+    rows += [
+        ("P1", "arterial", "ring", "a", 4.0),
+        ("P1", "arterial", "l-ring", "b", 6.0),
+        ("P1", "arterial", "l-rim", "a", 2),
+    ]
+    features = cohort_features([*READ_TWICE, *rows])
+    ring = unit_features(features, "arterial", "a", "ring")
+    assert ring.index.equals(lesions("P1", "P2"))
+    assert ring["f"].tolist() == [9.0, 8.0]
+    # Without a region the table is as it stands.
+    whole = unit_features(features, "arterial", "a")
+    assert whole["f"].to_dict() == {
+        ("P1", "l"): 1.0, ("P1", "l-ring"): 9.0, ("P1", "l-rim"): 2.0, ("P1", "ring"): 4.0,
+        ("P2", "l"): 3.0, ("P2", "l-ring"): 8.0, ("P3", "l"): 5.0,
+    }  # fmt: skip
+    readings = repeated_readings(features, "arterial", {"reference": "a", "inter": "b", "perturbation": ["b"]}, "ring")
+    assert readings["reference"].equals(ring)
+    assert readings["inter"]["f"].tolist() == [6.0]
+    assert [table["f"].tolist() for table in readings["perturbation"]] == [[6.0]]

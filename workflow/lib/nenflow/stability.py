@@ -13,6 +13,8 @@ from nenflow.errors import InputError
 from nenflow.tables import UNIT
 
 FORMS = ("ICC2", "ICC3")
+# The readings that a reference is compared with: those of one rater, or of several who are judged together with it.
+Again = pd.DataFrame | Sequence[pd.DataFrame]
 NOT_COMPUTABLE = "not computable: the values are missing or do not vary"
 
 
@@ -99,63 +101,101 @@ def _interval_icc3(between, error, subjects: int, raters: int, upper: float):
     return low, high
 
 
-def unit_features(features: pd.DataFrame, phase: str, rater: str) -> pd.DataFrame:
-    """Features of one phase as one rater segmented them: a row per unit, index (patient, region), sorted."""
+def unit_features(features: pd.DataFrame, phase: str, rater: str, region: str | None = None) -> pd.DataFrame:
+    """Features of one phase as one rater segmented them: a row per unit, index (patient, region), sorted.
+
+    Args:
+        features: the feature table of a cohort, all phases and raters.
+        phase: the phase.
+        rater: the rater.
+        region: a region computed from each unit, such as ring: its features stand in the unit's place.
+    """
     rows = features[(features["phase"] == phase) & (features["rater"] == rater)]
+    if region is not None:
+        rows = rows[rows["region"].str.endswith(f"-{region}")]
+        rows = rows.assign(region=rows["region"].str.removesuffix(f"-{region}"))
     return rows.set_index(UNIT).drop(columns=["phase", "rater"]).sort_index()
 
 
-def repeated_readings(features: pd.DataFrame, phase: str, raters: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """Features of the reference reading and of the readings it is compared with (intra, inter), by role."""
-    return {role: unit_features(features, phase, rater) for role, rater in raters.items()}
+def repeated_readings(
+    features: pd.DataFrame, phase: str, raters: Mapping[str, str | Sequence[str]], region: str | None = None
+) -> dict[str, Again]:
+    """Features of the reference reading and of those it is compared with, by role.
+
+    A role with one rater (reference, intra, inter) gives a table, a role with a list of them (perturbation) a list of
+    tables, each as `unit_features` gives it.
+    """
+    readings = {}
+    for role, rater in raters.items():
+        tables = [unit_features(features, phase, name, region) for name in _listed(rater)]
+        readings[role] = tables[0] if isinstance(rater, str) else tables
+    return readings
 
 
-def rate_agreement(features: pd.DataFrame, raters: Mapping[str, str]) -> pd.DataFrame:
+def _listed(one_or_more) -> list:
+    return [one_or_more] if isinstance(one_or_more, str | pd.DataFrame) else list(one_or_more)
+
+
+def rate_agreement(
+    features: pd.DataFrame, raters: Mapping[str, str | Sequence[str]], units: pd.MultiIndex
+) -> pd.DataFrame:
     """Agreement of every feature in every phase that was read again; a phase without a second reading is left out.
 
     Args:
         features: the feature table of a cohort, all phases and raters.
-        raters: raters by role: reference, and intra, inter or both.
+        raters: raters by role: reference, and one or more of intra, inter (a rater each) and perturbation (a list).
+        units: the units of the analysis (patient, region); other regions of the table are not rated.
 
     Returns:
         the columns of `agreement_table`, and phase.
 
     Raises:
-        InputError: no region was read again in any phase.
+        InputError: no unit was read again in any phase, or what `agreement_table` refuses.
     """
+    features = features[pd.MultiIndex.from_frame(features[UNIT]).isin(units)]
     tables = []
     for phase in sorted(features["phase"].unique()):
         readings = repeated_readings(features, phase, raters)
         reference = readings.pop("reference")
-        again = {role: second for role, second in readings.items() if len(second.index.intersection(reference.index))}
+        again = {role: second for role, second in readings.items() if _any_in(second, reference.index)}
         if again:
             tables.append(agreement_table(reference, again).assign(phase=phase))
     if not tables:
-        others = " or ".join(rater for role, rater in raters.items() if role != "reference")
+        names = [_listed(rater) for role, rater in raters.items() if role != "reference"]
+        others = " or by ".join(name[0] if len(name) == 1 else f"{name[0]} to {name[-1]}" for name in names)
         raise InputError(
             f"No region was segmented both by {raters['reference']} and by {others}; check the raters in cases.csv."
         )
     return pd.concat(tables, ignore_index=True)
 
 
-def agreement_table(reference: pd.DataFrame, again: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def _any_in(again: Again, units: pd.Index) -> bool:
+    return any(len(table.index.intersection(units)) for table in _listed(again))
+
+
+def agreement_table(reference: pd.DataFrame, again: Mapping[str, Again]) -> pd.DataFrame:
     """How well each feature agrees between the reference reading and each repeated one.
+
+    Where a comparison has a list of readings, one ICC judges the reference and all of them as that many raters.
 
     Args:
         reference: features (columns) of units (index patient, region) as read for the analysis.
-        again: the same features, read again, by the comparison's name (such as intra, inter). Units that lack one of
-            the two readings take no part; `n` counts those that do.
+        again: the same features, read again, by the comparison's name (such as intra, inter, perturbation). Units
+            that lack one of a comparison's readings take no part in it; `n` counts those that do.
 
     Returns:
         One row per feature and comparison: feature, comparison, n, the columns of `icc`, and note, which says where
         an ICC is not computable.
 
     Raises:
-        InputError: no unit was read twice, a unit occurs twice in a reading, or a reading lacks a feature.
+        InputError: no unit has all readings of a comparison, a unit occurs twice in a reading, or a reading lacks a
+            feature.
     """
     tables = []
     for comparison, second in again.items():
-        readings, units = _pairs(reference, second, reference.index, reference.columns, comparison)
+        readings, units = _side_by_side(reference, second, reference.index, reference.columns, comparison)
+        if units == 0 and len(readings) > 2:
+            raise InputError(f"No lesion has a reference reading and all {len(readings) - 1} readings '{comparison}'.")
         if units == 0:
             raise InputError(
                 f"No lesion has both a reference reading and a reading '{comparison}'; check the raters in cases.csv."
@@ -167,10 +207,14 @@ def agreement_table(reference: pd.DataFrame, again: dict[str, pd.DataFrame]) -> 
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
-def _pairs(first, second, units: pd.Index, features: pd.Index, comparison: str) -> tuple[np.ndarray, int]:
-    """Both readings (2, rows, features) of those of `units`, which may repeat, that have both; how many differ."""
-    readings, rows, columns = {"reference": first, comparison: second}, [], []
-    for name, reading in readings.items():
+def _side_by_side(
+    reference: pd.DataFrame, again: Again, units: pd.Index, features: pd.Index, comparison: str
+) -> tuple[np.ndarray, int]:
+    """All readings (raters, rows, features) of those of `units`, which may repeat, that have all; how many differ."""
+    readings = [reference, *_listed(again)]
+    rows, columns = [], []
+    for number, reading in enumerate(readings):
+        name = comparison if number else "reference"
         if not reading.index.is_unique:
             raise InputError(f"A lesion occurs twice in the reading '{name}'; keep one segmentation of each per rater.")
         rows.append(reading.index.get_indexer(units))
@@ -178,23 +222,24 @@ def _pairs(first, second, units: pd.Index, features: pd.Index, comparison: str) 
         if (columns[-1] < 0).any():
             missing = features[columns[-1] < 0]
             raise InputError(f"The reading '{name}' lacks {len(missing)} feature(s), the first being {missing[0]}.")
-    twice = (rows[0] >= 0) & (rows[1] >= 0)
+    complete = np.all([row >= 0 for row in rows], axis=0)
     sides = [
-        reading.to_numpy(dtype=float)[np.ix_(row[twice], column)]
-        for reading, row, column in zip(readings.values(), rows, columns, strict=True)
+        reading.to_numpy(dtype=float)[np.ix_(row[complete], column)]
+        for reading, row, column in zip(readings, rows, columns, strict=True)
     ]
-    return np.stack(sides), np.unique(rows[0][twice]).size
+    return np.stack(sides), np.unique(rows[0][complete]).size
 
 
 class StabilityFilter(TransformerMixin, BaseEstimator):
     """Keep the features that repeated segmentations give alike.
 
     A feature stays when its ICC is computable and at least `threshold` in every comparison of the reference reading
-    with a repeated one. Only units among the rows of X take part, as often as they occur there, so that a refit on a
+    with repeated ones. Only units among the rows of X take part, as often as they occur there, so that a refit on a
     resample judges stability on that resample alone.
 
     Args:
-        readings: {"reference": features, <comparison>: features, ...}, each indexed by unit (patient, region).
+        readings: {"reference": features, <comparison>: features, ...}, each indexed by unit (patient, region); a
+            comparison may be a list of such tables (perturbation), which are judged together with the reference.
         form: "ICC2" (absolute agreement) or "ICC3" (consistency).
         threshold: the least ICC of a feature that stays.
         clinical: columns of X that are no image features; they pass through.
@@ -230,14 +275,14 @@ class StabilityFilter(TransformerMixin, BaseEstimator):
         features = X.columns[~X.columns.isin(list(self.clinical))]
         reference, self.readings_, agreement = self.readings["reference"], {}, {}
         for name, second in repeated.items():
-            readings, units = _pairs(reference, second, X.index, features, name)
+            readings, units = _side_by_side(reference, second, X.index, features, name)
             if units < 2:
                 raise InputError(
                     f"The reading '{name}' covers {units} of the lesions analysed; an ICC needs at least two."
                 )
-            rows = readings.shape[1]
+            raters, rows = readings.shape[:2]
             self.readings_[name] = {"rows": rows, "units": units}
-            estimates = _coefficients(*_mean_squares(readings), rows, 2)
+            estimates = _coefficients(*_mean_squares(readings), rows, raters)
             agreement[name] = estimates[FORMS.index(self.form)]
         self.agreement_ = pd.DataFrame(agreement, index=features)
         self.stable_ = list(features[(self.agreement_.to_numpy() >= self.threshold).all(axis=1)])
