@@ -52,7 +52,7 @@ BESIDE = {
         lambda path: write_image(path, SecondaryCaptureImageStorage, ImagePositionPatient=None),
         lambda path: write_image(path, ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"]),
         lambda path: write_image(path, ImageType=["ORIGINAL", "SECONDARY", "OTHER", "CT_SOM5 PROT"]),
-        lambda path: write_image(path, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0),
+        lambda path: write_image(path, SamplesPerPixel=3, ImagePositionPatient=None, PlanarConfiguration=0),
     ],
     "1 dose report": [lambda path: write_object(path, "SR", XRayRadiationDoseSRStorage)],
     "1 structured report": [lambda path: write_object(path, "KO", KeyObjectSelectionDocumentStorage)],
@@ -121,6 +121,7 @@ def test_a_series_of_scouts_cannot_be_chosen(tmp_path):
         ([{"shape": (20, 10), "number": n} for n in range(3)], "ImageOrientationPatient"),
         # not across the slices
         ([{"shape": (20, 10), "orientation": [1, 0, 0, 0, 0.8, 0.6]}], "ImageOrientationPatient"),
+        ([{"orientation": [1, 0, 0, 0, 1, 0], "number": 6, "SamplesPerPixel": 3}], "no grey-value"),
         # reformatted from the slices, between them
         ([{"orientation": [1, 0, 0, 0, 1, 0], "number": 6, "ImageType": ["DERIVED", "SECONDARY", "AXIAL", "MPR"]}],
          "differ in ImageType"),

@@ -58,7 +58,7 @@ def split_frames(header: pydicom.Dataset) -> list[pydicom.Dataset]:
         )
     if header.get("SOPClassUID") == EnhancedPETImageStorage:
         raise InputError(
-            "The PET is an enhanced multi-frame object, which states its units and times elsewhere than can be read here: "
+            "The PET is an enhanced multi-frame object, which states units and times elsewhere than is read here: "
             "export it with one file per slice."
         )
     shared = (header.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]

@@ -142,14 +142,14 @@ def _other_kind(header: pydicom.Dataset) -> str | None:
     """What an object is that cannot be a slice of a scan; None for slices, also for damaged ones."""
     stated, storage = header.file_meta.get("MediaStorageSOPClassUID"), UID(str(header.get("SOPClassUID") or ""))
     kinds = [kind for pattern, kind in OTHER_CLASSES.items() if re.search(pattern, storage.keyword)]
+    if int(header.get("SamplesPerPixel") or 1) > 1:
+        kinds.append("screenshot")
     # Research tools write whole scans as secondary captures; these have a place in space, screenshots have none.
-    if kinds == ["screenshot"] and "ImagePositionPatient" in header:
-        kinds = []
+    if "ImagePositionPatient" in header:
+        kinds = [kind for kind in kinds if kind != "screenshot"]
     kinds += [kind for value, kind in OTHER_IMAGE_TYPES.items() if value in _image_type(header)]
     if header.get("Modality") in OTHER_MODALITIES:
         kinds.append(OTHER_MODALITIES[header.Modality])
-    if int(header.get("SamplesPerPixel") or 1) > 1:
-        kinds.append("screenshot")
     # Both places name the class, so the header was not cut off before it.
     if storage == stated and "Rows" not in header and not storage.keyword.endswith("ImageStorage"):
         kinds.append("other object")
@@ -228,7 +228,7 @@ def _check_headers(slices: list[Slice]) -> None:
             print(f"{entry.path} lacks {missing}")
             raise InputError(f"A slice lacks {' and '.join(missing)} in its DICOM header: export the series again.")
         _check_numbers(header)
-        if header.get("PhotometricInterpretation") != "MONOCHROME2":
+        if header.get("PhotometricInterpretation") != "MONOCHROME2" or int(header.get("SamplesPerPixel") or 1) > 1:
             print(f"{entry.path} is {header.get('PhotometricInterpretation')}")
             raise InputError("A slice is no grey-value image of a scan (a screenshot perhaps): export the scan itself.")
         unit = header.get("RescaleType") or "HU"
