@@ -60,6 +60,23 @@ def test_outline_has_the_true_proportions_in_each_plane(flat, tmp_path):
         assert (rows.min() + rows.max()) / 2 == pytest.approx(PANEL / 2, abs=PIXELS), name
 
 
+def test_outline_lies_on_the_borders_of_the_voxels(tmp_path):
+    array = np.zeros((20, 40, 40), np.float32)
+    region = np.s_[8:12, 15:25, 16:24]
+    array[region] = 200
+    image = scan(array, (4.0, 4.0, 6.0))  # 40 x 32 x 24 mm; a voxel is 10 pixels and more, a line less than 3
+    write_picture(image, {"r1": mask_like(image, region)}, "r1", tmp_path / "p.png", "P-1", "HU", (0, 200))
+    scale = PANEL / (40 + 2 * MARGIN_MM)
+    for name, (across, up) in {"axial": (32, 40), "coronal": (32, 24), "sagittal": (40, 24)}.items():
+        panel = panels_of(tmp_path / "p.png")[name].mean(axis=2)
+        # Along the two middle lines, since an outline cuts the corners of voxels.
+        for line, length in ((panel[145:155].mean(axis=0), across), (panel[:, 145:155].mean(axis=1), up)):
+            half = round(length / 2 * scale)
+            assert line[150 - half + 3 : 150 + half - 3].min() > 255 - SHADE, name
+            assert line[30 : 150 - half - 3].max() < SHADE, name
+            assert line[150 + half + 3 : -30].max() < SHADE, name
+
+
 def test_scale_is_as_long_as_it_says(flat, tmp_path):
     masks = {"r1": mask_like(flat, np.s_[8:23, 20:30, 15:35])}
     write_picture(flat, masks, "r1", tmp_path / "p.png", "P-1", "HU")

@@ -1,3 +1,0 @@
-from nenflow.images.quality import check_mask
-
-__all__ = ["check_mask"]
