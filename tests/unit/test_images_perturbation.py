@@ -4,7 +4,7 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 
 from nenflow.errors import InputError
-from nenflow.images.perturbation import noise_level, perturb
+from nenflow.images.perturbation import noise_level, perturb, supervoxel_chances
 
 # Of a known standard deviation: an estimate from over 60,000 voxels scatters by less than 1 %.
 NOISE_TOLERANCE = 0.05
@@ -98,6 +98,16 @@ def test_a_shift_by_one_voxel_moves_everything_by_one(kind):
     assert region.sum() == inside.sum()
 
 
+def test_the_scan_is_interpolated_by_cubic_splines():
+    x = np.arange(60) / 10
+    values = np.broadcast_to((x**3 - 4 * x**2).astype(np.float32), (12, 12, 60))
+    image, mask = pictures(np.ascontiguousarray(values), ball(values.shape, 4))
+    shifted, _ = arrays(perturb(image, mask, {"translation": 0.4}, Largest()))
+    # Cubics are reproduced exactly where the ends of the line do not reach; linear interpolation is off by 0.03.
+    want = (x - 0.04) ** 3 - 4 * (x - 0.04) ** 2
+    assert shifted[6, 6, 20:40] == pytest.approx(want[20:40], abs=1e-4)
+
+
 def test_a_turned_ball_keeps_its_volume_and_its_place():
     inside = ball((40, 60, 60), 20)
     for angle in (3, 13, 45):
@@ -153,6 +163,17 @@ def test_the_noise_that_is_added_is_as_strong_as_the_scans_own():
     assert (region == sitk.GetArrayFromImage(mask)).all()
 
 
+def test_noise_is_measured_in_the_slices_of_the_region():
+    image, mask = lesion(contrast=0, noise=3, shape=(40, 60, 60))
+    inside = sitk.GetArrayFromImage(mask)
+    values = sitk.GetArrayFromImage(image)
+    rows = np.flatnonzero(inside.any(axis=(1, 2)))
+    louder = slice(rows[0], rows[-1] + 1)
+    values[louder] += np.random.default_rng(4).normal(0, 15, values[louder].shape).astype(np.float32)
+    made, _ = arrays(perturb(*pictures(values, inside, (0.8, 0.8, 2.0)), {"noise": True}, np.random.default_rng(6)))
+    assert (made - values)[8:32].std() == pytest.approx(np.hypot(3, 15), rel=NOISE_TOLERANCE)
+
+
 def test_whole_numbers_stay_whole_and_others_do_not():
     image, mask = lesion()
     values, _ = arrays(perturb(image, mask, EVERYTHING, np.random.default_rng(1)))
@@ -193,6 +214,16 @@ def test_volume_changes_from_the_surface_in_mm():
 
 
 # ---- contour
+
+
+def test_a_supervoxel_belongs_to_the_region_by_its_share():
+    labels = np.repeat([0, 1, 2, 3, 4, 6], 100).reshape(6, 10, 10)  # no voxel is labelled 5
+    inside = np.zeros(labels.shape, bool)
+    for number, voxels in enumerate((0, 19, 20, 89, 90, 100)):
+        inside[number].flat[:voxels] = True
+    assert supervoxel_chances(labels, inside).tolist() == [0, 0, 0.2, 0.89, 1, 0, 1]
+    inside[2:] = False
+    assert supervoxel_chances(labels, inside).tolist() == [0, 1, 0, 0, 0, 0, 0]  # 0.19 is the largest share
 
 
 @pytest.mark.parametrize(("spacing", "diameter"), [((0.8, 0.8, 2.0), 10), ((0.8, 0.8, 5.0), 15), ((0.8, 0.8, 1.0), 20)])

@@ -197,12 +197,21 @@ def _redraw(image: sitk.Image, mask: sitk.Image, generator: np.random.Generator)
     inside = sitk.GetArrayFromImage(part) > 0
     scan, _ = _crop(image, first - 2 * width, last + 2 * width)
     labels = _supervoxels(scan, inside, width)
+    chance = supervoxel_chances(labels, inside)
+    chosen = generator.random(len(chance)) < chance
+    return _paste(mask, _like(chosen[labels].astype(np.uint8), part), start)
+
+
+def supervoxel_chances(labels: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Probability with which each supervoxel (by label, from 0) belongs to a redrawn region: its share inside it.
+
+    From a share of 0.9 on it is 1, below 0.2 it is 0; the supervoxel with the largest share always belongs to it.
+    """
     count = np.maximum(np.bincount(labels.ravel()), 1)
     share = np.bincount(labels.ravel(), weights=inside.ravel()) / count
     chance = np.where(share >= ALWAYS, 1, np.where(share < NEVER, 0, share))
     chance[share.argmax()] = 1  # a region never vanishes
-    chosen = generator.random(len(chance)) < chance
-    return _paste(mask, _like(chosen[labels].astype(np.uint8), part), start)
+    return chance
 
 
 def _supervoxels(scan: sitk.Image, inside: np.ndarray, width: np.ndarray) -> np.ndarray:
