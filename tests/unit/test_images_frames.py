@@ -150,7 +150,7 @@ def test_enhanced_pet_is_refused_since_its_units_are_elsewhere(tmp_path):
 def test_two_multiframe_files_are_not_joined(tmp_path):
     for name in ("a", "b"):
         write_multiframe(tmp_path / name, single_slices())
-    assert "holds 2 multi-frame DICOM files" in refusal(read_volume, tmp_path)
+    assert "holds 2 files, 2 of them multi-frame" in refusal(read_volume, tmp_path)
     assert read_volume(tmp_path / "a").image.GetSize() == (10, 12, 4)
 
 

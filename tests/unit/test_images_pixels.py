@@ -156,7 +156,7 @@ def test_codestream_of_a_real_scanner_that_disagrees_about_the_sign(test_data, t
 
 
 def test_positive_values_that_were_compressed_with_sign(tmp_path):
-    write_stored(tmp_path, stored_values(12, 1), 12, 1)
+    write_stored(tmp_path, stored_values(16, 1), 16, 1)
     compress(tmp_path, JPEG2000Lossless)
     retag(tmp_path, PixelRepresentation=0)
     assert "contradict its header" in refusal(read_volume, tmp_path)

@@ -82,6 +82,16 @@ def test_identity_planted_into_some_tags_is_found_in_none_that_is_kept(keywords,
     assert leaks(describe_headers([plant(header(**pet_tags(Modality=modality)), keywords), header()])) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["Smith^Anna", "a.smith@clinic", "19500101", "1.2.840.113619.2", "01.02.1950", "1950-02-01", "ID 123456"]
+)
+def test_what_looks_like_identity_is_not_kept_even_if_the_header_names_nobody(text):
+    dataset = header(PatientName="", PatientID="", Manufacturer=text, ConvolutionKernel=["B30f", text])
+    tags = describe_headers([dataset])
+    assert "Manufacturer" not in tags
+    assert "ConvolutionKernel" not in tags
+
+
 def test_the_names_of_what_is_kept_are_reviewed():
     # A tag that is added to the list must be no free text that a person types, and no date or identifier.
     assert {keyword for keyword in KEPT_TAGS if VRS[keyword] not in ("CS", "LO", "SH")} == KEPT_NUMBERS

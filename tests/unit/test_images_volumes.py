@@ -171,6 +171,16 @@ def test_pet_in_suv_is_passed_through_and_other_pet_is_refused(tmp_path):
     assert "PROPCNT" in refusal(read_volume, write_series(tmp_path / "c", **pet_tags(Units="PROPCNT")))
 
 
+def test_each_slice_of_a_pet_has_its_own_factor(tmp_path):
+    # Counts with Philips' private factor to SUV, which may differ from slice to slice
+    def change(dataset, number):
+        dataset.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x00, "DS", str(0.5 + number))
+
+    array = sitk.GetArrayFromImage(read_volume(write_series(tmp_path, change=change, **pet_tags(Units="CNTS"))).image)
+    stored = np.arange(6 * 12 * 10).reshape(6, 12, 10)
+    assert np.allclose(array, stored * np.arange(0.5, 6)[:, None, None], rtol=FLOAT32)
+
+
 def test_empty_slices_of_a_pet_may_have_no_slope(tmp_path):
     def change(dataset, number):
         if number == 2:

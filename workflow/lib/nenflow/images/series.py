@@ -63,7 +63,7 @@ OTHER_CLASSES = {
     "^RT|^Tomotherapeutic": "radiotherapy object",
     "Registration|Fiducials|RawData|RealWorldValueMapping": "other object",
 }
-OTHER_MODALITIES = {"RTSTRUCT": "structure set", "SEG": "segmentation", "PR": "presentation state", "SR": "report"}
+OTHER_MODALITIES = {"RTSTRUCT": "structure set", "SEG": "segmentation", "PR": "presentation state"}
 # Values of ImageType: scouts (PS3.3 C.8.2.1.1.1), and how scanners mark pages of text that they store as CT.
 SCOUT = "scout"
 OTHER_IMAGE_TYPES = {"LOCALIZER": SCOUT, "SCREEN SAVE": "screenshot", "CT_SOM5 PROT": "screenshot"}
@@ -187,13 +187,13 @@ def _split(files: list[Slice], left_out: Counter[str]) -> list[Slice]:
         return files
     if len(files) > 1:
         raise InputError(
-            f"The series holds {len(several)} multi-frame DICOM files beside {len(files) - 1} others (phases, or parts "
-            "of one scan): name the right file as image, or export the scan with one file per slice."
+            f"The series holds {len(files)} files, {len(several)} of them multi-frame (phases, or parts of one scan): "
+            "name the right file as image, or export the scan with one file per slice."
         )
     path, whole = files[0].path, files[0].header
     frames = [Slice(path, header, number) for number, header in enumerate(split_frames(whole))]
     slices = [frame for frame in frames if "LOCALIZER" not in _image_type(frame.header)]
-    left_out.update({SCOUT: len(frames) - len(slices)} if len(slices) < len(frames) else {})
+    left_out.update(SCOUT for _ in range(len(frames) - len(slices)))
     check_one_volume([entry.header for entry in slices])
     return slices
 
