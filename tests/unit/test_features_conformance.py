@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from nenflow.features import conformance
 from nenflow.features.conformance import agrees, check_configuration, check_digital_phantom, main
 
-# The newest reference document; lines of versions differ between environments.
+# The line that differs between environments.
 VERSIONS = re.compile(r"^Computed with .*$", re.MULTILINE)
 
 
@@ -23,17 +23,15 @@ def test_all_107_values_of_the_digital_phantom_are_within_their_tolerance():
 
 def test_the_phantom_is_the_published_one(test_data, monkeypatch):
     seen = {}
-    monkeypatch.setattr(
-        conformance, "check_configuration", lambda name, image, mask: seen.update(image=image, mask=mask)
-    )
+    monkeypatch.setattr(conformance, "check_configuration", lambda *given: seen.update(enumerate(given)))
     check_digital_phantom()
     folder = test_data / "ibsi1" / "ibsi_1_digital_phantom" / "nifti"
     image, mask = sitk.ReadImage(folder / "image" / "phantom.nii.gz"), sitk.ReadImage(folder / "mask" / "mask.nii.gz")
     inside = sitk.GetArrayFromImage(mask) == 1
     assert inside.sum() == 74
-    assert seen["image"].GetSpacing() == image.GetSpacing()
-    assert (sitk.GetArrayFromImage(seen["mask"]) == inside).all()
-    assert (sitk.GetArrayFromImage(seen["image"])[inside] == sitk.GetArrayFromImage(image)[inside]).all()
+    assert seen[1].GetSpacing() == image.GetSpacing()
+    assert (sitk.GetArrayFromImage(seen[2]) == inside).all()
+    assert (sitk.GetArrayFromImage(seen[1])[inside] == sitk.GetArrayFromImage(image)[inside]).all()
 
 
 def test_the_reference_values_are_the_published_ones(test_data):
@@ -65,7 +63,7 @@ def test_all_107_values_of_the_ct_phantom_are_within_their_tolerance(ct_phantom,
 
 
 def test_the_check_sees_a_wrong_value(monkeypatch):
-    monkeypatch.setitem(conformance.CONFIGURATIONS, "digital phantom", {"binWidth": 2})
+    monkeypatch.setitem(conformance.CONFIGURATIONS, "digital phantom", {"binWidth": 3})  # 3 and 4 become one level
     table = check_digital_phantom().set_index("tag")
     assert not table.loc["cm_joint_entr_3D_avg", "within"]
     assert table.loc[table.index.str.startswith(("morph_", "stat_")), "within"].all()
@@ -100,7 +98,7 @@ def test_the_command_needs_no_data_and_leaves_the_page_alone(folder, tmp_path, m
     assert not (tmp_path / "ibsi.md").exists()
 
 
-def test_the_command_says_which_values_miss_and_fails(monkeypatch, tmp_path, capsys, ct_phantom):
+def test_the_command_says_which_values_miss_and_fails(monkeypatch, tmp_path, capsys):
     def spoil(name, image, mask):
         table = check_digital_phantom() if name == "configuration A" else good
         return table.assign(value=np.nan, within=False) if name == "configuration C" else table
@@ -108,7 +106,7 @@ def test_the_command_says_which_values_miss_and_fails(monkeypatch, tmp_path, cap
     good = check_digital_phantom()
     (tmp_path / "ibsi1" / "ibsi_1_ct_radiomics_phantom" / "nifti").mkdir(parents=True)
     monkeypatch.setattr(conformance, "DOCUMENT", tmp_path / "ibsi.md")
-    monkeypatch.setattr(conformance, "_read_phantom", lambda folder: ct_phantom)
+    monkeypatch.setattr(conformance, "_read_phantom", lambda folder: (None, None))
     monkeypatch.setattr(conformance, "check_digital_phantom", lambda: good)
     monkeypatch.setattr(conformance, "check_configuration", spoil)
     assert main(str(tmp_path)) == 1

@@ -72,7 +72,7 @@ def test_the_grid_of_the_manuals_example():
     [
         (10, 5.0, 1.0, 50),
         (204, 0.9769999980926514, 2.0, 100),  # 99.65: upwards
-        (60, float(np.float32(3.3)), 1.1, 180),  # 180.000003: a spacing of 32 bits adds no voxel
+        (60, float(np.float32(1.1)), 0.1, 660),  # 660.00001: a spacing of 32 bits adds no voxel
         (61, 1.25, 1.0, 77),
         (3, 0.5, 2.0, 1),
     ],
@@ -192,6 +192,16 @@ def test_half_of_a_voxel_is_enough():
         assert -0.3 + 0.4 * kept[0] == pytest.approx(first - 0.5)
 
 
+def test_half_of_a_voxel_at_a_corner_is_enough_whatever_its_last_bits():
+    # New voxels lie at -0.4 + 0.2 k and -0.375 + 0.25 k; a region from voxel 3 on has 0.8 x 0.625 at 2.8 and 2.625.
+    image = image_of(np.zeros((1, 6, 6)), (5.0, 4.0, 1.0))
+    inside = np.zeros((1, 6, 6))
+    inside[:, 3:, 3:] = 1
+    _, region = prepare(image, like(image, inside), settings([1, 1, 0], padding=WHOLE), False)
+    assert region.GetSize() == (30, 24, 1)
+    assert (region[16, 12, 0], region[15, 12, 0], region[16, 11, 0]) == (1, 0, 0)
+
+
 def test_a_region_that_the_voxels_are_too_large_for_is_refused():
     image = image_of(np.zeros((9, 9, 9)))
     inside = np.zeros((9, 9, 9))
@@ -280,6 +290,15 @@ def test_the_first_bin_starts_at_the_bound_but_not_in_filtered_images(lesion):
     assert 50 < found[1].iloc[0] - found[0].iloc[0] < 250
     assert (found[1].iloc[1:] == found[0].iloc[1:]).all()
     assert len(found[0]) == 9
+
+
+def test_the_first_bin_starts_at_the_range_that_was_asked_for_though_outliers_are_left_out(lesion):
+    asked = {"resegmentRange": [-2000, 2000], "removeOutliers": 2, "binWidth": 25}
+    classes = {"gldm": ["LowGrayLevelEmphasis"], "firstorder": ["Minimum"]}
+    found = extract(*lesion, {"featureClass": classes, "setting": asked})
+    # No level is under (minimum + 2000) / 25, some fifty.
+    highest = ((found["original_firstorder_Minimum"] + 2000) // 25 + 1) ** -2
+    assert found["original_gldm_LowGrayLevelEmphasis"] < highest < 50**-2
 
 
 # ---- features
