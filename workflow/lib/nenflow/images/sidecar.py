@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import pydicom
+from pydicom.datadict import DicomDictionary
 
 from nenflow.images.suv import uptake_minutes
 
@@ -29,10 +30,12 @@ SUSPICIOUS = re.compile(
     r"\^|@|(?<![\d.])\d{6}|\d+(\.\d+){3}|\d{1,2}[-./]\d{1,2}[-./](19|20)\d\d|(19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}"
 )
 IDENTIFIERS = ("PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber", "StudyID")
+PERSONS = tuple(keyword for vr, _, _, _, keyword in DicomDictionary.values() if vr == "PN")
 # A word of two letters of a name or number ("GE", "CT", "30") occurs in other texts by chance.
 SHORTEST_WORD = 3
-# What is typed as contrast agent when none was given.
-NO_CONTRAST = re.compile(r"(no|none|non|not|nil|n/?a|0|without|w/?o|native|plain|unenhanced|ohne|nativ|sans)\b.*", re.I)
+# What is typed as contrast agent when none was given. Where more follows ("no oral, Ultravist"), it is not clear.
+DENIAL = r"(no|none|non|not|nil|n/a|na|0|without|w/o|native|plain|unenhanced|ohne|nativ|sans)\b"
+NO_CONTRAST = re.compile(DENIAL + r"( given| used)?( i\.?v\.?)?( contrast( agent| media| medium)?)?", re.IGNORECASE)
 CONTRAST_TAGS = ("ContrastBolusVolume", "ContrastBolusTotalDose", "ContrastBolusStartTime", "ContrastFlowRate")
 # Contrast phases of the abdomen lie within ten minutes of the injection; hepatobiliary ones within half an hour.
 LONGEST_DELAY_S = 1800
@@ -85,8 +88,7 @@ def _words(text: object) -> set[str]:
 
 def _identity(header: pydicom.Dataset) -> set[str]:
     """Words of the names of persons and of record numbers in a header."""
-    values = [header.get(tag) for tag in IDENTIFIERS]
-    values += [element.value for element in header if element.VR == "PN"]
+    values = [header.get(tag) for tag in (*IDENTIFIERS, *PERSONS)]
     return set().union(*(_words(str(value).replace("_", " ")) | _words(value) for value in values if value))
 
 
@@ -111,8 +113,10 @@ def _contrast_given(header: pydicom.Dataset) -> bool | None:
     if administered in ("YES", "NO"):
         return administered == "YES"
     agent = str(header.get("ContrastBolusAgent") or "").strip()
+    if NO_CONTRAST.fullmatch(agent):
+        return False
     if agent:
-        return not NO_CONTRAST.fullmatch(agent)
+        return None if re.match(DENIAL, agent, re.IGNORECASE) else True
     if header.get("ContrastBolusAgentSequence") or any(header.get(tag) for tag in CONTRAST_TAGS):
         return True
     return None
