@@ -15,8 +15,8 @@ from scipy.ndimage import distance_transform_edt
 from nenflow.errors import InputError
 
 # Only the surroundings of the region are perturbed; the scan keeps its full size, since the grid that features are
-# computed on is placed by it. The seam does not reach the region: a LoG of 5 mm ends within 30 mm (six sigmas), and the
-# influence of a voxel on a spline falls by 0.268 with each step, to 2e-6 after 10.
+# computed on is placed by it. The influence of a voxel on a spline falls by 0.268 with each step, to 2e-6 after 10.
+# Of the filters, only a LoG of 5 mm on an image padded by 30 mm feels the seam: by 0.4 % of its interquartile range.
 MARGIN_MM = 30
 MARGIN_VOXELS = 10
 # A voxel of the turned and shifted mask belongs to the region from this share on, as in resampling by IBSI.
