@@ -127,9 +127,23 @@ def test_images_that_are_files_and_constants(tmp_path):
 def test_stars_stand_for_any_text(tmp_path):
     scan(tmp_path / "P1" / "0123" / "arterial")
     draw(tmp_path / "P1" / "0123" / "roi 77.seg.nrrd", "a")
-    given = {"rater": "r1"}
-    table, _ = list_cases(tmp_path, "{patient}/*/{phase}", "{patient}/*/roi*.seg.nrrd", given)
+    table, _ = list_cases(tmp_path, "{patient}/*/{phase}", "{patient}/*/r*o*.seg.nrrd", {"rater": "r1"})
+    assert table.empty, "a star is at least one sign"
+    # The two stars share "oi 77" in several ways, but what is named stays the same.
+    table, _ = list_cases(tmp_path, "{patient}/*/{phase}", "{patient}/*/r**.seg.nrrd", {"rater": "r1"})
     assert table["segmentation"].tolist() == ["P1/0123/roi 77.seg.nrrd"]
+
+
+def test_placeholders_stay_within_a_folder_name_and_folders_are_no_files(tmp_path):
+    scan(tmp_path / "P1" / "arterial")
+    draw(tmp_path / "roi" / "P1_arterial.seg.nrrd", "a")
+    (tmp_path / "P1" / "report").write_text("")
+    table, notes = list_cases(tmp_path, IMAGE, "{patient}_{phase}.seg.nrrd", {"rater": "r1"})
+    assert table.empty
+    assert notes == [
+        "No segmentation belongs to the image P1/arterial.",
+        "2 file(s) fit neither template and were left out: P1/report, roi/P1_arterial.seg.nrrd.",
+    ]
 
 
 def test_a_file_for_all_phases_belongs_to_each(tmp_path):
@@ -279,8 +293,9 @@ def test_links_to_folders_are_followed_but_not_in_circles(data, tmp_path):
     draw(tmp_path / "elsewhere" / "arterial_r1.seg.nrrd", "a")
     (data / "P5").symlink_to(tmp_path / "elsewhere")
     (data / "P1" / "loop").symlink_to(data)
-    table, _ = list_cases(data, IMAGE, SEGMENTATION)
+    table, notes = list_cases(data, IMAGE, SEGMENTATION)
     assert set(table["patient"]) == {"P1", "P2", "P5"}
+    assert not [note for note in notes if "neither template" in note]
 
 
 def test_the_published_sarcoma_cases_are_listed_from_their_folder(test_data):
