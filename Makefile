@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES   := workflow/lib workflow/scripts tests benchmarks
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: demo study report test lint format env lock unlock clean
+.PHONY: demo study report cases ibsi test lint format env lock unlock clean
 
 demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
 	$(SNAKEMAKE) --config studies=[surufatinib]
@@ -24,6 +24,12 @@ study: $(READY)               ## one study: make study STUDY=sarcoma
 
 report: $(READY)              ## only the report page (and whatever it still lacks)
 	$(SNAKEMAKE) results/$(STUDY)/report/report.html --config studies=[$(STUDY)]
+
+cases: $(READY)               ## cases.csv from a folder of segmentations; config/README.md shows an example
+	PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.cohort.listing "$(DATA)" --image "$(IMAGE)" --segmentation "$(SEGMENTATION)" --output "$(OUT)" $(CONSTANTS)
+
+ibsi: $(READY)                ## features against the reference values of the standard; writes docs/ibsi.md
+	PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.features.conformance "$(NENFLOW_TEST_DATA)"
 
 test: $(READY)                ## all tests
 	$(BIN)/pytest

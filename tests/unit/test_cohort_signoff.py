@@ -79,6 +79,8 @@ def test_an_excluded_case_leaves_with_its_reason_and_its_features(tmp_path):
     assert cases["reason"].tolist() == ["", "excluded at quality control: outline misses", ""]
     features = CASES.assign(volume=[1.0, 2.0, 3.0])
     assert drop_excluded(features, cases)["volume"].tolist() == [1.0, 3.0]
+    nothing = drop_excluded(features.head(0), cases)
+    assert nothing.columns.tolist() == [*CASE, "volume"]
 
 
 def test_what_a_stage_refused_keeps_its_own_reason(tmp_path):

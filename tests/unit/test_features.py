@@ -215,9 +215,9 @@ def patient(tmp_path):
     rows = []
     for name, mask in masks.items():
         sitk.WriteImage(mask, tmp_path / f"{name}.nii.gz")
-        rows.append(["007", *name.split("_"), "included", ""])
-    rows.append(["007", "portal", "lesion2", "reader1", "excluded", "The segmentation is empty."])
-    pd.DataFrame(rows, columns=[*CASE, "status", "reason"]).to_csv(tmp_path / "cases.csv", index=False)
+        rows.append(["007", *name.split("_"), "drawn", "included", ""])
+    rows.append(["007", "portal", "lesion2", "reader1", "drawn", "excluded", "The segmentation is empty."])
+    pd.DataFrame(rows, columns=[*CASE, "role", "status", "reason"]).to_csv(tmp_path / "cases.csv", index=False)
     return tmp_path
 
 
@@ -233,6 +233,32 @@ def test_one_row_per_segmentation_and_a_failure_loses_no_other(patient):
     assert means[2] == pytest.approx(means[0] + 100, abs=1e-9)
     assert failures[CASE].to_numpy().tolist() == [["007", "arterial", "lesion2", "reader1"]]
     assert "only contains 1 segmented voxel" in failures["reason"][0]
+
+
+def test_organs_and_other_phases_are_not_measured(patient):
+    cases = pd.read_csv(patient / "cases.csv", dtype=str)
+    cases.loc[cases["rater"] == "reader2", "role"] = "organ"
+    cases.to_csv(patient / "cases.csv", index=False)
+    features, failures = extract_patient(patient, QUICK, phases=["arterial"])
+    assert features[CASE].to_numpy().tolist() == [["007", "arterial", "lesion1", "reader1"]]
+    assert failures["region"].tolist() == ["lesion2"]
+
+
+@pytest.mark.parametrize("conformance", ["ibsi", "slicer"])
+def test_perturbed_readings_are_further_raters_that_other_cases_do_not_change(patient, conformance):
+    again = {"repeats": 2, "reference": "reader1", "seed": 5, "translation": 0.5, "rotation_degrees": 8, "noise": True}
+    features, _ = extract_patient(patient, QUICK, conformance, perturbation=again)
+    assert features[["phase", "rater"]].agg("_".join, axis=1).tolist() == [
+        "arterial_reader1", "arterial_perturbed-1", "arterial_perturbed-2", "arterial_reader2",
+        "portal_reader1", "portal_perturbed-1", "portal_perturbed-2",
+    ]  # fmt: skip
+    values = features.set_index(["phase", "rater"]).drop(columns=["patient", "region"])
+    assert (values.loc[("arterial", "perturbed-1")] != values.loc[("arterial", "reader1")]).any()
+    assert (values.loc[("arterial", "perturbed-1")] != values.loc[("arterial", "perturbed-2")]).any()
+    alone, _ = extract_patient(patient, QUICK, conformance, phases=["portal"], perturbation=again)
+    pd.testing.assert_frame_equal(
+        alone, features[features["phase"] == "portal"].reset_index(drop=True), check_exact=True
+    )
 
 
 def test_each_volume_is_read_once(patient, monkeypatch):

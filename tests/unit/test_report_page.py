@@ -42,7 +42,7 @@ STUDY = {
     },
     "endpoints": {"response": {"variable": "response", "event": "ineffective"}},
     "images": {"minimum_volume_mm3": 500},
-    "extractions": {"wavelet": {"parameters": "extraction/wavelet.yaml", "mode": "slicer"}},
+    "extractions": {"wavelet": {"parameters": "extraction/wavelet.yaml", "conformance": "slicer"}},
     "stability": {"readings": {"reference": "reader1", "intra": "reader1-again", "inter": "reader2"}},
     "models": {
         "fusion": {
@@ -92,7 +92,29 @@ def cohort_results():
         "cohort/development/comparisons/response.csv": comparison,
         "cohort/development/notes.json": ["patients.csv: a column was left out."],
         "stability/development/wavelet.csv": stability,
-        "images/development/P-1/arterial.png": png(),
+        **image_results(),
+    }
+
+
+def image_results(regions=1):
+    """A patient's regions by one reader, the last one flagged and with a second reader, and a refused one."""
+    cases = pd.DataFrame({
+        "patient": "P-1", "phase": "arterial", "region": [f"lesion{n + 1}" for n in range(regions)], "rater": "reader1",
+        "role": "drawn", "status": "included", "reason": "", "volume_mm3": 900.0, "voxels": 100.0, "unit": "HU",
+        "flags": "",
+    })  # fmt: skip
+    cases.loc[regions - 1, "flags"] = NASTY
+    second = cases.tail(1).assign(rater="reader2", flags="")
+    refused = cases.head(1).assign(region="lost", status="excluded", reason="empty", voxels=np.nan, flags="")
+    reading = {"reference": "reader1", "dice": 0.875, "hausdorff_mm": 4.0, "hausdorff95_mm": 2.5}
+    last = second[["patient", "phase", "region", "rater"]]
+    drawn = pd.concat([cases, second])
+    names = drawn["phase"] + "_" + drawn["region"] + "_" + drawn["rater"]
+    return {
+        "images/development/cases.csv": pd.concat([drawn, refused], ignore_index=True),
+        "images/development/readings.csv": last.assign(**reading),
+        "cohort/development/signoff.csv": last.assign(decision="exclude", reason="the stomach"),
+        **{f"images/development/P-1/{name}.png": png(900, 330) for name in names},
     }
 
 
@@ -419,6 +441,28 @@ def test_parameters_of_the_extraction_are_printed(tmp_path):
     blocks = report_sections(STUDY, {}, {"nenflow": "0.1.0"}, {"wavelet": content})[-1].blocks
     assert [block.name for block in blocks] == ["settings", "extraction_wavelet", "versions"]
     assert ["binWidth", "25"] in blocks[1].table.to_numpy().tolist()
+
+
+def test_regions_that_need_a_look_are_counted_listed_and_shown_first(tmp_path):
+    results = cohort_results() | image_results(regions=40)
+    blocks = {type(block).__name__: block for block in report_sections(STUDY, results, {})[-2].blocks}
+    assert list(blocks) == ["Text", "Printed", "Gallery"]
+    assert blocks["Text"].text.startswith(
+        "41 regions of 1 patient were measured, and 1 flagged for a closer look. 1 region could not be read or used. "
+        "1 of 41 regions signed off: 0 ok, 1 excluded. The page gallery.html"
+    )
+    assert len(blocks["Gallery"].pictures) == 12
+    assert blocks["Gallery"].pictures[0] == ("P-1, arterial, lesion40, reader1", png(900, 330))
+    page = write_page(STUDY, results, tmp_path)
+    assert list(pd.read_csv(tmp_path / "tables/flagged.csv")["Flags"]) == [NASTY]
+    assert list(pd.read_csv(tmp_path / "tables/agreement.csv")["Dice, median (range)"]) == ["0.88 (0.88–0.88)"]
+    assert "<caption>Flagged regions.</caption>" in page
+    assert "Show 12 examples, flagged ones first" in page
+    assert page.count("data:image/jpeg") == 12
+    every = results["images/development/cases.csv"].assign(flags="holes inside: 1")
+    page = write_page(STUDY, results | {"images/development/cases.csv": every}, tmp_path / "every")
+    assert "<caption>Flagged regions: 30 of 42; all in tables/flagged.csv.</caption>" in page
+    assert len(pd.read_csv(tmp_path / "every/tables/flagged.csv")) == 42
 
 
 def test_a_missing_value_of_the_template_is_an_error():

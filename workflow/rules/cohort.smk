@@ -1,5 +1,6 @@
 # Cohort
-# Needs:    patients.csv, cases.csv and (where lesions have variables of their own) lesions.csv
+# Needs:    patients.csv, cases.csv and (where lesions have variables of their own) lesions.csv; what people decided
+#           about single cases, where a study has such a table
 # Delivers: checked tables, the flow of inclusions and exclusions, table one and the comparison by endpoint
 
 
@@ -7,7 +8,7 @@ checkpoint check_cohort:
     """Check the tables against the study and against each other; what is wrong is listed with row numbers."""
     input:
         unpack(lambda wildcards: cohort_tables(wildcards.study, wildcards.cohort)),
-        schemas=expand(f"{WORKFLOW}/schemas/{{table}}.schema.yaml", table=["patients", "lesions", "cases"]),
+        schemas=expand(f"{WORKFLOW}/schemas/{{table}}.schema.yaml", table=["patients", "lesions", "cases", "signoff"]),
         parameters=lambda wildcards: [
             study_file(wildcards.study, extraction["parameters"])
             for extraction in STUDIES[wildcards.study]["extractions"].values()
@@ -16,13 +17,14 @@ checkpoint check_cohort:
         patients="results/{study}/cohort/{cohort}/patients.csv",
         lesions="results/{study}/cohort/{cohort}/lesions.csv",
         cases="results/{study}/cohort/{cohort}/cases.csv",
+        signoff="results/{study}/cohort/{cohort}/signoff.csv",
         notes="results/{study}/cohort/{cohort}/notes.json",
     log:
         "logs/{study}/cohort/check_cohort_{cohort}.log",
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=settings("unit", "cohorts", "variables", "stability", "models", "markers"),
+        study=settings("unit", "cohorts", "variables", "images", "extractions", "stability", "models", "markers"),
         data=cohort_data,
         code=library_code("cohort/check_cohort.py"),
     script:

@@ -15,7 +15,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
 
 from nenflow.errors import InputError
 from nenflow.provenance import code_digest
-from nenflow.study import check_config, load_study
+from nenflow.study import check_config, load_study, repeats_readings
 
 
 def read_studies():
@@ -80,12 +80,16 @@ def study_file(study, name):
 
 
 def cohort_tables(study, cohort):
-    """The user's tables of a cohort, or the simulated ones: patients, cases and (where there is one) lesions."""
+    """The user's tables of a cohort, or the simulated ones: patients, cases, and lesions and signoff where there are."""
     settings = STUDIES[study]["cohorts"][cohort]
-    names = ("patients", "lesions", "cases")
+    tables = {
+        name: study_file(study, settings[name])
+        for name in ("patients", "lesions", "cases", "signoff")
+        if name in settings
+    }
     if "simulation" in settings:
-        return {name: f"results/{study}/simulation/{cohort}/{name}.csv" for name in names}
-    return {name: study_file(study, settings[name]) for name in names if name in settings}
+        tables |= {name: f"results/{study}/simulation/{cohort}/{name}.csv" for name in ("patients", "lesions", "cases")}
+    return tables
 
 
 def cohort_data(wildcards):
@@ -160,6 +164,27 @@ def analysis_inputs(wildcards, analysis):
     }
 
 
+def readings(wildcards):
+    """Params function: raters by role; perturbed readings count as further readings by one rater."""
+    stability = STUDIES[wildcards.study]["stability"]
+    repeats = stability.get("perturbation", {}).get("repeats", 0)
+    perturbed = {"perturbation": [f"perturbed-{number}" for number in range(1, repeats + 1)]} if repeats else {}
+    return {**stability["readings"], **perturbed}
+
+
+def extraction_settings(wildcards):
+    """Params function: what extracting depends on besides the parameter file."""
+    study = STUDIES[wildcards.study]
+    extraction = study["extractions"][wildcards.extraction]
+    perturbed = study["stability"].get("perturbation")
+    perturbing = {"reference": study["stability"]["readings"]["reference"], "seed": study["seed"]}
+    return {
+        "conformance": extraction.get("conformance", "ibsi"),
+        "phases": extraction.get("phases"),
+        "perturbation": perturbed | perturbing if perturbed else None,
+    }
+
+
 # Models
 
 STEPS = {
@@ -183,7 +208,7 @@ def model_tables(wildcards):
 def model_analysis(wildcards):
     """Params function: what a model is about, without the steps that build it."""
     model = STUDIES[wildcards.study]["models"][wildcards.model]
-    return {key: model[key] for key in ("endpoint", "phase", "clinical")}
+    return {key: model[key] for key in ("endpoint", "phase", "clinical", "region") if key in model}
 
 
 def step_options(wildcards):
@@ -228,8 +253,10 @@ def report_inputs(wildcards):
     cohorts = list(study["cohorts"])
     described = ["flow.csv", "exclusions.csv", "table_one.csv", "comparisons", "notes.json"]
     files = expand("cohort/{cohort}/{name}", cohort=cohorts, name=described)
-    files += expand("images/{cohort}/cases.csv", cohort=cohorts)
-    if {"intra", "inter"} & set(study["stability"]["readings"]):
+    files += expand("cohort/{cohort}/signoff.csv", cohort=cohorts)
+    files += expand("images/{cohort}/{name}.csv", cohort=cohorts, name=["cases", "readings"])
+    files.append("features/conformance.csv")
+    if repeats_readings(study):
         files += expand("stability/{cohort}/{extraction}.csv", cohort=DEVELOPMENT, extraction=study["extractions"])
     for model in study.get("models", {}):
         names = [
@@ -248,6 +275,16 @@ def report_inputs(wildcards):
     if "markers" in study:
         files += ["evaluation/markers.csv", "evaluation/markers_flow.csv"]
     return [f"results/{wildcards.study}/{name}" for name in files]
+
+
+def gallery_tables(wildcards):
+    """What became of the cases of all cohorts, how raters agree, and what people decided."""
+    tables = ["images/{cohort}/cases.csv", "images/{cohort}/readings.csv", "cohort/{cohort}/signoff.csv"]
+    return [
+        f"results/{wildcards.study}/{table.format(cohort=cohort)}"
+        for cohort in STUDIES[wildcards.study]["cohorts"]
+        for table in tables
+    ]
 
 
 def extraction_parameters(wildcards):
@@ -269,7 +306,7 @@ def excluded_units(study):
 
 
 def report_pictures(wildcards):
-    """The folders of the images stage, for their quality pictures."""
+    """The folders of the images stage, for the pictures of their cases."""
     study = wildcards.study
     return [
         f"results/{study}/images/{cohort}/{patient}"

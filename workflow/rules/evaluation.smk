@@ -39,7 +39,7 @@ rule refit_resamples:
         "../../envs/nenflow.yaml"
     params:
         model=setting("models", "{model}"),
-        readings=setting("stability", "readings"),
+        readings=readings,
         evaluation=setting("evaluation"),
         seed=setting("seed"),
         code=library_code("evaluation/refit_resamples.py"),

@@ -1,6 +1,7 @@
 # Features
 # Needs:    volumes and masks of the images stage, a pyradiomics parameter file per extraction
-# Delivers: one feature table per extraction, and the cases whose extraction failed
+# Delivers: one feature table per extraction, the cases whose extraction failed, and how well the features agree with
+#           the reference values of the standard (IBSI)
 
 
 rule extract_features:
@@ -18,15 +19,16 @@ rule extract_features:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        mode=setting("extractions", "{extraction}", "mode"),
+        settings=extraction_settings,
         code=library_code("features/extract_features.py"),
     script:
         "../scripts/features/extract_features.py"
 
 
 rule gather_features:
-    """One feature table for the cohort."""
+    """One feature table for the cohort, without the cases that were excluded at quality control."""
     input:
+        cases="results/{study}/images/{cohort}/cases.csv",
         features=per_patient("results/{study}/features/{cohort}/{extraction}/{patient}.csv"),
         failures=per_patient("results/{study}/features/{cohort}/{extraction}/{patient}_failures.csv"),
     output:
@@ -40,3 +42,19 @@ rule gather_features:
         code=library_code("features/gather_features.py"),
     script:
         "../scripts/features/gather_features.py"
+
+
+rule check_conformance:
+    """Self-test: the features of the IBSI digital phantom, computed here and now, beside their reference values."""
+    input:
+        f"{WORKFLOW}/lib/nenflow/features/ibsi_reference.csv",
+    output:
+        "results/{study}/features/conformance.csv",
+    log:
+        "logs/{study}/features/check_conformance.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        code=library_code("features/check_conformance.py"),
+    script:
+        "../scripts/features/check_conformance.py"

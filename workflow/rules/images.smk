@@ -1,7 +1,7 @@
 # Images
 # Needs:    DICOM series (or NIfTI, NRRD volumes) and segmentations, as cases.csv names them
-# Delivers: per patient de-identified NIfTI volumes and masks on one grid per phase, quality pictures, and for each
-#           case whether it is included, or why not
+# Delivers: per patient de-identified NIfTI volumes and masks (drawn and computed) on one grid per phase, a picture of
+#           each, agreement of the raters, and for each case whether it is included, or why not
 
 
 rule import_images:
@@ -19,6 +19,7 @@ rule import_images:
         written=times_written,
         data=cohort_data,
         settings=setting("images"),
+        reference=setting("stability", "readings", "reference"),
         strict=setting("strict"),
         code=library_code("images/import_images.py"),
     script:
@@ -26,11 +27,14 @@ rule import_images:
 
 
 rule gather_images:
-    """One table of all cases of a cohort: included, or excluded with the reason."""
+    """Tables of all cases of a cohort: included or excluded with the reason, the raters' agreement, who has looked."""
     input:
-        per_patient("results/{study}/images/{cohort}/{patient}"),
+        folders=per_patient("results/{study}/images/{cohort}/{patient}"),
+        signoff="results/{study}/cohort/{cohort}/signoff.csv",
     output:
-        "results/{study}/images/{cohort}/cases.csv",
+        cases="results/{study}/images/{cohort}/cases.csv",
+        readings="results/{study}/images/{cohort}/readings.csv",
+        signoff="results/{study}/images/{cohort}/qc_signoff.csv",
     log:
         "logs/{study}/images/gather_images_{cohort}.log",
     conda:

@@ -38,9 +38,8 @@ rule fit_step:
         "../../envs/nenflow.yaml"
     params:
         options=step_options,
-        clinical=setting("models", "{model}", "clinical"),
-        phase=setting("models", "{model}", "phase"),
-        readings=setting("stability", "readings"),
+        analysis=model_analysis,
+        readings=readings,
         seed=setting("seed"),
         code=library_code("models/fit_step.py"),
     script:

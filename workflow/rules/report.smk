@@ -1,6 +1,7 @@
 # Report
 # Needs:    what the other stages deliver, as far as the study has it
-# Delivers: one HTML page per study that opens offline, its figures (PDF, PNG) and its tables (CSV)
+# Delivers: one HTML page per study that opens offline, its figures (PDF, PNG) and its tables (CSV); beside it the
+#           gallery, a page with the picture of every case
 
 
 rule write_report:
@@ -24,3 +25,22 @@ rule write_report:
         code=library_code("report/write_report.py"),
     script:
         "../scripts/report/write_report.py"
+
+
+rule write_gallery:
+    """The page on which people look at every region before they trust a number."""
+    input:
+        tables=gallery_tables,
+        pictures=report_pictures,
+        templates=[f"{WORKFLOW}/report/gallery.html.j2", f"{WORKFLOW}/report/style.css"],
+    output:
+        "results/{study}/report/gallery.html",
+    log:
+        "logs/{study}/report/write_gallery.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        study=settings("title", "cohorts"),
+        code=library_code("report/write_gallery.py"),
+    script:
+        "../scripts/report/write_gallery.py"

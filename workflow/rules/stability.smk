@@ -1,12 +1,13 @@
 # Stability
-# Needs:    features of lesions that were segmented again
-# Delivers: agreement (ICC with intervals) of each feature within and between raters
+# Needs:    features of lesions that were segmented again, or perturbed
+# Delivers: agreement (ICC with intervals) of each feature within and between raters and under perturbation
 
 
 rule rate_agreement:
     """ICC(2,1) and ICC(3,1) of every feature; the threshold is applied in the model's stability step."""
     input:
-        "results/{study}/features/{cohort}/{extraction}.csv",
+        features="results/{study}/features/{cohort}/{extraction}.csv",
+        lesions="results/{study}/cohort/{cohort}/lesions.csv",
     output:
         "results/{study}/stability/{cohort}/{extraction}.csv",
     log:
@@ -14,7 +15,7 @@ rule rate_agreement:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        readings=setting("stability", "readings"),
+        readings=readings,
         code=library_code("stability/rate_agreement.py"),
     script:
         "../scripts/stability/rate_agreement.py"

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from nenflow.cohort.checks import read_cohort
+from nenflow.cohort.signoff import read_signoff
 from nenflow.documents import write_json
 from nenflow.errors import InputError
 from nenflow.features.extraction import read_parameters
@@ -10,6 +11,8 @@ from nenflow.tables import CASE, write_table
 
 start_log(snakemake.log[0])
 study = snakemake.params.study
+
+schemas = Path(snakemake.input.schemas[0]).parent
 
 problems = []  # of the extractions' parameter files: better said now than after all images were imported
 for path in map(Path, snakemake.input.parameters):
@@ -26,11 +29,14 @@ cohort = read_cohort(
     cases=Path(snakemake.input.cases),
     data=Path(snakemake.params.data),
     study=study,
-    schemas=Path(snakemake.input.schemas[0]).parent,
+    schemas=schemas,
     columns=study["cohorts"][snakemake.wildcards.cohort].get("columns"),
     develops=snakemake.wildcards.cohort == "development",
 )
+signoff = snakemake.input.get("signoff")
+decisions = read_signoff(Path(signoff) if signoff else None, cohort.cases, study, schemas)
 write_table(cohort.patients, snakemake.output.patients)
 write_table(cohort.lesions, snakemake.output.lesions)
 write_table(cohort.cases[CASE], snakemake.output.cases)
+write_table(decisions, snakemake.output.signoff)
 write_json(cohort.notes, snakemake.output.notes)

@@ -6,7 +6,8 @@ from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
 params, model = snakemake.params, snakemake.params.model
-readings = repeated_readings(read_table(snakemake.input.features), model["phase"], params.readings)
+features = read_table(snakemake.input.features)
+readings = repeated_readings(features, model["phase"], params.readings, model.get("region"))
 dataset = read_table(snakemake.input.dataset, index=UNIT)
 outcome = dataset.pop("outcome")
 batch, total = params.evaluation["resamples_per_job"], params.evaluation["resamples"]

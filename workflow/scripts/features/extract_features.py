@@ -8,7 +8,7 @@ start_log(snakemake.log[0])
 features, failures = extract_patient(
     folder=Path(snakemake.input.images),
     parameters=read_parameters(Path(snakemake.input.parameters)),
-    mode=snakemake.params.mode,
+    **snakemake.params.settings,
 )
 write_table(features, snakemake.output.features)
 write_table(failures, snakemake.output.failures)

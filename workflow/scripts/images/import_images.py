@@ -9,5 +9,6 @@ import_patient(
     data=Path(snakemake.params.data),
     folder=Path(snakemake.output[0]),
     settings=snakemake.params.settings,
+    reference=snakemake.params.reference,
     strict=snakemake.params.strict,
 )

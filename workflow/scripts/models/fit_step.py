@@ -5,10 +5,11 @@ from nenflow.stability import repeated_readings
 from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
-params = snakemake.params
+params, analysis = snakemake.params, snakemake.params.analysis
 readings = None
 if snakemake.input.readings:
-    readings = repeated_readings(read_table(snakemake.input.readings), params.phase, params.readings)
+    features = read_table(snakemake.input.readings)
+    readings = repeated_readings(features, analysis["phase"], params.readings, analysis.get("region"))
 table = read_table(snakemake.input.table, index=UNIT)
 outcome = table.pop("outcome")
 
@@ -17,7 +18,7 @@ step, passed_on = fit_step(
     options=params.options,
     X=table,
     y=outcome,
-    clinical=params.clinical,
+    clinical=analysis["clinical"],
     readings=readings,
     seed=params.seed,
 )

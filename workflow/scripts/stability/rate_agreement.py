@@ -1,6 +1,10 @@
+import pandas as pd
+
 from nenflow.logs import start_log
 from nenflow.stability import rate_agreement
-from nenflow.tables import read_table, write_table
+from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
-write_table(rate_agreement(read_table(snakemake.input[0]), snakemake.params.readings), snakemake.output[0])
+units = pd.MultiIndex.from_frame(read_table(snakemake.input.lesions)[UNIT])
+agreement = rate_agreement(read_table(snakemake.input.features), snakemake.params.readings, units)
+write_table(agreement, snakemake.output[0])

@@ -75,8 +75,8 @@ def apply_signoff(cases: pd.DataFrame, signoff: pd.DataFrame) -> pd.DataFrame:
 
 def drop_excluded(table: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
     """Leave out the rows of a table (patient, phase, region, rater, ...) whose case is excluded."""
-    gone = set(cases.loc[cases["status"] == "excluded", CASE].itertuples(index=False, name=None))
-    return table[[key not in gone for key in table[CASE].itertuples(index=False, name=None)]]
+    gone = pd.MultiIndex.from_frame(cases.loc[cases["status"] == "excluded", CASE])
+    return table[~pd.MultiIndex.from_frame(table[CASE]).isin(gone)]
 
 
 def signoff_template(cases: pd.DataFrame, signoff: pd.DataFrame) -> pd.DataFrame:

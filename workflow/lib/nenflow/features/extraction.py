@@ -1,9 +1,13 @@
 """Radiomic features of segmented regions, as pyradiomics computes them, from only the part of a scan they need."""
 
+import copy
 import logging
 import math
 import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +21,7 @@ from radiomics.featureextractor import RadiomicsFeatureExtractor
 from nenflow.documents import read_json
 from nenflow.errors import InputError
 from nenflow.features import ibsi
+from nenflow.images.perturbation import perturb
 from nenflow.tables import CASE, read_table
 
 log = logging.getLogger(__name__)
@@ -96,15 +101,25 @@ def extract(
 
 
 def extract_patient(
-    folder: str | Path, parameters: dict, conformance: str = "ibsi"
+    folder: str | Path,
+    parameters: dict,
+    conformance: str = "ibsi",
+    phases: Sequence[str] | None = None,
+    perturbation: Mapping[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compute the features of all included regions of one patient, reading each phase's volume once.
+
+    Organs that only delimit other regions are left out.
 
     Args:
         folder: as the images stage writes it: cases.csv, <phase>.nii.gz, <phase>.json with the scan's Modality when it
             is known, <phase>_<region>_<rater>.nii.gz.
         parameters: content of a parameter file, see `read_parameters`.
         conformance: see `extract`.
+        phases: the phases to measure; all where it is left out.
+        perturbation: measure the drawn regions of the rater `reference` again, `repeats` times, each time perturbed as
+            `nenflow.images.perturbation.perturb` reads its other keys; `seed` decides how. These readings are by
+            raters named perturbed-1, perturbed-2 and so on.
 
     Returns:
         The features, one row per segmentation (patient, phase, region, rater, then features), and the failures:
@@ -114,22 +129,50 @@ def extract_patient(
     extractor = _Extractor(parameters, conformance)
     cases = read_table(folder / "cases.csv", text=["status"])
     rows, failures = [], []
-    for phase, included in cases[cases["status"] == "included"].groupby("phase", sort=False):
+    measured = cases[(cases["status"] == "included") & (cases["role"] != "organ")]
+    for phase, included in measured.groupby("phase", sort=False):
+        if phases and phase not in phases:
+            continue
         scan = _read_scan(folder, phase, conformance)
-        for case in included[CASE].to_dict("records"):
+        for case in included[[*CASE, "role"]].to_dict("records"):
+            role = case.pop("role")
             mask = sitk.ReadImage(folder / f"{phase}_{case['region']}_{case['rater']}.nii.gz")
-            try:
-                features = extractor.extract(scan, mask)
-            except InputError as error:
-                failures.append({**case, "reason": str(error)})
-                continue
-            rows.append({**case, **features})
-            for name, levels in many_grey_levels(features, parameters).items():
-                log.warning(
-                    "%s, %s, %s: %d grey levels in %s; a greater bin width would be faster and less noisy.",
-                    *(phase, case["region"], case["rater"], levels, name),
-                )
+            again = perturbation if role == "drawn" else None
+            for reading, number in _readings(case, again):
+                try:
+                    read = (scan, mask) if number == 0 else _perturbed(scan, mask, case, number, again)
+                    features = extractor.extract(*read)
+                except InputError as error:
+                    failures.append({**reading, "reason": str(error)})
+                    continue
+                rows.append({**reading, **features})
+                _warn_of_grey_levels(reading, features, parameters)
     return _table(rows, CASE), _table(failures, [*CASE, "reason"])
+
+
+def _readings(case: dict[str, str], perturbation: Mapping[str, Any] | None) -> Iterator[tuple[dict[str, str], int]]:
+    """A case as it was drawn, number 0, and the names and numbers of its perturbed readings."""
+    yield case, 0
+    if perturbation and case["rater"] == perturbation["reference"]:
+        for number in range(1, perturbation["repeats"] + 1):
+            yield {**case, "rater": f"perturbed-{number}"}, number
+
+
+def _perturbed(
+    scan: "_Scan", mask: sitk.Image, case: dict[str, str], number: int, perturbation: Mapping[str, Any]
+) -> tuple["_Scan", sitk.Image]:
+    # Of a case and its number only, so that no other case or job changes what is drawn.
+    name = zlib.crc32("/".join(case[part] for part in ("patient", "phase", "region")).encode())
+    image, mask = perturb(scan.image, mask, perturbation, np.random.default_rng([perturbation["seed"], name, number]))
+    return scan.with_image(image), mask
+
+
+def _warn_of_grey_levels(case: dict[str, str], features: pd.Series, parameters: dict) -> None:
+    for name, levels in many_grey_levels(features, parameters).items():
+        log.warning(
+            "%s, %s, %s: %d grey levels in %s; a greater bin width would be faster and less noisy.",
+            *(case["phase"], case["region"], case["rater"], levels, name),
+        )
 
 
 def _read_scan(folder: Path, phase: str, conformance: str) -> "_Scan":
@@ -179,8 +222,14 @@ class _Scan:
     """A scan, and whether its interpolated intensities are rounded, which is found out once for all its regions."""
 
     def __init__(self, image: sitk.Image, conformance: str, modality: str | None):
-        self.image = image
         self.rounded = conformance == "ibsi" and ibsi.holds_whole_numbers(image, modality)
+        self.image = image
+
+    def with_image(self, image: sitk.Image) -> "_Scan":
+        """The same scan with other intensities, in the same type of pixel."""
+        other = copy.copy(self)
+        other.image = sitk.Cast(image, self.image.GetPixelID())
+        return other
 
 
 class _SlicerExtractor(RadiomicsFeatureExtractor):

@@ -25,7 +25,8 @@ def assemble_dataset(
         features: the feature table of a cohort, all phases and raters.
         units: all units of the cohort with their declared variables, index (patient, region).
         excluded: units excluded before (columns patient, region, step, reason); they are not listed again.
-        analysis: the settings of a model or of the markers: endpoint, extraction, phase and, for a model, clinical.
+        analysis: the settings of a model or of the markers: endpoint, extraction, phase, region (where a ring is
+            analysed) and, for a model, clinical.
         study: the study's settings.
 
     Returns:
@@ -35,7 +36,8 @@ def assemble_dataset(
         InputError: a feature could not be computed for a usable unit, or no unit is left.
     """
     phase, clinical = analysis["phase"], list(analysis.get("clinical", []))
-    image = unit_features(features, phase, study["stability"]["readings"]["reference"])
+    reader = study["stability"]["readings"]["reference"]
+    image = unit_features(features, phase, reader, analysis.get("region"))
     columns = coded(units, study["variables"], clinical)
     known = pd.concat([outcome(units, study["endpoints"][analysis["endpoint"]]).rename("outcome"), columns], axis=1)
     reasons = _reasons(known, image.index, excluded, phase, study)

@@ -129,11 +129,11 @@ def stability_figure(stability: pd.DataFrame, form: str, threshold: float) -> Fi
     """How repeatable the features are: a histogram of ICCs per comparison, with the threshold of the protocol.
 
     Args:
-        stability: columns feature, comparison (intra or inter), n, and the ICC in a column named as `form`.
+        stability: columns feature, comparison (intra, inter, perturbation), n, and the ICC in a column named as `form`.
         form: ICC2 or ICC3, whichever the protocol names.
         threshold: features below it are dropped.
     """
-    names = {"intra": "Same reader, twice", "inter": "Two readers"}
+    names = {"intra": "Same reader, twice", "inter": "Two readers", "perturbation": "Perturbed"}
     comparisons = [name for name in names if (stability["comparison"] == name).any()]
     values = stability[form].replace([np.inf, -np.inf], np.nan).dropna()
     lowest = min(0.0, math.floor(values.min() * 10) / 10) if len(values) else 0.0

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from nenflow.report.cases import agreement_table, all_cases, all_readings, count_words, flagged_table, signoff_words
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_models import model_limits, model_sections
@@ -13,6 +14,8 @@ from nenflow.report.wording import count, feature_label, interval, listed, perce
 from nenflow.tables import CASE
 
 _MARKERS_FLOW = "evaluation/markers_flow.csv"
+_FLAGGED = 30  # rows of the table of flagged regions
+_EXAMPLES = 12  # pictures of regions
 
 
 def study_summary(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -74,7 +77,9 @@ def report_sections(
         Section("table-1", "The cohort", _table_one_blocks(study, results)),
         Section("table-2", "The groups compared", _comparison_blocks(study, results)),
         Section(
-            "features", "Features and their stability", [*_stability_blocks(study, results), *models["chain"].blocks]
+            "features",
+            "Features and their stability",
+            [*_conformance_blocks(study, results), *_stability_blocks(study, results), *models["chain"].blocks],
         ),
         Section("markers", "Single features", _marker_blocks(study, results)),
         *(models[name] for name in ("lasso", "odds", "nomogram", "roc", "calibration", "decision", "validation")),
@@ -114,7 +119,9 @@ def _with_what(study: Mapping[str, Any], results: Mapping[str, Any], extraction:
     number = _feature_number(results, extraction)
     features = f"{number:,} features" if number else "features"
     reader = study["stability"]["readings"]["reference"]
-    text = f"{features} of the extraction “{extraction}” (phase: {phases}), segmented by {reader}"
+    rings = _unique([a for a in analyses if a["extraction"] == extraction and "region" in a], "region")
+    where = f"phase: {phases}" + (f"; of the ring “{listed(rings)}”" if rings else "")
+    text = f"{features} of the extraction “{extraction}” ({where}), segmented by {reader}"
     clinical = [name for a in analyses if a["extraction"] == extraction for name in a.get("clinical", [])]
     labels = [study["variables"][name]["label"] for name in dict.fromkeys(clinical)]
     return f"{text}; clinical variables: {listed(labels)}." if labels else f"{text}."
@@ -205,6 +212,28 @@ def _comparison_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> 
     return blocks
 
 
+def _conformance_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    """The self-test of the features, and what it says about the extractions of this study."""
+    table = results.get("features/conformance.csv")
+    if table is None:
+        return []
+    families = table["within"].groupby(table["feature"].str.split("_").str[1], sort=False)
+    shown = families.agg(["size", "sum"]).reset_index().set_axis(["Class", "Features", "Within tolerance"], axis=1)
+    words = (
+        f"Of {len(table)} features of the digital phantom of the Image Biomarker Standardisation Initiative (IBSI), "
+        f"computed anew for this study, {int(table['within'].sum())} lie within the tolerance of their reference value."
+    )
+    slicer = [name for name, block in study["extractions"].items() if block.get("conformance") == "slicer"]
+    if slicer:
+        words += (
+            f" In this study {listed([f'“{name}”' for name in slicer])} repeats SlicerRadiomics, whose preparation of "
+            "images (resampling, kurtosis, re-segmentation) departs from the standard: such values do not compare with "
+            "those of a standard-conforming program."
+        )
+    title = "Conformance with IBSI, digital phantom; every value in tables/conformance.csv."
+    return [Text(words), Printed("conformance", shown, title, full=table)]
+
+
 def _stability_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
     blocks = []
     for name, table in results.items():
@@ -278,24 +307,32 @@ def _limit_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[
 
 
 def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
-    pictures = []
-    for name, content in results.items():
-        parts = name.split("/")
-        if parts[0] == "images" and name.endswith(".png"):
-            pictures.append((f"{parts[-2]}, {parts[-1].removesuffix('.png')}", content))
-    if not pictures:
+    cases = all_cases(study, results)
+    if cases.empty:
         return []
-    words = (
-        "Each picture shows the slice with the largest area of each region and its outlines: look for outlines that "
-    )
-    return [Text(words + "miss the lesion."), Gallery(f"Show {count(len(pictures), 'picture')}", pictures)]
+    agreement = agreement_table(cases, all_readings(study, results))
+    flagged = flagged_table(cases)
+    shown = flagged.head(_FLAGGED)
+    title = f"Flagged regions{_shown_of(len(shown), len(flagged), 'flagged')}."
+    note = "Hausdorff: largest distance between the surfaces, and its 95th percentile. Excluded regions do not count."
+    pictured = cases[cases["picture"].notna()].head(_EXAMPLES)
+    pictures = [(", ".join(case[name] for name in CASE), case["picture"]) for case in pictured.to_dict("records")]
+    where = "The page gallery.html beside this one has the picture of every region, with what was measured in it."
+    return [
+        Text(f"{count_words(cases)} {signoff_words(cases)} {where}"),
+        *([Printed("flagged", shown, title, full=flagged)] if len(flagged) else []),
+        *([Printed("agreement", agreement, "Agreement of readers.", note)] if len(agreement) else []),
+        *([Gallery(f"Show {count(len(pictures), 'example')}, flagged ones first", pictures)] if pictures else []),
+    ]
 
 
 def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], parameters: Mapping[str, Any]) -> list[Any]:
     settings = [("Seed", str(study["seed"])), ("Unit of analysis", study["unit"])]
     settings += [("Smallest region", f"{study['images']['minimum_volume_mm3']:g} mm³")]
     for name, extraction in study.get("extractions", {}).items():
-        settings.append((f"Extraction “{name}”", f"{extraction['parameters']}, mode {extraction['mode']}"))
+        phases = f", phases {listed(extraction['phases'])}" if "phases" in extraction else ""
+        conformance = extraction.get("conformance", "ibsi")
+        settings.append((f"Extraction “{name}”", f"{extraction['parameters']}, conformance {conformance}{phases}"))
     for name, model in study.get("models", {}).items():
         settings.append((f"Protocol of “{name}”", "; ".join(_step_words(step) for step in model["steps"])))
     if "evaluation" in study and study.get("models"):

@@ -165,7 +165,7 @@ def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     stability, spearman, lasso, final = (files.step(name) for name in ("stability", "spearman", "lasso", "logistic"))
     if stability:
         links.append((f"{stability['n_features']:,}", "features measured"))
-        rule = f"{stability['form']} of at least {stability['threshold']:g}, within and between readers"
+        rule = f"{stability['form']} of at least {stability['threshold']:g} in every comparison"
         links.append((f"{stability['n_stable']:,}", f"stable: {rule}"))
     if spearman:
         words = f"left after pruning pairs correlated above {spearman['threshold']:g}"
