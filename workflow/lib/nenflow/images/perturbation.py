@@ -190,7 +190,7 @@ def _redraw(image: sitk.Image, mask: sitk.Image, generator: np.random.Generator)
     """Choose the supervoxels of a region anew, each with the probability of its share in the region."""
     first, last = _extent(mask)
     spacing = np.array(mask.GetSpacing())
-    region = sitk.GetArrayViewFromImage(_crop(mask, first, last)[0]).sum() * spacing.prod()
+    region = sitk.GetArrayFromImage(_crop(mask, first, last)[0]).sum() * spacing.prod()
     volume = min(SUPERVOXEL_MM3, max(region * SUPERVOXEL_SHARE, SUPERVOXEL_VOXELS * spacing.prod()))
     width = np.maximum(1, np.rint(np.cbrt(volume) / spacing)).astype(int)
     part, start = _crop(mask, first - 2 * width, last + 2 * width)
