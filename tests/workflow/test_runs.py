@@ -92,7 +92,7 @@ def test_an_overwritten_slice_runs_its_patient_only(copy):
 @pytest.mark.parametrize(
     ("module", "rules"),
     [
-        ("report/wording.py", {"write_report"}),
+        ("report/wording.py", {"write_report", "write_gallery"}),
         ("evaluation/decision.py", {"evaluate_model", "validate_model", "write_report"}),
         ("evaluation/markers.py", {"rate_markers", "write_report"}),
     ],
@@ -152,6 +152,25 @@ def test_a_refused_case_is_excluded_with_its_reason_and_the_study_goes_on(copy):
         assert last.startswith(f"analysed,7,{12 - len(broken)},")
     assert "P003" not in copy.path("features/development/original.csv").read_text()
     assert f"{len(broken)} of the cohort development excluded" in output
+
+
+def test_a_case_excluded_at_sign_off_leaves_without_another_extraction(copy):
+    real_study(copy)
+    copy.run()
+    template = copy.path("images/development/qc_signoff.csv").read_text()
+    folder = copy.folder / "config/studies/tiny"
+    decided = template.replace("P001,arterial,lesion1,reader1,,", "P001,arterial,lesion1,reader1,exclude,misses it", 1)
+    (folder / "qc_signoff.csv").write_text(decided)
+    study = yaml.safe_load((folder / "study.yaml").read_text())
+    study["cohorts"]["development"]["signoff"] = "qc_signoff.csv"
+    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    output = copy.run()
+    assert "rule import_images:" not in output
+    assert "rule extract_features:" not in output
+    exclusions = copy.path("cohort/development/exclusions.csv").read_text().splitlines()
+    assert exclusions[1:] == ["P001,lesion1,images,excluded at quality control: misses it"]
+    assert "P001,arterial,lesion1,reader1," not in copy.path("features/development/original.csv").read_text()
+    assert copy.path("images/development/qc_signoff.csv").read_text() == decided
 
 
 def test_strict_stops_at_a_refused_case(copy):

@@ -40,7 +40,10 @@ def assemble_dataset(
     image = unit_features(features, phase, reader, analysis.get("region"))
     columns = coded(units, study["variables"], clinical)
     known = pd.concat([outcome(units, study["endpoints"][analysis["endpoint"]]).rename("outcome"), columns], axis=1)
-    reasons = _reasons(known, image.index, excluded, phase, study)
+    missing = f"not segmented by {reader} in the phase {phase}"
+    if "region" in analysis:
+        missing = f"without the region {analysis['region']} in the phase {phase}"
+    reasons = _reasons(known, image.index, excluded, missing, study)
 
     usable = known.index.difference(reasons.set_index(UNIT).index, sort=True)
     if usable.empty:
@@ -56,10 +59,9 @@ def assemble_dataset(
 
 
 def _reasons(
-    known: pd.DataFrame, with_features: pd.Index, excluded: pd.DataFrame, phase: str, study: Mapping[str, Any]
+    known: pd.DataFrame, with_features: pd.Index, excluded: pd.DataFrame, lacking: str, study: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Why each unusable unit is unusable, the first reason only."""
-    reader = study["stability"]["readings"]["reference"]
+    """Why each unusable unit is unusable, the first reason only; `lacking` is said of one without features."""
     labels = {name: variable["label"] for name, variable in study["variables"].items()} | {"outcome": "the outcome"}
     rows = excluded.to_dict("records")
     seen = {(row["patient"], row["region"]) for row in rows}
@@ -68,7 +70,7 @@ def _reasons(
         if unit in seen:
             continue
         if unit not in with_features:
-            rows.append(_exclusion(unit, "features", f"not segmented by {reader} in the phase {phase}"))
+            rows.append(_exclusion(unit, "features", lacking))
         elif missing:
             rows.append(_exclusion(unit, "clinical data", f"no value for {', '.join(missing)}"))
     return pd.DataFrame(rows, columns=[*UNIT, "step", "reason"])
