@@ -16,7 +16,7 @@ from projects import ROOT
 SLICES = 1.0  # seconds between looks at a run that is to be interrupted
 
 # What a change in one patient's images must run again, and how often; the rest of the plan follows from files.
-ONE_PATIENT = {"import_images": 1, "extract_features": 1}
+ONE_PATIENT = {"import_images": 1, "extract_features": 2}
 
 # Everything that a run leaves but the simulated input; all of it must be the same bytes.
 RESULTS = ("cohort", "images", "features", "stability", "models", "evaluation", "report")
@@ -119,8 +119,10 @@ def real_study(project, change_cases=lambda rows: rows, **settings):
     shutil.move(project.path("simulation/development"), files)
     folder = project.folder / "config/studies/tiny"
     study = yaml.safe_load((folder / "study.yaml").read_text())
-    del study["models"], study["evaluation"]
-    study["stability"]["readings"] = {"reference": "reader1"}
+    del study["models"], study["evaluation"], study["extractions"]["standard"]
+    study["images"] = {"minimum_volume_mm3": 500}
+    study["markers"] = {"endpoint": "response", "extraction": "original", "phase": "arterial"}
+    study["stability"] = {"readings": {"reference": "reader1"}}
     study["cohorts"]["development"] = {
         "patients": str(files / "patients.csv"),
         "lesions": str(files / "lesions.csv"),

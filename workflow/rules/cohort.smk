@@ -24,7 +24,7 @@ checkpoint check_cohort:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=settings("unit", "cohorts", "variables", "images", "extractions", "stability", "models", "markers"),
+        study=table_settings,
         data=cohort_data,
         code=library_code("cohort/check_cohort.py"),
     script:

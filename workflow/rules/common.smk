@@ -71,6 +71,15 @@ def settings(*names):
     }
 
 
+def table_settings(wildcards):
+    """Params function: what a cohort's tables are checked against. No more: an edit elsewhere must not check anew."""
+    study = STUDIES[wildcards.study]
+    regions = {key: study["images"][key] for key in ("organs", "regions", "analysed") if key in study["images"]}
+    phases = {name: {"phases": block["phases"]} for name, block in study["extractions"].items() if "phases" in block}
+    parts = settings("unit", "cohorts", "variables", "stability", "models", "markers")(wildcards)
+    return parts | {"images": regions, "extractions": phases}
+
+
 def study_file(study, name):
     """A file named in study.yaml: relative to the study's folder, unless it names an environment variable or a root."""
     expanded = os.path.expandvars(name)
