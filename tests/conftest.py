@@ -13,6 +13,14 @@ def _folder(variable, beside):
     return folder
 
 
+def pytest_collection_modifyitems(items):
+    """Workflows first, since they take longest; tests that share a fixture's work stay with one worker."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+    for item in items:
+        tiny = {"finished", "copy", "new_project"} & set(item.fixturenames)
+        item.add_marker(pytest.mark.xdist_group("tiny" if tiny else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def test_data():
     """The folder of real DICOM cases and reference values (public data, not part of the project)."""
