@@ -8,7 +8,15 @@ import pytest
 from PIL import Image
 
 from nenflow.documents import write_json
-from nenflow.report.cases import agreement_table, all_cases, all_readings, count_words, flagged_table, signoff_words
+from nenflow.report.cases import (
+    agreement_table,
+    all_cases,
+    all_readings,
+    count_words,
+    flagged_table,
+    signoff_words,
+    volumes_table,
+)
 from nenflow.report.gallery import render_gallery
 from nenflow.report.results import read_results
 from nenflow.tables import CASE, write_table
@@ -243,3 +251,14 @@ def test_page_of_many_regions_is_little_more_than_its_pictures(tmp_path):
 def test_same_results_give_the_same_page(results, page):
     assert render_gallery(STUDY, results, TEMPLATES) == page
     assert np.array_equal(all_cases(STUDY, results)[CASE], all_cases(STUDY, results)[CASE])
+
+
+def test_volumes_of_organs_and_of_the_whole_tumour_burden(results):
+    images = {"organs": ["liver"], "regions": {"all": {"kind": "union"}, "rim": {"kind": "ring"}}}
+    study = {**STUDY, "images": images, "stability": {"readings": {"reference": "reader1"}}}
+    table = volumes_table(all_cases(study, results), study)
+    assert table.to_numpy().tolist() == [  # 12345.6 and 1.5e6 mm3; the second reader's do not count
+        ["all", "arterial", "1", "12.3 (12.3–12.3)"],
+        ["liver", "arterial", "1", "1500.0 (1500.0–1500.0)"],
+    ]
+    assert volumes_table(all_cases(study, results), {**study, "images": {}}).empty

@@ -66,9 +66,8 @@ def agreement_table(cases: pd.DataFrame, readings: pd.DataFrame) -> pd.DataFrame
     Regions that were computed from others say nothing of their own and are left out, and so are excluded ones. Organs
     stand apart: their Dice is high because they are large.
     """
-    role = cases["role"] if "role" in cases else pd.Series("drawn", index=cases.index)
     key = ["cohort", *CASE]
-    kept = cases.assign(role=role)[(cases["status"] == "included") & (role != "computed")][[*key, "role"]]
+    kept = cases.loc[(cases["status"] == "included") & (cases["role"] != "computed"), [*key, "role"]]
     reference = kept.drop(columns="role").rename(columns={"rater": "reference"})
     counted = readings.merge(kept, on=key).merge(reference, on=["cohort", "patient", "phase", "region", "reference"])
     rows = [
@@ -94,6 +93,30 @@ def agreement_table(cases: pd.DataFrame, readings: pd.DataFrame) -> pd.DataFrame
 def _median_range(values: pd.Series, decimals: int) -> str:
     low, middle, high = (decimal(float(value), decimals) for value in np.quantile(values, [0, 0.5, 1]))
     return f"{middle} ({low}–{high})"
+
+
+def volumes_table(cases: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
+    """Volumes of organs and of what was computed once for a scan (total tumour volume), as the reference rater drew.
+
+    A row per region and phase, for print: number of patients, median and range in cm³.
+    """
+    images = study["images"]
+    whole = [name for name, rule in images.get("regions", {}).items() if rule["kind"] != "ring"]
+    counted = cases[
+        (cases["status"] == "included")
+        & (cases["rater"] == study["stability"]["readings"]["reference"])
+        & cases["region"].isin([*whole, *images.get("organs", [])])
+    ]
+    rows = [
+        {
+            "Region": region,
+            "Phase": phase,
+            "n": str(len(group)),
+            "cm³, median (range)": _median_range(group["volume_mm3"] / 1000, 1),
+        }
+        for (region, phase), group in counted.groupby(["region", "phase"])
+    ]
+    return pd.DataFrame(rows)
 
 
 def flagged_table(cases: pd.DataFrame) -> pd.DataFrame:

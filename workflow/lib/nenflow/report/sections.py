@@ -5,7 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from nenflow.report.cases import agreement_table, all_cases, all_readings, count_words, flagged_table, signoff_words
+from nenflow.report.cases import (
+    agreement_table,
+    all_cases,
+    all_readings,
+    count_words,
+    flagged_table,
+    signoff_words,
+    volumes_table,
+)
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_models import model_limits, model_sections
@@ -311,7 +319,7 @@ def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
     if cases.empty:
         return []
     agreement = agreement_table(cases, all_readings(study, results))
-    flagged = flagged_table(cases)
+    flagged, volumes = flagged_table(cases), volumes_table(cases, study)
     shown = flagged.head(_FLAGGED)
     title = f"Flagged regions{_shown_of(len(shown), len(flagged), 'flagged')}."
     note = "Hausdorff: largest distance between the surfaces, and its 95th percentile. Excluded regions do not count."
@@ -322,6 +330,7 @@ def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
         Text(f"{count_words(cases)} {signoff_words(cases)} {where}"),
         *([Printed("flagged", shown, title, full=flagged)] if len(flagged) else []),
         *([Printed("agreement", agreement, "Agreement of readers.", note)] if len(agreement) else []),
+        *([Printed("volumes", volumes, "Volumes of organs and of computed regions.")] if len(volumes) else []),
         *([Gallery(f"Show {count(len(pictures), 'example')}, flagged ones first", pictures)] if pictures else []),
     ]
 
