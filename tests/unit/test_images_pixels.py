@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -183,7 +183,14 @@ def test_damaged_compressed_slices_are_refused(tmp_path, syntax):
     write_stored(tmp_path, stored_values(12, 0), 12, 0)
     compress(tmp_path, syntax)
     file = tmp_path / "1.dcm"
-    file.write_bytes(file.read_bytes()[:-120])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-120])
+    assert "cannot be read" in refusal(read_volume, tmp_path)
+    file.write_bytes(whole)
+    dataset = pydicom.dcmread(file)
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([frame[: len(frame) // 2]])
+    dataset.save_as(file)
     assert "cannot be decoded" in refusal(read_volume, tmp_path)
 
 

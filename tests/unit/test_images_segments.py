@@ -179,7 +179,7 @@ def test_compressed_segments(tmp_path, volume, folder):
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda dataset: setattr(dataset, "SegmentationType", "WAVES"), "of type WAVES"),
+        (lambda dataset: setattr(dataset, "SegmentationType", "WAVES"), "neither binary nor fractional"),
         (lambda dataset: setattr(dataset, "MaximumFractionalValue", 0), "contradict its type"),
         (lambda dataset: setattr(dataset, "MaximumFractionalValue", 50), "contradict its type"),
         (lambda dataset: delattr(dataset, "MaximumFractionalValue"), "contradict its type"),

@@ -168,7 +168,8 @@ def test_pet_in_suv_is_passed_through_and_other_pet_is_refused(tmp_path):
     volume = read_volume(write_series(tmp_path / "a", **pet_tags(slope=0.5, Units="GML", PatientWeight=None)))
     assert sitk.GetArrayFromImage(volume.image)[0, 1, 2] == 6
     assert "PatientWeight" in refusal(read_volume, write_series(tmp_path / "b", **pet_tags(PatientWeight=None)))
-    assert "PROPCNT" in refusal(read_volume, write_series(tmp_path / "c", **pet_tags(Units="PROPCNT")))
+    assert "PROPCNTS" in refusal(read_volume, write_series(tmp_path / "c", **pet_tags(Units="PROPCNTS")))
+    assert "unknown code" in refusal(read_volume, write_series(tmp_path / "d", **pet_tags(Units="DOE JANE")))
 
 
 def test_each_slice_of_a_pet_has_its_own_factor(tmp_path):

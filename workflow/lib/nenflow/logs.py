@@ -22,6 +22,16 @@ def start_log(path: str | Path) -> None:
     sys.excepthook = _log_error
 
 
+def print_cause(error: Exception, path: Path) -> None:
+    """Print of a failure to read a file where it arose, but not its message.
+
+    Messages of libraries repeat what stands in a header, which may be the name of a patient.
+    """
+    print(path)
+    traceback.print_tb(error.__traceback__, file=sys.stdout)
+    print(f"{type(error).__name__} {(isinstance(error, OSError) and error.strerror) or ''}".strip())
+
+
 def _log_error(kind: type[BaseException], error: BaseException, trace: object) -> None:
     if isinstance(error, InputError):
         print(error, file=sys.stderr)

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from nenflow.errors import InputError
 from nenflow.images.geometry import affine
 from nenflow.images.placement import place, select
+from nenflow.images.rasters import read_raster
 from nenflow.images.volumes import Volume
 
 SLICER_KEY = re.compile(r"Segment([0-9]+)_(ID|Name|LabelValue|Layer)")
@@ -57,7 +58,7 @@ def read_labels(path: Path, segment: str | None, volume: Volume) -> np.ndarray:
 
 
 def _read(path: Path) -> sitk.Image:
-    image = sitk.ReadImage(str(path))
+    image = read_raster(path)
     layers = image.GetNumberOfComponentsPerPixel()
     if image.GetDimension() != 3 or (layers != 1 and not _described(image)):
         print(f"{path}: {image.GetDimension()} dimensions, {layers} values per voxel")

@@ -1,7 +1,5 @@
 """Stored values of DICOM slices, decoded and checked against what their headers say."""
 
-import sys
-import traceback
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from pydicom.pixels.utils import get_j2k_parameters
 from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, JPEGTransferSyntaxes
 
 from nenflow.errors import InputError
+from nenflow.logs import print_cause
 
 # Second bytes of the markers of a frame header: JPEG (ITU-T T.81, table B.1) and JPEG-LS (ITU-T T.87, C.1.1).
 FRAME_HEADERS = (0xC0, 0xC1, 0xC2, 0xC3, 0xF7)
@@ -27,15 +26,32 @@ def read_stored(path: Path) -> np.ndarray:
         InputError: the pixels are cut off, compressed in a way that cannot be decoded, or contradict the header.
     """
     dataset = pydicom.dcmread(path)
+    check_length(dataset)
     try:
         stored = pixel_array(dataset, correct_unused_bits=False)
         codestream = _codestream(dataset)
     except Exception as error:  # decoders raise nearly every built-in exception on damaged files
-        print(path)
-        traceback.print_exc(file=sys.stdout)
+        print_cause(error, path)
         raise _refusal(dataset) from error
     _check_bits(dataset, stored, codestream)
     return stored.reshape(-1, *stored.shape[-2:])
+
+
+def check_length(dataset: pydicom.Dataset) -> None:
+    """Refuse pixels that are more than their header says; pydicom drops the rest, as if it were the end of the image.
+
+    Raises:
+        InputError: by a row or a column at least; less may be padding.
+    """
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated or "PixelData" not in dataset:
+        return
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    bits = int(dataset.BitsAllocated) * int(dataset.get("SamplesPerPixel") or 1)
+    wanted = rows * columns * int(dataset.get("NumberOfFrames") or 1) * bits // 8
+    if len(dataset.PixelData) - wanted >= max(2, min(rows, columns) * bits // 8):
+        raise InputError(
+            "The pixels contradict their header (Rows, Columns, NumberOfFrames or BitsAllocated): export it again."
+        )
 
 
 def _refusal(dataset: pydicom.Dataset) -> InputError:

@@ -1,5 +1,6 @@
 """What all formats of segmentations share: which segment is meant, and where its voxels lie on the scan."""
 
+from collections.abc import Set
 from itertools import pairwise
 
 import numpy as np
@@ -7,41 +8,56 @@ import SimpleITK as sitk
 
 from nenflow.errors import InputError
 from nenflow.images.geometry import affine
+from nenflow.images.sidecar import is_identity
 from nenflow.images.volumes import Volume
 
 # Of a voxel: how far a mask may lie from the grid of the image. A slice itself may be off by 0.1 (SLICE_TOLERANCE),
 # contours lie up to 0.06 mm off their plane in public data, and NIfTI rounds to float32; a mask of another grid is
 # off by up to half a voxel and turns with every slice.
 GRID_TOLERANCE = 0.2
+# Of names in a sentence: how many, and how many letters of each. An image that is taken for a label map has thousands.
+SHOWN, LONGEST = 20, 60
 
 
-def select(names: dict[int | str, str], segment: str | None) -> int | str:
+def select(names: dict[int | str, str], segment: str | None, private: Set[str] = frozenset()) -> int | str:
     """The number of the segment that is meant, by name first, then by number.
 
     Args:
         names: names by number, as `list_segments` gives them.
         segment: name or number; None when there is only one.
+        private: words of the patient's identity; a name that has one of them is not repeated.
 
     Raises:
         InputError: there is none, or more than one could be meant.
     """
-    there = ", ".join(f"'{name}' (number {number})" for number, name in names.items())
+    shown = [(_say(name, private), _say(number, private)) for number, name in list(names.items())[:SHOWN]]
+    there = ", ".join(f"'{name}' (number {number})" for name, number in shown)
+    there += f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     if segment is None:
         if len(names) == 1:
             return next(iter(names))
         if not names:
             raise InputError("The segmentation is empty: it holds no segment.")
         raise InputError(f"The segmentation holds {len(names)} segments ({there}): name one in the column segment.")
+    said = _say(segment, private)
     named = [number for number, name in names.items() if name == segment]
     if len(named) == 1:
         return named[0]
     if len(named) > 1:
-        raise InputError(f"The segmentation holds '{segment}' {len(named)} times ({there}): give its number instead.")
+        raise InputError(f"The segmentation holds '{said}' {len(named)} times ({there}): give its number instead.")
     if segment in names:
         return segment
     if segment.isdecimal() and int(segment) in names:
         return int(segment)
-    raise InputError(f"The segmentation holds no segment '{segment}'; there are: {there or 'none'}.")
+    raise InputError(f"The segmentation holds no segment '{said}'; there are: {there or 'none'}.")
+
+
+def _say(name: object, private: Set[str]) -> str:
+    """A name on one line and not too long, as far as it tells nothing of the patient."""
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in str(name)).split())
+    if is_identity(text, private):
+        return "(withheld)"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def number_names(pairs: list[tuple[int, str]]) -> dict[int | str, str]:

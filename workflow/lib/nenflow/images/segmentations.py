@@ -1,5 +1,6 @@
 """Segmentations in the formats that readers export, as masks on the grid of the scan they were drawn on."""
 
+import re
 from pathlib import Path
 
 import pydicom
@@ -7,11 +8,13 @@ import SimpleITK as sitk
 from pydicom.misc import is_dicom
 
 from nenflow.errors import InputError
+from nenflow.images.dicom import read_dicom
 from nenflow.images.labels import label_names, read_labels
 from nenflow.images.placement import check_slices
+from nenflow.images.rasters import RASTER_SUFFIXES
 from nenflow.images.segments import read_segments, segment_names
 from nenflow.images.structures import read_structure, structure_names
-from nenflow.images.volumes import PICTURE_SUFFIXES, Volume, readable
+from nenflow.images.volumes import Volume, readable
 
 
 def read_mask(path: Path, segment: str | None, volume: Volume) -> sitk.Image:
@@ -64,19 +67,21 @@ def list_segments(path: Path) -> dict[int | str, str]:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.name.lower().endswith(PICTURE_SUFFIXES)
+    return path.name.lower().endswith(RASTER_SUFFIXES)
 
 
 def _read_dicom(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
-    if path.exists() and not is_dicom(path):
+    if not path.is_file():
+        raise OSError("no file")  # to open a pipe would wait for ever
+    if not is_dicom(path):
         print(f"Neither DICOM (with its header), NIfTI nor NRRD: {path}")
         raise InputError(
             "The segmentation is neither DICOM SEG, RTSTRUCT, NIfTI nor NRRD (or lacks the DICOM header): export it "
             "in one of these."
         )
-    dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
+    dataset = read_dicom(path, stop_before_pixels)
     if dataset.get("Modality") not in ("RTSTRUCT", "SEG"):
-        raise InputError(
-            f"The segmentation is a DICOM object of modality {dataset.get('Modality')}: export it as SEG or RTSTRUCT."
-        )
+        known = re.fullmatch("[A-Z]{2}|RT[A-Z]+", str(dataset.get("Modality")))
+        kind = f"modality {known[0]}" if known else "no known modality"
+        raise InputError(f"The segmentation is a DICOM object of {kind}: export it as SEG or RTSTRUCT.")
     return dataset

@@ -8,7 +8,9 @@ from pydicom.pixels import iter_pixels
 
 from nenflow.errors import InputError
 from nenflow.images.geometry import direction_of, make_affine
+from nenflow.images.pixels import check_length
 from nenflow.images.placement import check_frame, number_names, place, select
+from nenflow.images.sidecar import identity_words
 from nenflow.images.volumes import Volume
 
 # A voxel of a fractional segmentation belongs to the region from this share (or probability) of the largest on.
@@ -36,10 +38,10 @@ def read_segments(dataset: pydicom.Dataset, segment: str | None, volume: Volume)
     """
     if dataset.get("SegmentationType") not in TYPES:
         raise InputError(
-            f"The DICOM SEG is of type {dataset.get('SegmentationType')}: export it as a binary, fractional or label "
-            "map one."
+            "The DICOM SEG is neither binary nor fractional nor a label map (SegmentationType): export it as one of "
+            "these."
         )
-    number = select(segment_names(dataset), segment)
+    number = select(segment_names(dataset), segment, identity_words(dataset))
     check_frame(dataset.get("FrameOfReferenceUID"), volume)
     shared = dataset.SharedFunctionalGroupsSequence[0]
     mask = np.zeros(volume.image.GetSize()[::-1], np.uint8)
@@ -63,6 +65,7 @@ def _frames(
     groups = list(dataset.PerFrameFunctionalGroupsSequence)
     if len(groups) != int(dataset.NumberOfFrames):
         raise InputError("The DICOM SEG states another number of frames than it describes: export it again.")
+    check_length(dataset)
     if dataset.SegmentationType != "LABELMAP":
         name = "SegmentIdentificationSequence"
         numbers = [int(_group(name, own, shared).ReferencedSegmentNumber) for own in groups]

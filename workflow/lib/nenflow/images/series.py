@@ -11,6 +11,7 @@ from pydicom.misc import is_dicom
 from pydicom.uid import UID
 
 from nenflow.errors import InputError
+from nenflow.images.dicom import read_dicom
 from nenflow.images.frames import check_one_volume, is_multiframe, split_frames
 from nenflow.images.geometry import COSINE_TOLERANCE
 
@@ -98,7 +99,7 @@ def find_slices(path: Path, series: str | None) -> tuple[list[Slice], list[str]]
     files = _list_files(path, left_out) if path.is_dir() else [path]
     images = []
     for file in files:
-        header = pydicom.dcmread(file, stop_before_pixels=True)
+        header = read_dicom(file, stop_before_pixels=True)
         kind = _other_kind(header)
         if kind:
             left_out[kind] += 1
@@ -125,10 +126,10 @@ def _list_files(folder: Path, left_out: Counter[str]) -> list[Path]:
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     entries = [path for path in entries if path.name.upper() not in ("DICOMDIR", "THUMBS.DB")]
     left_out.update("subfolder" for path in entries if path.is_dir())
-    files = [path for path in entries if path.is_file()]
-    # Any other file is refused and not passed over: it may be a slice without its DICOM header, and a slice that
-    # lacks at the end of a stack is not noticed later.
-    others = [path for path in files if not is_dicom(path)]
+    files = [path for path in entries if not path.is_dir()]
+    # Any other file is refused and not passed over: it may be a slice without its DICOM header, or a link to one that
+    # is lost, and a slice that lacks at the end of a stack is not noticed later.
+    others = [path for path in files if not path.is_file() or not is_dicom(path)]
     if others:
         print("No DICOM files:", *others)
         raise InputError(
@@ -164,7 +165,12 @@ def _image_type(header: pydicom.Dataset) -> tuple[str, ...]:
 def _choose_series(images: list[Slice], series: str | None) -> list[Slice]:
     groups: dict[str, list[Slice]] = {}
     for image in images:
-        groups.setdefault(str(image.header.get("SeriesInstanceUID", "")), []).append(image)
+        groups.setdefault(str(image.header.get("SeriesInstanceUID") or ""), []).append(image)
+    if "" in groups:  # it may be one of the slices that are meant
+        raise InputError(
+            f"{len(groups[''])} image(s) in the folder lack SeriesInstanceUID in their DICOM headers: export the "
+            "series again."
+        )
     if series in groups or (len(groups) == 1 and not series):
         return groups[series or next(iter(groups))]
     for uid, slices in groups.items():

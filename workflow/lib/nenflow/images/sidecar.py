@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 
 import pydicom
@@ -54,12 +54,12 @@ def describe_headers(headers: Sequence[pydicom.Dataset]) -> dict:
         injection to the first slice; for PET `half_life_minutes` and `uptake_minutes` from injection to scan;
         `simulated`, whether the study says that its data are simulated.
     """
-    words = set().union(*(_identity(header) for header in headers)) if headers else set()
+    words = set().union(*(identity_words(header) for header in headers)) if headers else set()
     tags = {}
     for tag in KEPT_TAGS:
         values = [_plain(header.get(tag)) for header in headers if header.get(tag) not in (None, "")]
         values = [value for value in values if not isinstance(value, float) or math.isfinite(value)]
-        distinct = {str(value): value for value in values if not _is_identity(value, words)}
+        distinct = {str(value): value for value in values if not is_identity(value, words)}
         if len(distinct) == 1:
             tags[tag] = next(iter(distinct.values()))
         elif distinct:
@@ -86,15 +86,16 @@ def _words(text: object) -> set[str]:
     return {word for word in re.findall(r"\w+", str(text).lower()) if len(word) >= SHORTEST_WORD}
 
 
-def _identity(header: pydicom.Dataset) -> set[str]:
+def identity_words(header: pydicom.Dataset) -> set[str]:
     """Words of the names of persons and of record numbers in a header."""
     values = [header.get(tag) for tag in (*IDENTIFIERS, *PERSONS)]
     return set().union(*(_words(str(value).replace("_", " ")) | _words(value) for value in values if value))
 
 
-def _is_identity(value: object, words: set[str]) -> bool:
+def is_identity(value: object, words: Set[str]) -> bool:
+    """Whether a text (or one of a list) looks like an identifier or has a word of the patient's identity in it."""
     if isinstance(value, list):
-        return any(_is_identity(entry, words) for entry in value)
+        return any(is_identity(entry, words) for entry in value)
     if not isinstance(value, str):
         return False
     return bool(SUSPICIOUS.search(value)) or not words.isdisjoint(_words(value) | _words(value.replace("_", " ")))

@@ -7,9 +7,11 @@ import SimpleITK as sitk
 from nenflow.errors import InputError
 from nenflow.images.geometry import affine
 from nenflow.images.placement import GRID_TOLERANCE, check_frame, number_names, select
+from nenflow.images.sidecar import identity_words
 from nenflow.images.volumes import Volume
 
 CLOSED = {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}
+KINDS = CLOSED | {"POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"}
 # Of a voxel: many tools put contour points exactly on voxel centres, where otherwise the last bits of the arithmetic
 # would decide what is inside. Coarser than that it must not be: 1e-5 already moves voxels of published masks.
 POINT_DECIMALS = 8
@@ -29,7 +31,7 @@ def read_structure(dataset: pydicom.Dataset, segment: str | None, volume: Volume
     Raises:
         InputError: the ROI holds anything but closed outlines on slices of the volume, or is not clear.
     """
-    number = select(structure_names(dataset), segment)
+    number = select(structure_names(dataset), segment, identity_words(dataset))
     check_frame(_frame_of_reference(dataset, number), volume)
     contours = [
         contour
@@ -39,7 +41,8 @@ def read_structure(dataset: pydicom.Dataset, segment: str | None, volume: Volume
     ]
     kinds = {str(contour.ContourGeometricType) for contour in contours}
     if not kinds <= CLOSED:
-        raise InputError(f"The ROI holds {' and '.join(sorted(kinds))} and not only closed outlines: redraw it.")
+        named = " and ".join(sorted(kinds)) if kinds <= KINDS else "outlines of an unknown kind"
+        raise InputError(f"The ROI holds {named} and not only closed outlines: redraw it.")
     return rasterise([_points(contour) for contour in contours], volume.image)
 
 
@@ -57,6 +60,9 @@ def _frame_of_reference(dataset: pydicom.Dataset, number: int | str) -> str | No
 def _points(contour: pydicom.Dataset) -> np.ndarray:
     values = contour.get("ContourData")
     points = np.reshape(np.array([] if values is None else values, float), (-1, 3))
+    stated = contour.get("NumberOfContourPoints")
+    if len(points) and stated is not None and int(stated) != len(points):
+        raise InputError("A contour has another number of points than it states: export the segmentation again.")
     if not np.isfinite(points).all():
         raise InputError("A contour holds values that are no numbers: export the segmentation again.")
     return points

@@ -38,6 +38,12 @@ DECAY_FACTOR_TOLERANCE = 0.002
 SAME_IN_ALL_SLICES = ("Units", "SUVType", "DecayCorrection", "PatientWeight", "SeriesDate", "SeriesTime")
 ADVICE = "export the series again from the scanner or the archive, with this tag"
 CODE = re.compile(r"[A-Z0-9_ ]{1,16}")  # what DICOM allows in a code string
+# What PS3.3 C.8.9.1 defines. A code that is none of these may be anything, so it is not repeated.
+CODES = frozenset(
+    ["CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "BQML", "MGMINML", "UMOLMINML", "MLMING", "MLG", "1CM", "UMOLML", "GML",
+     "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "STDDEV", "BW", "LBM", "LBMJAMES128", "LBMJANMA", "BSA", "IBW", "START",
+     "ADMIN"]
+)  # fmt: skip
 DATE_TIME = re.compile(r"(\d{8})(\d{4})(\d{2})?(\.\d{1,6})?([+-]\d{4})?")
 
 
@@ -62,13 +68,17 @@ def suvbw_factors(headers: Sequence[pydicom.Dataset]) -> np.ndarray:
     if units == "GML":
         suv_type = _code(first, "SUVType") if first.get("SUVType") else "BW"  # absent means BW (C.8.9.1)
         if suv_type != "BW":
-            raise InputError(f"The PET is in SUV by {suv_type} (SUVType) and not by body weight (BW): export it so.")
+            raise InputError(
+                f"The PET is in SUV by {_said(suv_type)} (SUVType) and not by body weight (BW): export it so."
+            )
         return np.ones(len(headers))
     if units == "BQML":
         return np.full(len(headers), _factor_of_activity(headers))
     if units == "CNTS":
         return _factors_of_counts(headers)
-    raise InputError(f"The PET is in {units} (Units), from which SUV cannot be computed: export it in BQML or GML.")
+    raise InputError(
+        f"The PET is in {_said(units)} (Units), from which SUV cannot be computed: export it in BQML or GML."
+    )
 
 
 def uptake_minutes(header: pydicom.Dataset) -> float | None:
@@ -102,7 +112,7 @@ def _check_corrections(header: pydicom.Dataset) -> None:
     if correction not in ("START", "ADMIN"):
         raise InputError(
             f"The PET is not corrected for decay to the start of the scan or the injection (DecayCorrection is "
-            f"{correction}): export a series that is."
+            f"{_said(correction)}): export a series that is."
         )
 
 
@@ -285,6 +295,10 @@ def _code(header: pydicom.Dataset, tag: str) -> str:
     if not CODE.fullmatch(value):
         raise InputError(f"{tag} in the PET header is no code of DICOM: {ADVICE}.")
     return value
+
+
+def _said(code: str) -> str:
+    return code if code in CODES else "an unknown code"
 
 
 def _text(header: pydicom.Dataset, tag: str) -> str:

@@ -1,7 +1,7 @@
 """DICOM series of CT (as Hounsfield units) and PET (as SUV), NIfTI and NRRD files as volumes."""
 
-import sys
-import traceback
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JP
 from nenflow.errors import InputError
 from nenflow.images.geometry import direction_of, stack_slices
 from nenflow.images.pixels import read_stored
+from nenflow.images.rasters import RASTER_SUFFIXES, read_raster
 from nenflow.images.series import Slice, find_slices
 from nenflow.images.sidecar import describe_headers
 from nenflow.images.suv import suvbw_factors
+from nenflow.logs import print_cause
 
-PICTURE_SUFFIXES = (".nii", ".nii.gz", ".nrrd")
 UNITS = {"CT": "HU", "PT": "SUV"}
 ALWAYS_LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit}
 PERHAPS_LOSSY = {JPEG2000, JPEGLSNearLossless, HTJ2K}
@@ -60,11 +61,11 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         InputError: the scan cannot be read without guessing; the sentence says why. Paths and UIDs are only printed.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, no error where a name is too long for the file system
         return _read_slices(path, series)
-    picture = path.name.lower().endswith(PICTURE_SUFFIXES)
+    picture = path.name.lower().endswith(RASTER_SUFFIXES)
     with readable(path, "The image"):
-        dicom = not picture and path.is_file() and is_dicom(path)
+        dicom = not picture and os.path.isfile(path) and is_dicom(path)
     if not picture and not dicom:
         print(f"Not an image folder, DICOM, NIfTI or NRRD file: {path}")
         raise InputError(
@@ -90,7 +91,7 @@ def read_picture(path: Path, what: str) -> sitk.Image:
         InputError: the file is missing or damaged, or not one 3D image with one value per voxel.
     """
     with readable(path, what):
-        image = sitk.ReadImage(str(path))
+        image = read_raster(path)
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         print(f"{path}: {image.GetDimension()} dimensions, {image.GetNumberOfComponentsPerPixel()} values per voxel")
         raise InputError(f"{what} is not a single 3D image with one value per voxel: save it as one.")
@@ -101,13 +102,15 @@ def read_picture(path: Path, what: str) -> sitk.Image:
 def readable(path: Path, what: str) -> Iterator[None]:
     """Turn any failure of pydicom or ITK on a damaged file into one sentence; the cause and the path are printed."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # They repeat values that break a rule of DICOM, such as the birth date 1950-01-01.
+            warnings.filterwarnings("ignore", module="pydicom")
+            yield
     except (InputError, MemoryError):
         raise
     except Exception as error:  # both libraries raise nearly every built-in exception on damaged files
-        print(path)
-        traceback.print_exc(file=sys.stdout)
-        if not path.exists():
+        print_cause(error, path)
+        if not os.path.exists(path):
             raise InputError(f"{what} does not exist: check the path in the cases table.") from error
         raise InputError(f"{what} cannot be read (damaged, incomplete or of another kind): export it again.") from error
 

@@ -1,0 +1,159 @@
+"""NRRD and NIfTI files, read only when they are whole and say where they lie.
+
+ITK fills what was cut off a NIfTI file with zeros, ignores values that a damaged size leaves over, passes over wrong
+checksums, takes 1 mm where no spacing is given, and follows the headers of NRRD files to any other file.
+"""
+
+import gzip
+import math
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import SimpleITK as sitk
+
+from nenflow.errors import InputError
+from nenflow.images.geometry import COSINE_TOLERANCE
+
+RASTER_SUFFIXES = (".nii", ".nii.gz", ".nrrd")
+# The directions for which ITK knows what they mean in a patient.
+NRRD_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
+NRRD_ENCODINGS = ("raw", "gzip", "gz")
+NIFTI_BYTES = 348  # of its header, which is also the header's first number
+NIFTI_MAGIC = b"n+1\0"  # header and values in one file
+NIFTI_UNITS = range(4)  # of length: not said, m, mm, um
+SPACING_TOLERANCE = 1e-3  # relative; both places of a NIfTI file round to 32 bits, and tools to a few digits more
+CHUNK = 2**20
+
+
+def read_raster(path: Path) -> sitk.Image:
+    """Read a NRRD (also seg.nrrd) or NIfTI file with its geometry and meta-data.
+
+    Raises:
+        InputError: it is not self-contained, or does not say how large and how oriented its voxels are.
+        ValueError, OSError, struct.error, RuntimeError: it is damaged.
+    """
+    if not path.is_file():
+        raise OSError("no file")  # to open a pipe would wait for ever
+    nrrd = path.name.lower().endswith(".nrrd")
+    if nrrd:
+        fields = _read_fields(path)
+        _check_fields(fields)
+    else:
+        _check_nifti(path)
+    reader = sitk.ImageFileReader()
+    # By suffix: ITK itself would take a file of any other format for what it is, with other rules for its geometry.
+    reader.SetImageIO("NrrdImageIO" if nrrd else "NiftiImageIO")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    if nrrd:
+        _check_length(path, fields["encoding"] != "raw", reader)
+    image = reader.Execute()
+    axes = np.reshape(image.GetDirection(), (image.GetDimension(),) * 2)
+    if not np.abs(axes.T @ axes - np.eye(len(axes))).max() <= COSINE_TOLERANCE:
+        raise InputError(
+            "The axes of the NRRD or NIfTI file are not at right angles (gantry tilt?): resample it on an upright grid."
+        )
+    return image
+
+
+# --- NRRD (teem.sourceforge.net/nrrd/format.html) ---------------------------------------------------------------
+
+
+def _head(file: BinaryIO) -> Iterator[bytes]:
+    """Lines of a header, up to the empty one after which the values begin."""
+    while line := file.readline(CHUNK):
+        if not line.strip(b"\r\n"):
+            return
+        yield line
+    raise ValueError("a NRRD header without an end, so without values of its own")
+
+
+def _read_fields(path: Path) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        lines = [line.decode("latin-1").strip() for line in _head(file)]
+    if not lines or not lines[0].startswith("NRRD"):
+        raise ValueError("no NRRD file")
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        name = name.replace(" ", "").lower()
+        if value.startswith("=") and name != "datafile":  # not a field, but anybody's own text
+            continue
+        if name in fields:
+            raise ValueError(f"NRRD field {name} stands twice")
+        fields[name] = value.strip().lower()
+    return fields
+
+
+def _check_fields(fields: dict[str, str]) -> None:
+    if "datafile" in fields:
+        raise InputError("The NRRD file keeps its values in another file: save it as one file.")
+    if any(fields.get(name, "0") != "0" for name in ("byteskip", "lineskip")):
+        raise InputError("The NRRD file has other content before its values: save it again.")
+    if fields.get("encoding") not in NRRD_ENCODINGS:
+        raise InputError("The NRRD file is encoded in another way than raw or gzip: save it as one of these.")
+    if "spacedirections" not in fields and "spacings" not in fields:
+        raise InputError("The NRRD file does not say how large its voxels are (space directions): save it with them.")
+    if "spacedirections" in fields and fields.get("space") not in NRRD_SPACES:
+        raise InputError(
+            "The NRRD file does not say how its axes lie in the patient (space): save it as left-posterior-superior."
+        )
+
+
+def _check_length(path: Path, packed: bool, reader: sitk.ImageFileReader) -> None:
+    voxel = sitk.Image([1] * reader.GetDimension(), reader.GetPixelID(), reader.GetNumberOfComponents())
+    wanted = math.prod(reader.GetSize()) * voxel.GetSizeOfPixelComponent() * voxel.GetNumberOfComponentsPerPixel()
+    with path.open("rb") as file:
+        for _ in _head(file):
+            pass
+        found = _count(gzip.GzipFile(fileobj=file) if packed else file)
+    if found != wanted:
+        raise ValueError(f"NRRD file of {found} bytes where its header needs {wanted}")
+
+
+def _count(stream: BinaryIO) -> int:
+    """Bytes to the end of a stream; gzip compares its checksum there."""
+    return sum(len(chunk) for chunk in iter(lambda: stream.read(CHUNK), b""))
+
+
+# --- NIfTI-1 (nifti.nimh.nih.gov, nifti1.h) -----------------------------------------------------------------------
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
+        yield file
+
+
+def _check_nifti(path: Path) -> None:
+    with _open(path) as file:
+        head = file.read(NIFTI_BYTES)
+        found = len(head) + _count(file)
+    order = next((order for order in "<>" if struct.unpack_from(f"{order}i", head)[0] == NIFTI_BYTES), None)
+    if order is None or head[344:] != NIFTI_MAGIC:
+        raise InputError("The file is no NIfTI-1 file that holds header and values together: save it as one.")
+    dimensions, *sizes = struct.unpack_from(f"{order}8h", head, 40)
+    wanted = math.prod(sizes[:dimensions]) * struct.unpack_from(f"{order}h", head, 72)[0] // 8
+    offset, slope, intercept = struct.unpack_from(f"{order}3f", head, 108)
+    if offset < NIFTI_BYTES or found != offset + wanted:
+        raise ValueError(f"NIfTI file of {found} bytes where its header needs {offset} and {wanted}")
+    if not math.isfinite(slope) or not math.isfinite(intercept) or (slope == 0 and intercept != 0):
+        raise InputError("The scale of the values in the NIfTI file is no number: save it again.")
+    _check_nifti_grid(head, order)
+
+
+def _check_nifti_grid(head: bytes, order: str) -> None:
+    """ITK takes the spacing from one place and the orientation from another, and only warns where they disagree."""
+    spacing = np.array(struct.unpack_from(f"{order}3f", head, 80))
+    quaternion = np.array(struct.unpack_from(f"{order}6f", head, 256))
+    rows = np.reshape(struct.unpack_from(f"{order}12f", head, 280), (3, 4))
+    by_quaternion, by_rows = (code > 0 for code in struct.unpack_from(f"{order}2h", head, 252))
+    finite = (not by_quaternion or np.isfinite(quaternion).all()) and (not by_rows or np.isfinite(rows).all())
+    if not finite or not (spacing > 0).all() or not np.isfinite(spacing).all() or head[123] & 7 not in NIFTI_UNITS:
+        raise ValueError("NIfTI geometry that is no number")
+    if by_rows and not np.allclose(np.linalg.norm(rows[:, :3], axis=0), spacing, rtol=SPACING_TOLERANCE, atol=0):
+        raise InputError("The NIfTI file states two different voxel sizes (pixdim and sform): save it again.")
