@@ -145,7 +145,9 @@ def times_written(wildcards):
     """
 
     def newest(path):
-        inside = [entry.stat().st_mtime_ns for entry in os.scandir(path)] if os.path.isdir(path) else []
+        entries = os.scandir(path) if os.path.isdir(path) else []
+        # A link to a file that is lost has its own time; the import then says that it is lost.
+        inside = [entry.stat(follow_symlinks=os.path.exists(entry)).st_mtime_ns for entry in entries]
         return max(inside, default=os.stat(path).st_mtime_ns)
 
     return [newest(path) for path in patient_files(wildcards)]

@@ -110,6 +110,8 @@ def sentences(error: ValidationError) -> list[str]:
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             bound = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "over"}
             return [f"{_shown(found)} must be {bound.get(error.validator, 'under')} {wanted}"]
+        case "maxLength":
+            return [f"{_shown(found)} is longer than {wanted} characters"]
         case "minItems" | "minLength" | "minProperties":
             return ["must not be empty" if wanted == 1 else f"must have at least {wanted} entries"]
         case "maxItems":

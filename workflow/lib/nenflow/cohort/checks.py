@@ -1,6 +1,7 @@
 """Check a cohort's tables against the study and against each other, and say everything that is wrong at once."""
 
 import copy
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 from jsonschema import Draft202012Validator
 
-from nenflow.cohort.rows import Rows, patient_identifier, read_rows
+from nenflow.cohort.rows import IDENTIFIER, NO_FILE_NAMES, Rows, patient_identifier, read_rows
 from nenflow.study import READ_AS_MISSING, read_schema, refuse, sentences
 from nenflow.tables import CASE, UNIT
 
@@ -173,6 +174,9 @@ def clean_rows(
         problems.extend(_row_problems(validator, entries, f"{rows.name}, row {number}"))
     problems.extend(_check_commas(rows, [column for column in numeric if column in present]))
     problems.extend(_duplicates(table, KEYS[kind], rows))
+    # What is no identifier has been said, and may be a person's name: later checks must not repeat it.
+    keys = [column for column in KEYS[kind] if column in present]
+    table[keys] = table[keys].where(table[keys].map(lambda entry: bool(IDENTIFIER.fullmatch(str(entry or "")))))
     table[numeric] = table[numeric].apply(pd.to_numeric, errors="coerce").astype(float)
     text = [column for column in wanted if column not in declared]
     table[text] = table[text].where(table[text].notna(), "")
@@ -222,6 +226,8 @@ def _row_problems(validator: Draft202012Validator, row: Mapping[str, Any], where
         hint = "; Excel seems to have made a date of it" if isinstance(value, str) and DATE.fullmatch(value) else ""
         if error.validator == "pattern":  # the entry itself is not shown: it may be a person's name
             yield f"{where}, column '{column}': an identifier must be {error.schema['description']}"
+        elif error.validator == "maxLength":
+            yield f"{where}, column '{column}': an identifier must have at most {error.validator_value} characters"
         elif error.validator == "type":
             yield f"{where}, column '{column}': '{value}' is not a number such as 3.5, without unit or sign{hint}"
         else:
@@ -229,6 +235,8 @@ def _row_problems(validator: Draft202012Validator, row: Mapping[str, Any], where
     for column in set(CASE) & set(row):
         if row[column] in READ_AS_MISSING:
             yield f"{where}, column '{column}': '{row[column]}' means a missing value; choose another identifier"
+        if row[column].casefold() in NO_FILE_NAMES:
+            yield f"{where}, column '{column}': Windows cannot have a file of this name; choose another identifier"
 
 
 def _check_commas(rows: Rows, numeric: list[str]) -> Iterable[str]:
@@ -301,7 +309,7 @@ def _check_cases(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
     for number, row in zip(cases.index, cases.to_dict("records"), strict=True):
         image = (row["image"], row["series"])
         first, seen = images.setdefault((row["patient"], row["phase"]), (number, image))
-        if seen != image:
+        if seen != image and row["patient"] and row["phase"]:
             yield f"{name}, row {number}: another image or series than row {first} with the same patient and phase"
         mask = (row["phase"], row["segmentation"], row["segment"])
         if row["segmentation"] and masks.setdefault(mask, number) != number:
@@ -310,7 +318,7 @@ def _check_cases(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
             yield f"{name}, row {number}: the region '{row['region']}' has the name of a computed one (images/regions)"
         if row["rater"].startswith("perturbed-") and "perturbation" in study["stability"]:
             yield f"{name}, row {number}: '{row['rater']}' is a name for perturbed readings; choose another"
-        if not one_region or row["region"] in organs:
+        if not one_region or not row["patient"] or not row["region"] or row["region"] in organs:
             continue
         if regions.setdefault(row["patient"], row["region"]) != row["region"]:
             yield f"{name}, row {number}: a second region of '{row['patient']}', though the study's unit is the patient"
@@ -374,7 +382,7 @@ def _check_files(cases: pd.DataFrame, name: str, data: Path) -> Iterable[str]:
                 yield f"{where}: write / between folders, not \\"
             elif Path(entry).is_absolute() or ".." in Path(entry).parts:
                 yield f"{where}: must be a path inside the cohort's data folder"
-            elif not (data / entry).exists():
+            elif not os.path.exists(data / entry):  # unlike Path.exists, no error where a name is too long
                 yield f"{where}: there is no such file or folder in the cohort's data folder"
             elif column == "segmentation" and not (data / entry).is_file():
                 yield f"{where}: is a folder; name the segmentation's file"

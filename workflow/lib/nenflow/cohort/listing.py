@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nenflow.cohort.rows import patient_identifier
+from nenflow.cohort.rows import IDENTIFIER, NO_FILE_NAMES, patient_identifier
 from nenflow.errors import InputError
 from nenflow.images.placement import select
 from nenflow.images.segmentations import list_segments
@@ -235,13 +235,14 @@ def _identify(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     raw = table.copy()
     for column, write in {"patient": patient_identifier, **dict.fromkeys(CASE[1:], _identifier)}.items():
         table[column] = raw[column].map(write)
-        valid = table[column].str.fullmatch(r"[A-Za-z0-9-]+") & ~table[column].isin(READ_AS_MISSING)
+        valid = table[column].str.fullmatch(IDENTIFIER) & ~table[column].isin(READ_AS_MISSING)
+        valid &= ~table[column].str.casefold().isin(NO_FILE_NAMES)
         if not valid.all():
             print(*sorted(set(raw.loc[~valid, column])), sep="\n")
             raise InputError(
                 f"{raw.loc[~valid, column].nunique()} name(s) of a {column} (printed above) cannot be made identifiers "
-                "of the letters A to Z, digits and '-', or mean a missing value: rename the files or segments "
-                "(patients need pseudonyms without blanks)."
+                "of the letters A to Z, digits and '-' (64 at most), or mean a missing value or a device of Windows: "
+                "rename the files or segments (patients need pseudonyms without blanks)."
             )
         if (table[column] != raw[column]).any() and column != "region":
             notes.append(f"In some names of a {column}, other signs were rewritten as '-'.")

@@ -5,10 +5,16 @@ Without pandas, since the Snakefile lists its patients with it each time that it
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 SEPARATORS = ",;\t"
+IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,64}")
+# Names of devices in Windows, with any ending; compare them with a name in small letters.
+NO_FILE_NAMES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))]
+)
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ ADVICE = "export the series again from the scanner or the archive, with this tag
 CODE = re.compile(r"[A-Z0-9_ ]{1,16}")  # what DICOM allows in a code string
 # What PS3.3 C.8.9.1 defines. A code that is none of these may be anything, so it is not repeated.
 CODES = frozenset(
-    ["CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "BQML", "MGMINML", "UMOLMINML", "MLMING", "MLG", "1CM", "UMOLML", "GML",
-     "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "STDDEV", "BW", "LBM", "LBMJAMES128", "LBMJANMA", "BSA", "IBW", "START",
-     "ADMIN"]
+    ["CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "BQML", "MGMINML", "UMOLMINML", "MLMING", "MLG", "1CM", "UMOLML",
+     "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "GML", "STDDEV", "BW", "LBM", "LBMJAMES128", "LBMJANMA", "BSA", "IBW",
+     "START", "ADMIN"]
 )  # fmt: skip
 DATE_TIME = re.compile(r"(\d{8})(\d{4})(\d{2})?(\.\d{1,6})?([+-]\d{4})?")
 
