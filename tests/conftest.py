@@ -13,6 +13,7 @@ def _folder(variable, beside):
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Workflows first, since they take longest; tests that share a fixture's work stay with one worker."""
     items.sort(key=lambda item: "workflow" not in item.path.parts)
