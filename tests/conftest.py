@@ -13,13 +13,9 @@ def _folder(variable, beside):
     return folder
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Workflows first, since they take longest; tests that share a fixture's work stay with one worker."""
+    """Workflows first, since they take longest; each file of tests is dealt out as a whole."""
     items.sort(key=lambda item: "workflow" not in item.path.parts)
-    for item in items:
-        tiny = {"finished", "copy", "new_project"} & set(item.fixturenames)
-        item.add_marker(pytest.mark.xdist_group("tiny" if tiny else item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import time
 import pytest
 import yaml
 
+from browser import needs_browser, open_page
 from projects import ROOT
 
 SLICES = 1.0  # seconds between looks at a run that is to be interrupted
@@ -38,6 +39,14 @@ def test_the_report_is_one_file_that_names_no_network_address(finished):
     assert "SIMULATED DATA" in page
     assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*', page) == []
     assert re.findall(r"url\((?!data:)[^)]*\)|@import|<script|<link|<iframe", page) == []
+
+
+@needs_browser
+@pytest.mark.parametrize("page", ["report", "gallery"])
+def test_a_page_asks_no_network_and_shows_something(finished, tmp_path, page):
+    picture, asked = open_page(finished.path(f"report/{page}.html"), tmp_path)
+    assert asked == []
+    assert len(picture.convert("RGB").getcolors(1_000_000)) > 100  # text, a banner and figures, not an empty page
 
 
 def test_a_second_run_has_nothing_to_do(finished):

@@ -1,4 +1,4 @@
-"""The report as a person opens it: in a browser, from a file, without a network."""
+"""A page as a person opens it: in a browser, from a file, without a network."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ BROWSER = shutil.which("chromium")
 # Who asked, in Chromium's log: a page opened from a file has the origin "null", Chromium's own requests have none.
 FROM_A_PAGE = "null"
 
-pytestmark = pytest.mark.skipif(not BROWSER, reason="needs the browser chromium")
+needs_browser = pytest.mark.skipif(not BROWSER, reason="needs the browser chromium")
 
 
 def open_page(page, folder):
@@ -30,15 +30,3 @@ def open_page(page, folder):
     started = [event["params"] for event in log["events"] if event["type"] == start and "params" in event]
     asked = [job["url"] for job in started if job.get("initiator") == FROM_A_PAGE]
     return Image.open(folder / "page.png"), asked
-
-
-def test_the_report_asks_no_network_and_shows_something(finished, tmp_path):
-    picture, asked = open_page(finished.path("report/report.html"), tmp_path)
-    assert asked == []
-    assert len(picture.convert("RGB").getcolors(1_000_000)) > 100  # text, a banner and figures, not an empty page
-
-
-def test_a_page_that_asks_a_network_is_caught(tmp_path):
-    page = tmp_path / "page.html"
-    page.write_text('<img src="http://127.0.0.1:9/picture.png">')
-    assert open_page(page, tmp_path / "opened")[1] == ["http://127.0.0.1:9/picture.png"]
