@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from jsonschema import Draft202012Validator
 
-from nenflow.cohort.rows import IDENTIFIER, NO_FILE_NAMES, Rows, patient_identifier, read_rows
+from nenflow.cohort.rows import NO_FILE_NAMES, Rows, is_identifier, patient_identifier, read_rows
 from nenflow.study import READ_AS_MISSING, read_schema, refuse, sentences
 from nenflow.tables import CASE, UNIT
 
@@ -176,7 +176,7 @@ def clean_rows(
     problems.extend(_duplicates(table, KEYS[kind], rows))
     # What is no identifier has been said, and may be a person's name: later checks must not repeat it.
     keys = [column for column in KEYS[kind] if column in present]
-    table[keys] = table[keys].where(table[keys].map(lambda entry: bool(IDENTIFIER.fullmatch(str(entry or "")))))
+    table[keys] = table[keys].where(table[keys].map(is_identifier))
     table[numeric] = table[numeric].apply(pd.to_numeric, errors="coerce").astype(float)
     text = [column for column in wanted if column not in declared]
     table[text] = table[text].where(table[text].notna(), "")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nenflow.cohort.rows import IDENTIFIER, NO_FILE_NAMES, patient_identifier
+from nenflow.cohort.rows import is_identifier, patient_identifier
 from nenflow.errors import InputError
 from nenflow.images.placement import select
 from nenflow.images.segmentations import list_segments
@@ -235,8 +235,7 @@ def _identify(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     raw = table.copy()
     for column, write in {"patient": patient_identifier, **dict.fromkeys(CASE[1:], _identifier)}.items():
         table[column] = raw[column].map(write)
-        valid = table[column].str.fullmatch(IDENTIFIER) & ~table[column].isin(READ_AS_MISSING)
-        valid &= ~table[column].str.casefold().isin(NO_FILE_NAMES)
+        valid = table[column].map(is_identifier) & ~table[column].isin(READ_AS_MISSING)
         if not valid.all():
             print(*sorted(set(raw.loc[~valid, column])), sep="\n")
             raise InputError(

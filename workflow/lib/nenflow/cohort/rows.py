@@ -27,6 +27,11 @@ class Rows:
     decimal_comma: bool  # only where the comma does not already separate cells
 
 
+def is_identifier(text: str | None) -> bool:
+    """Whether a text can be a part of the name of a file, on every system."""
+    return bool(text) and bool(IDENTIFIER.fullmatch(text)) and text.casefold() not in NO_FILE_NAMES
+
+
 def read_rows(path: Path, problems: list[str]) -> Rows | None:
     """Read a CSV file separated by commas, semicolons or tabs (the header row decides), in UTF-8.
 

@@ -51,13 +51,10 @@ class _Elements:
         self._tag, self._length, self._short = (struct.Struct(order + code) for code in ("HH", "I", "H"))
 
     def check(self, start: int = 0) -> None:
-        """Raise unless elements fill the file from a place to its end (some archives pad it with zeros)."""
-        at, end = start, len(self.content)
-        seen: set[int] = set()
-        while at < end:
-            if not any(self.content[at : at + 8]) and not any(self.content[at:]):
-                return
-            at = self._element(at, end, seen)
+        """Raise unless elements fill the file from a place to its end."""
+        at, seen = start, set()
+        while at < len(self.content):
+            at = self._element(at, len(self.content), seen)
 
     def end_of_group(self, start: int, group: int) -> int:
         at, seen = start, set()

@@ -80,7 +80,8 @@ def check_frame(frame: str | None, volume: Volume) -> None:
             "placed on it: give the DICOM series as image, or the mask as NIfTI or NRRD on the grid of the image."
         )
     if str(frame) != volume.frame_of_reference:
-        print(f"Frame of reference {frame} in the segmentation, {volume.frame_of_reference} in the image")
+        stated = frame if "." in str(frame) else "(no UID)"
+        print(f"Frame of reference {stated} in the segmentation, {volume.frame_of_reference} in the image")
         raise InputError(
             "The segmentation has another frame of reference than the image: it was drawn on another scan; give the "
             "scan it was drawn on (or, if this is it, export the segmentation again with its frame of reference)."

@@ -235,7 +235,7 @@ def _check_headers(slices: list[Slice]) -> None:
             raise InputError(f"A slice lacks {' and '.join(missing)} in its DICOM header: export the series again.")
         _check_numbers(header)
         if header.get("PhotometricInterpretation") != "MONOCHROME2" or int(header.get("SamplesPerPixel") or 1) > 1:
-            print(f"{entry.path} is {header.get('PhotometricInterpretation')}")
+            print(f"No grey values: {entry.path}")
             raise InputError("A slice is no grey-value image of a scan (a screenshot perhaps): export the scan itself.")
         unit = header.get("RescaleType") or "HU"
         if header.Modality == "CT" and unit not in RESCALE_TYPES:

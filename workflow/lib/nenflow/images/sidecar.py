@@ -29,6 +29,8 @@ KEPT_TAGS = (
 SUSPICIOUS = re.compile(
     r"\^|@|(?<![\d.])\d{6}|\d+(\.\d+){3}|\d{1,2}[-./]\d{1,2}[-./](19|20)\d\d|(19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}"
 )
+# A date, or a record number, in a tag where a number belongs. The largest one kept is the duration of a frame in ms.
+LARGEST = 1e7
 IDENTIFIERS = ("PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber", "StudyID")
 PERSONS = tuple(keyword for vr, _, _, _, keyword in DicomDictionary.values() if vr == "PN")
 # A word of two letters of a name or number ("GE", "CT", "30") occurs in other texts by chance.
@@ -93,9 +95,11 @@ def identity_words(header: pydicom.Dataset) -> set[str]:
 
 
 def is_identity(value: object, words: Set[str]) -> bool:
-    """Whether a text (or one of a list) looks like an identifier or has a word of the patient's identity in it."""
+    """Whether a text or number (or one of a list) looks like an identifier or has a word of the patient's identity."""
     if isinstance(value, list):
         return any(is_identity(entry, words) for entry in value)
+    if isinstance(value, int | float):
+        return abs(value) >= LARGEST or f"{value:.0f}" in words
     if not isinstance(value, str):
         return False
     return bool(SUSPICIOUS.search(value)) or not words.isdisjoint(_words(value) | _words(value.replace("_", " ")))
