@@ -6,6 +6,7 @@ follow each other without gap or overlap, to its last byte.
 """
 
 import mmap
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -40,6 +41,11 @@ def read_dicom(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
         else:
             _Elements(content, implicit, little).check(start)
     return dataset
+
+
+def uid_to_print(text: object) -> str:
+    """A UID, for the log. Other text in its place may be anything, such as a name, and is not printed."""
+    return str(text) if re.fullmatch(r"\d+(\.\d+){3,}", str(text)) else "(no UID)"
 
 
 class _Elements:

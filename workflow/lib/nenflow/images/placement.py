@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from nenflow.errors import InputError
+from nenflow.images.dicom import uid_to_print
 from nenflow.images.geometry import affine
 from nenflow.images.sidecar import is_identity
 from nenflow.images.volumes import Volume
@@ -80,8 +81,8 @@ def check_frame(frame: str | None, volume: Volume) -> None:
             "placed on it: give the DICOM series as image, or the mask as NIfTI or NRRD on the grid of the image."
         )
     if str(frame) != volume.frame_of_reference:
-        stated = frame if "." in str(frame) else "(no UID)"
-        print(f"Frame of reference {stated} in the segmentation, {volume.frame_of_reference} in the image")
+        stated, wanted = uid_to_print(frame), uid_to_print(volume.frame_of_reference)
+        print(f"Frame of reference {stated} in the segmentation, {wanted} in the image")
         raise InputError(
             "The segmentation has another frame of reference than the image: it was drawn on another scan; give the "
             "scan it was drawn on (or, if this is it, export the segmentation again with its frame of reference)."

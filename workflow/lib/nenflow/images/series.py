@@ -11,7 +11,7 @@ from pydicom.misc import is_dicom
 from pydicom.uid import UID
 
 from nenflow.errors import InputError
-from nenflow.images.dicom import read_dicom
+from nenflow.images.dicom import read_dicom, uid_to_print
 from nenflow.images.frames import check_one_volume, is_multiframe, split_frames
 from nenflow.images.geometry import COSINE_TOLERANCE
 
@@ -68,6 +68,8 @@ OTHER_MODALITIES = {"RTSTRUCT": "structure set", "SEG": "segmentation", "PR": "p
 # Values of ImageType: scouts (PS3.3 C.8.2.1.1.1), and how scanners mark pages of text that they store as CT.
 SCOUT = "scout"
 OTHER_IMAGE_TYPES = {"LOCALIZER": SCOUT, "SCREEN SAVE": "screenshot", "CT_SOM5 PROT": "screenshot"}
+# Of a series, in digits; a date or record number that stands there is longer.
+LONGEST_NUMBER = 6
 # Scouts come singly or as a pair (from the front and the side) and lie across the slices: by more than 45 degrees.
 MOST_SCOUTS = 2
 ACROSS = np.cos(np.pi / 4)
@@ -173,9 +175,10 @@ def _choose_series(images: list[Slice], series: str | None) -> list[Slice]:
         )
     if series in groups or (len(groups) == 1 and not series):
         return groups[series or next(iter(groups))]
+    numbers = {uid: _series_number(slices[0].header) for uid, slices in groups.items()}
     for uid, slices in groups.items():
-        print(f"Series {uid}: number {slices[0].header.get('SeriesNumber')}, {len(slices)} slices")
-    there = ", ".join(f"number {slices[0].header.get('SeriesNumber')} with {len(slices)}" for slices in groups.values())
+        print(f"Series {uid_to_print(uid)}: number {numbers[uid]}, {len(slices)} slices")
+    there = ", ".join(f"number {numbers[uid]} with {len(slices)}" for uid, slices in groups.items())
     if series:
         raise InputError(
             f"The series that the cases table names is not in the image folder, or is no scan (slices there: {there})."
@@ -184,6 +187,11 @@ def _choose_series(images: list[Slice], series: str | None) -> list[Slice]:
         f"The image folder holds {len(groups)} series (slices: {there}): put the Series Instance UID of the right one "
         "(the log lists them) into the column series."
     )
+
+
+def _series_number(header: pydicom.Dataset) -> str:
+    number = str(header.get("SeriesNumber"))
+    return number if len(number) <= LONGEST_NUMBER else "unknown"
 
 
 def _split(files: list[Slice], left_out: Counter[str]) -> list[Slice]:
