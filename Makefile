@@ -26,7 +26,8 @@ report: $(READY)              ## only the report page (and whatever it still lac
 	$(SNAKEMAKE) results/$(STUDY)/report/report.html --config studies=[$(STUDY)]
 
 cases: $(READY)               ## cases.csv from a folder of segmentations; config/README.md shows an example
-	PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.cohort.listing "$(DATA)" --image "$(IMAGE)" --segmentation "$(SEGMENTATION)" --output "$(OUT)" $(CONSTANTS)
+	@$(if $(and $(DATA),$(IMAGE),$(SEGMENTATION),$(OUT)),,echo "make cases needs DATA, IMAGE, SEGMENTATION and OUT; config/README.md shows an example" && exit 1)
+	PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.cohort.listing "$(DATA)" --image "$(IMAGE)" --segmentation "$(SEGMENTATION)" --output "$(OUT)" $(foreach name,phase region rater,$(if $($(name)),--$(name) "$($(name))"))
 
 ibsi: $(READY)                ## features against the reference values of the standard; writes docs/ibsi.md
 	PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.features.conformance "$(NENFLOW_TEST_DATA)"

@@ -194,7 +194,7 @@ def test_raters_that_the_study_does_not_use_are_noted(tmp_path):
 def test_phases_that_the_study_does_not_use_are_noted(tmp_path):
     cases = CASES + "P2,Arterial,l1,reader2,p1,,p2.seg,9\nP2,portal,l1,reader1,p2,,p2.seg,9\n"
     cohort = read(tmp_path, cases=cases, study={**STUDY, "markers": {"phase": "portal"}})
-    note = "cases.csv: study.yaml does not name the phase 'Arterial'; its regions are measured, not analysed."
+    note = "cases.csv: no model or marker uses the phase 'Arterial'; its regions are measured, not analysed."
     assert [line for line in cohort.notes if "phase" in line] == [note]
     descriptive = {key: part for key, part in STUDY.items() if key != "models"}  # such a study names no phase at all
     assert not any("phase" in line for line in read(tmp_path, cases=cases, study=descriptive).notes)
@@ -346,7 +346,10 @@ def test_mistakes_in_parameter_files_are_found_with_the_tables(tmp_path, monkeyp
 
 def test_a_study_by_patient_has_one_region_each(tmp_path):
     found = problems(tmp_path, lesions=None, study={**NO_LESIONS, "unit": "patient"})
-    assert found == ["cases.csv, row 3: a second region of 'P1', though the study's unit is the patient"]
+    assert found == [
+        "cases.csv, row 3: a second region of 'P1', though the study's unit is the patient; analyse their union "
+        "(images/analysed)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -457,3 +460,18 @@ def test_a_rater_cannot_be_called_like_a_perturbed_reading(tmp_path):
     assert problems(tmp_path, cases=extra, study={**STUDY, "stability": stability}) == [
         "cases.csv, row 5: 'perturbed-1' is a name for perturbed readings; choose another"
     ]
+
+
+def test_patterns_of_regions_must_name_something(tmp_path):
+    regions = {"rim": {"kind": "ring", "of": "tumour*", "inside": "liver"}}
+    study = {**STUDY, "images": {"organs": ["liver"], "regions": regions}}
+    assert problems(tmp_path, study=study) == [
+        "cases.csv: no region is called 'tumour*', which images/regions/rim in study.yaml names",
+        "cases.csv: no region is called 'liver', which images/regions/rim in study.yaml names",
+    ]
+
+
+def test_an_organ_is_no_lesion(tmp_path):
+    lesions = LESIONS + "P2,liver,good\n"
+    found = problems(tmp_path, lesions=lesions, cases=WITH_LIVER, study={**STUDY, "images": LIVER})
+    assert found == ["lesions.csv, row 5: 'liver' is no lesion but an organ (images/organs)"]

@@ -29,7 +29,7 @@ def problems(folder, rows):
 
 
 def imported(*status):
-    rows = CASES.assign(status=list(status), reason="", voxels=50.0, flags=["", "few voxels", ""])
+    rows = CASES.assign(role="drawn", status=list(status), reason="", voxels=50.0, flags=["", "few voxels", ""])
     rows.loc[rows["status"] == "excluded", ["reason", "voxels"]] = ["too small", None]
     return rows
 
@@ -74,7 +74,7 @@ def test_mistakes_are_named_with_their_row(tmp_path, row, sentence):
 
 def test_an_excluded_case_leaves_with_its_reason_and_its_features(tmp_path):
     signoff = read(tmp_path, "P1,arterial,l2,reader1,exclude,outline misses,\nP2,arterial,l1,reader1,ok,,\n")
-    cases = apply_signoff(imported("included", "included", "included"), signoff)
+    cases = apply_signoff(imported("included", "included", "included"), signoff, {}, "reader1")
     assert cases["status"].tolist() == ["included", "excluded", "included"]
     assert cases["reason"].tolist() == ["", "excluded at quality control: outline misses", ""]
     features = CASES.assign(volume=[1.0, 2.0, 3.0])
@@ -85,7 +85,7 @@ def test_an_excluded_case_leaves_with_its_reason_and_its_features(tmp_path):
 
 def test_what_a_stage_refused_keeps_its_own_reason(tmp_path):
     signoff = read(tmp_path, "P1,arterial,l1,reader1,exclude,outline misses,\nP1,arterial,l2,reader1,ok,,\n")
-    cases = apply_signoff(imported("excluded", "excluded", "included"), signoff)
+    cases = apply_signoff(imported("excluded", "excluded", "included"), signoff, {}, "reader1")
     assert cases["status"].tolist() == ["excluded", "excluded", "included"]
     assert cases["reason"].tolist() == ["too small", "too small", ""]
 
@@ -100,3 +100,30 @@ def test_the_template_lists_every_pictured_case_with_the_decisions_so_far(tmp_pa
     path = tmp_path / "again.csv"
     template.to_csv(path, index=False)
     assert read_signoff(path, CASES, STUDY, SCHEMAS)["decision"].tolist() == ["ok", ""]
+
+
+RULES = {
+    "rim": {"kind": "ring", "of": "l*", "inside": "organ"},
+    "burden": {"kind": "union", "of": "l*"},
+    "tissue": {"kind": "rest", "of": "organ", "without": ["l*"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("gone", "left"),
+    [
+        (("P1", "l2", "reader1"), {"l1-rim"}),
+        (("P1", "organ", "reader1"), {"burden"}),
+        (("P1", "l1", "reader2"), {"l1-rim", "l2-rim", "burden", "tissue"}),
+        (("P2", "l1", "reader1"), {"l1-rim", "l2-rim", "burden", "tissue"}),
+    ],
+)
+def test_what_was_computed_from_an_excluded_case_leaves_with_it(gone, left):
+    patient, region, rater = gone
+    signoff = pd.DataFrame([(patient, "arterial", region, rater, "exclude", "wrong")], columns=SIGNOFF)
+    computed = ["l1-rim", "l2-rim", "burden", "tissue"]
+    cases = pd.DataFrame({"region": computed, "role": "computed", "status": "included", "reason": ""})
+    cases = apply_signoff(cases.assign(patient="P1", phase="arterial", rater="reader1"), signoff, RULES, "reader1")
+    assert set(cases.loc[cases["status"] == "included", "region"]) == left
+    reasons = set(cases.loc[cases["status"] == "excluded", "reason"])
+    assert reasons <= {f"it depends on {region}, which was excluded at quality control"}

@@ -18,6 +18,7 @@ STUDY = {
 }
 ANALYSIS = {"endpoint": "response", "phase": "arterial", "clinical": ["ki67", "grade"]}
 NO_EXCLUSIONS = pd.DataFrame(columns=["patient", "region", "step", "reason"])
+NO_CASES = pd.DataFrame(columns=["patient", "phase", "region", "rater", "status", "reason"])
 
 
 def units(**changes):
@@ -48,7 +49,7 @@ ALL = features(
 
 
 def test_each_unit_has_its_outcome_codes_and_the_reference_features():
-    dataset, exclusions = assemble_dataset(ALL, units(), NO_EXCLUSIONS, ANALYSIS, STUDY)
+    dataset, exclusions = assemble_dataset(ALL, units(), NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)
     assert dataset.reset_index().to_numpy().tolist() == [
         ["P1", "l1", 1, 10.0, 3.0, 1.0],
         ["P1", "l2", 0, 20.0, 1.0, 2.0],
@@ -65,29 +66,43 @@ def test_each_unit_has_its_outcome_codes_and_the_reference_features():
     ],
 )
 def test_a_unit_without_a_value_is_left_out_with_the_reason(changes, reason):
-    dataset, exclusions = assemble_dataset(ALL, units(**changes), NO_EXCLUSIONS, ANALYSIS, STUDY)
+    dataset, exclusions = assemble_dataset(ALL, units(**changes), NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)
     assert exclusions.to_numpy().tolist() == [["P1", "l2", "clinical data", reason]]
     assert dataset.index.tolist() == [("P1", "l1"), ("P2", "l1")]
 
 
 def test_a_unit_without_features_of_the_phase_is_left_out_with_the_reason():
-    _, exclusions = assemble_dataset(ALL.drop(index=1), units(), NO_EXCLUSIONS, ANALYSIS, STUDY)
+    _, exclusions = assemble_dataset(ALL.drop(index=1), units(), NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)
     assert exclusions.to_numpy().tolist() == [
-        ["P1", "l2", "features", "not segmented by reader1 in the phase arterial"]
+        ["P1", "l2", "features", "no features of reader1's segmentation in the phase arterial"]
     ]
+
+
+@pytest.mark.parametrize(("analysis", "region"), [(ANALYSIS, "l2"), (ANALYSIS | {"region": "rim"}, "l2-rim")])
+def test_what_the_images_stage_said_is_the_reason(analysis, region):
+    features = ALL.assign(region=ALL["region"] + ("-rim" if "region" in analysis else "")).drop(index=1)
+    cases = pd.DataFrame(
+        [
+            ("P1", "portal", region, "reader1", "excluded", "another phase"),
+            ("P1", "arterial", region, "reader1", "excluded", "outline misses it"),
+        ],
+        columns=NO_CASES.columns,
+    )
+    _, exclusions = assemble_dataset(features, units(), NO_EXCLUSIONS, cases, analysis, STUDY)
+    assert exclusions.to_numpy().tolist() == [["P1", "l2", "features", "outline misses it"]]
 
 
 def test_an_earlier_reason_stands_alone():
     earlier = pd.DataFrame([("P1", "l2", "images", "the mask is empty")], columns=NO_EXCLUSIONS.columns)
-    _, exclusions = assemble_dataset(ALL.drop(index=1), units(), earlier, ANALYSIS, STUDY)
+    _, exclusions = assemble_dataset(ALL.drop(index=1), units(), earlier, NO_CASES, ANALYSIS, STUDY)
     assert exclusions.to_numpy().tolist() == earlier.to_numpy().tolist()
 
 
 def test_a_feature_without_a_value_is_refused():
     with pytest.raises(InputError, match=r"1 features \(first f1\) have no value for some lesion"):
-        assemble_dataset(ALL.assign(f1=[1.0, np.nan, 3.0, 9.0, 8.0]), units(), NO_EXCLUSIONS, ANALYSIS, STUDY)
+        assemble_dataset(ALL.assign(f1=[1.0, np.nan, 3.0, 9.0, 8.0]), units(), NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)
 
 
 def test_nobody_left_is_refused():
     with pytest.raises(InputError, match="No lesion is left"):
-        assemble_dataset(ALL.iloc[:0], units(), NO_EXCLUSIONS, ANALYSIS, STUDY)
+        assemble_dataset(ALL.iloc[:0], units(), NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)

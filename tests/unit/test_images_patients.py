@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from images_files import SPACING, refusal, square, write_series, write_structure
 from nenflow.errors import InputError
-from nenflow.images.patients import COLUMNS, READINGS, import_patient
+from nenflow.images.patients import COLUMNS, READINGS, import_patient, refuse_other_units
 from nenflow.images.quality import check_mask
 from nenflow.images.segmentations import read_mask
 from nenflow.images.volumes import read_volume
@@ -159,7 +159,7 @@ REGIONS = {
     "regions": {
         "all": {"kind": "union", "of": "[ac]"},
         "rim": {"kind": "ring", "of": "a", "width_mm": 2},
-        "cut": {"kind": "union", "of": "a", "inside": "b"},
+        "cut": {"kind": "union", "of": "c", "inside": "a"},
     },
 }
 
@@ -173,7 +173,7 @@ def test_computed_regions_stand_beside_the_drawn_ones(data, tmp_path):
     assert table["role"].groupby("region").first().to_dict() == roles
     assert table.loc[("all", "r1"), "voxels"] == 32 + 4  # two regions that do not touch
     assert "has not drawn c" in table.loc[("all", "r1-again"), "reason"]
-    assert table.loc[("cut", "r1"), "reason"] == "There is no voxel in a inside b."
+    assert table.loc[("cut", "r1"), "reason"] == "No region c overlaps or touches a."
     assert (tmp_path / "arterial_a-rim_r1.png").exists()
     assert (tmp_path / "arterial_all_r1.nii.gz").exists()
 
@@ -192,3 +192,19 @@ def test_a_scan_that_cannot_be_read_excludes_what_would_be_computed_on_it(data, 
     table = read_table(tmp_path / "cases.csv")
     assert table["region"].tolist() == ["a", "all", "cut"]
     assert table["reason"].str.contains("A slice is missing").all()
+
+
+def test_an_empty_segment_is_nobodys_healthy_tissue(data, tmp_path):
+    chosen = [row for row in cases() if row["phase"] == "arterial" and row["rater"] == "r1" and row["region"] in "abd"]
+    rules = {"rest": {"kind": "rest", "of": "b", "without": ["[ad]"]}}
+    import_patient(chosen, data, tmp_path, {"minimum_volume_mm3": 1, "regions": rules}, "r1", strict=False)
+    table = read_table(tmp_path / "cases.csv").set_index("region")
+    assert "empty" in table.loc["d", "reason"]
+    assert table.loc["rest", "reason"] == "it depends on d, whose segmentation was refused"
+
+
+def test_a_scan_of_another_unit_is_excluded():
+    table = pd.DataFrame({"phase": ["pet"] * 4 + ["ct"], "unit": ["SUV", "SUV", "HU", None, "HU"]})
+    table = refuse_other_units(table.assign(status="included", reason=""))
+    assert table["status"].tolist() == ["included", "included", "excluded", "included", "included"]
+    assert table["reason"].tolist()[2] == "its values are in HU, those of most patients in this phase in SUV"

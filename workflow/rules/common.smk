@@ -171,6 +171,7 @@ def analysis_inputs(wildcards, analysis):
         "patients": f"{cohort}/patients.csv",
         "lesions": f"{cohort}/lesions.csv",
         "exclusions": f"{cohort}/exclusions.csv",
+        "cases": f"results/{wildcards.study}/images/{DEVELOPMENT}/cases.csv",
         "features": f"results/{wildcards.study}/features/{DEVELOPMENT}/{analysis['extraction']}.csv",
     }
 

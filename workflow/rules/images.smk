@@ -40,6 +40,8 @@ rule gather_images:
     conda:
         "../../envs/nenflow.yaml"
     params:
+        regions=lambda wildcards: STUDIES[wildcards.study]["images"].get("regions", {}),
+        reference=setting("stability", "readings", "reference"),
         code=library_code("images/gather_images.py"),
     script:
         "../scripts/images/gather_images.py"

@@ -12,6 +12,7 @@ dataset, exclusions = assemble_dataset(
     features=read_table(snakemake.input.features),
     units=units,
     excluded=read_table(snakemake.input.exclusions),
+    cases=read_table(snakemake.input.cases),
     analysis=snakemake.params.analysis,
     study=study,
 )

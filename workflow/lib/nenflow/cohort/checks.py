@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,9 @@ def _check_references(
             if patient and patient not in known:
                 yield f"{names[kind]}, row {number}: patient '{patient}' is not in {names['patients']}"
     if lesions is not None and (lesions[UNIT] != "").any().all():
+        for number, region in lesions["region"].items():
+            if region in organs:
+                yield f"{names['lesions']}, row {number}: '{region}' is no lesion but an organ (images/organs)"
         units = set(lesions[UNIT].itertuples(index=False, name=None))
         for number, patient, region in cases.loc[~cases["region"].isin(organs), UNIT].itertuples():
             if patient in known and region and (patient, region) not in units:
@@ -321,7 +325,10 @@ def _check_cases(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
         if not one_region or not row["patient"] or not row["region"] or row["region"] in organs:
             continue
         if regions.setdefault(row["patient"], row["region"]) != row["region"]:
-            yield f"{name}, row {number}: a second region of '{row['patient']}', though the study's unit is the patient"
+            yield (
+                f"{name}, row {number}: a second region of '{row['patient']}', though the study's unit is the patient; "
+                "analyse their union (images/analysed)"
+            )
 
 
 def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
@@ -330,6 +337,11 @@ def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any])
         yield f"{name}: no row has the rater '{reference}', who is the reference in study.yaml"
         return
     drawn = set(cases.loc[cases["rater"] == reference, "phase"])
+    drawn_regions = set(cases["region"])
+    for region, rule in study.get("images", {}).get("regions", {}).items():
+        for pattern in [rule["of"], *([rule["inside"]] if "inside" in rule else []), *rule.get("without", [])]:
+            if not any(fnmatchcase(known, pattern) for known in drawn_regions):
+                yield f"{name}: no region is called '{pattern}', which images/regions/{region} in study.yaml names"
     measured = {
         f"extraction {key}": phase
         for key, extraction in study.get("extractions", {}).items()
@@ -395,4 +407,4 @@ def _note_unused(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
         yield f"{name}: study.yaml does not name the rater '{rater}'; its regions are measured, not analysed."
     phases = set(_phases(study).values())
     for phase in sorted(set(cases["phase"]) - phases - {""}) if phases else []:
-        yield f"{name}: study.yaml does not name the phase '{phase}'; its regions are measured, not analysed."
+        yield f"{name}: no model or marker uses the phase '{phase}'; its regions are measured, not analysed."

@@ -1,6 +1,7 @@
 """What people decided about each case at quality control, and how it takes effect."""
 
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from nenflow.cohort.checks import clean_rows
 from nenflow.cohort.rows import read_rows
+from nenflow.images.regions import rule_of
 from nenflow.study import refuse
 from nenflow.tables import CASE
 
@@ -56,21 +58,42 @@ def _unknown_cases(table: pd.DataFrame, cases: pd.DataFrame, study: Mapping[str,
         yield f"{name}, row {number}: there is no case {patient}, {phase}, {region}, {rater} in the table of cases"
 
 
-def apply_signoff(cases: pd.DataFrame, signoff: pd.DataFrame) -> pd.DataFrame:
-    """Exclude the cases that a person excluded at quality control, with that person's reason.
+def apply_signoff(
+    cases: pd.DataFrame, signoff: pd.DataFrame, rules: Mapping[str, Mapping], reference: str
+) -> pd.DataFrame:
+    """Exclude the cases that a person excluded at quality control with that reason, and what was computed from them.
+
+    A ring depends on its lesion and on the organ that cuts it, a union or rest on all that it is made of, each as the
+    same rater drew it or, for what only delimits, as the reference rater did.
 
     Args:
-        cases: what became of each case (patient, phase, region, rater, status, reason, ...).
+        cases: what became of each case (patient, phase, region, rater, role, status, reason, ...).
         signoff: as `read_signoff` gives it.
+        rules: the study's computed regions.
+        reference: the rater whose regions are analysed.
     """
-    decided = signoff.set_index(CASE)
-    names = pd.MultiIndex.from_frame(cases[CASE])
-    decision = decided["decision"].reindex(names).to_numpy()
-    gone = (decision == "exclude") & (cases["status"] == "included").to_numpy()
-    reasons = "excluded at quality control: " + decided["reason"].reindex(names).fillna("").astype(str)
+    decided = signoff[signoff["decision"] == "exclude"].set_index(CASE)["reason"]
+    reasons = {tuple(case): f"excluded at quality control: {why}" for case, why in decided.items()}
+    for case in cases.loc[cases["role"] == "computed", CASE].itertuples(index=False):
+        for gone in decided.index:
+            if _depends(case, gone, rules, reference):
+                reasons.setdefault(tuple(case), f"it depends on {gone[2]}, which was excluded at quality control")
+    new = [reasons.get(case) for case in cases[CASE].itertuples(index=False, name=None)]
+    gone = pd.Series([reason is not None for reason in new], index=cases.index) & (cases["status"] == "included")
     return cases.assign(
-        status=cases["status"].mask(gone, "excluded"), reason=cases["reason"].mask(gone, reasons.to_numpy())
+        status=cases["status"].mask(gone, "excluded"),
+        reason=cases["reason"].mask(gone, pd.Series(new, index=cases.index)),
     )
+
+
+def _depends(case: tuple, gone: tuple, rules: Mapping[str, Mapping], reference: str) -> bool:
+    """Whether a computed case was made from another one."""
+    (patient, phase, region, rater), (*scan, excluded, by) = case, gone
+    if [patient, phase] != scan or by not in (rater, reference):
+        return False
+    around, rule = rule_of(region, rules)
+    patterns = [around] if around else [rule["of"], *rule.get("without", [])]
+    return any(fnmatchcase(excluded, pattern) for pattern in [*patterns, rule.get("inside", "")])
 
 
 def drop_excluded(table: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:

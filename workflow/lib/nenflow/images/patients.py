@@ -10,7 +10,7 @@ from nenflow.documents import write_json
 from nenflow.errors import InputError
 from nenflow.images.pictures import write_picture
 from nenflow.images.quality import check_mask, compare_readings, region_quality
-from nenflow.images.regions import derive_regions
+from nenflow.images.regions import derive_regions, rule_of
 from nenflow.images.segmentations import read_mask
 from nenflow.images.volumes import Volume, read_volume
 from nenflow.tables import CASE, write_table
@@ -114,13 +114,14 @@ class _Phase:
         for case in self.cases:
             try:
                 mask = read_mask(self.data / case["segmentation"], _cell(case, "segment"), volume)
+                check_mask(mask, volume, 0)  # an empty one would let a lesion pass as healthy tissue
             except InputError as error:
                 self._refuse_drawn(case, error)
                 refused.add((case["region"], case["rater"]))
             else:
                 drawn[case["region"], case["rater"]] = mask
         computed, impossible = derive_regions(drawn, self.rules, self.reference) if self.rules else ({}, {})
-        impossible |= self._incomplete([*self._wanted(), *computed], refused)
+        impossible |= self._incomplete([*self._wanted(), *computed, *impossible], refused)
         for (name, rater), reason in impossible.items():
             computed.pop((name, rater), None)
             self._add(name, rater, "computed", reason=reason)
@@ -131,8 +132,8 @@ class _Phase:
         """Computed regions that would be wrong because a segmentation they depend on was refused."""
         reasons = {}
         for region, rater in computed:
-            rule = next(rule for name, rule in self.rules.items() if f"-{region}".endswith(f"-{name}"))
-            patterns = (rule["of"], *rule.get("without", []))
+            _, rule = rule_of(region, self.rules)
+            patterns = (rule["of"], rule.get("inside", ""), *rule.get("without", []))
             for missing, by in sorted(refused):
                 if by in (rater, self.reference) and any(fnmatchcase(missing, pattern) for pattern in patterns):
                     reasons[region, rater] = f"it depends on {missing}, whose segmentation was refused"
@@ -153,7 +154,7 @@ class _Phase:
             else:
                 self._refuse_drawn(self._drawn_case(key), error)
             return False
-        unit, settings = volume.tags.get("unit"), {"derived": role == "computed"}
+        unit, settings = volume.tags.get("unit"), {"derived": role != "drawn"}
         if self.phase in self.settings.get("expected", {}):
             settings["expected"] = self.settings["expected"][self.phase]
         found = region_quality(mask, volume.image, unit, settings)
@@ -186,6 +187,23 @@ class _Phase:
 
     def _case(self, region: str, rater: str) -> dict:
         return {"patient": self.cases[0]["patient"], "phase": self.phase, "region": region, "rater": rater}
+
+
+def refuse_other_units(cases: pd.DataFrame) -> pd.DataFrame:
+    """Exclude the cases whose unit (HU, SUV) is not that of most cases of their phase: another kind of scan.
+
+    Args:
+        cases: cases.csv of all patients of a cohort. Scans of unknown unit (NIfTI, NRRD) are left alone.
+    """
+    known = cases[cases["status"].eq("included") & cases["unit"].fillna("").ne("")]
+    usual = known.groupby("phase")["unit"].agg(lambda units: units.value_counts().index[0])
+    wanted = known["phase"].map(usual)
+    other = known["unit"] != wanted
+    reasons = "its values are in " + known["unit"] + ", those of most patients in this phase in " + wanted
+    return cases.assign(
+        status=cases["status"].mask(other.reindex(cases.index, fill_value=False), "excluded"),
+        reason=cases["reason"].mask(other.reindex(cases.index, fill_value=False), reasons.reindex(cases.index)),
+    )
 
 
 def _cell(case: dict, column: str) -> str | None:

@@ -7,6 +7,7 @@ from functools import partial, reduce
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
 from nenflow.errors import InputError
 
@@ -30,6 +31,8 @@ def derive_regions(
       those of any region that matches and without the cavities that the region encloses. `inside` (may be left out)
       cuts it to an organ.
     - `{kind: union, of: pattern, inside: organ}` gives `<name>`: every voxel of any region that matches, counted once.
+      With `inside` these are the regions that overlap or touch the organ, each of them whole: 3D Slicer cuts lesions
+      out of the organ they lie in, and a lesion may bulge out of it.
     - `{kind: rest, of: pattern, without: [pattern, ...]}` gives `<name>`: what is left of an organ.
 
     What only delimits (`inside`, `without`, other lesions beside a ring) is the rater's own mask, or the reference
@@ -63,6 +66,16 @@ def derive_regions(
                 except InputError as error:
                     reasons[key] = str(error)
     return computed, reasons
+
+
+def rule_of(region: str, rules: Mapping[str, Mapping]) -> tuple[str | None, Mapping]:
+    """The rule that gives a computed region, and for a ring the region that it surrounds."""
+    for name, rule in rules.items():
+        if region == name:
+            return None, rule
+        if region.endswith(f"-{name}"):
+            return region.removesuffix(f"-{name}"), rule
+    raise KeyError(region)
 
 
 @dataclass(frozen=True)
@@ -151,7 +164,21 @@ def _box(core: np.ndarray, width_mm: float, spacing: tuple[float, ...]) -> Box:
 
 
 def _union(rule: Mapping, reading: _Reading) -> np.ndarray:
-    return _inside(reading.join(reading.all_own(rule["of"])), rule, reading, f"in {rule['of']}")
+    names = reading.all_own(rule["of"])
+    if "inside" in rule:
+        organ = reading.join(reading.any_drawn(rule["inside"]))
+        names = [name for name in names if _touches(reading.join([name]), organ)]
+        if not names:
+            raise InputError(f"No region {rule['of']} overlaps or touches {rule['inside']}.")
+    return _not_empty(reading.join(names), f"in {rule['of']}")
+
+
+def _touches(region: np.ndarray, organ: np.ndarray) -> bool:
+    """Whether a region shares a voxel with an organ, or a face, edge or corner of one."""
+    if not region.any():
+        return False
+    box = _box(region, 0, (1, 1, 1))
+    return bool((ndimage.binary_dilation(region[box], np.ones((3, 3, 3))) & organ[box]).any())
 
 
 def _rest(rule: Mapping, reading: _Reading) -> np.ndarray:

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ def assemble_dataset(
     features: pd.DataFrame,
     units: pd.DataFrame,
     excluded: pd.DataFrame,
+    cases: pd.DataFrame,
     analysis: Mapping[str, Any],
     study: Mapping[str, Any],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -25,6 +26,7 @@ def assemble_dataset(
         features: the feature table of a cohort, all phases and raters.
         units: all units of the cohort with their declared variables, index (patient, region).
         excluded: units excluded before (columns patient, region, step, reason); they are not listed again.
+        cases: what became of each case in the images stage (patient, phase, region, rater, reason).
         analysis: the settings of a model or of the markers: endpoint, extraction, phase, region (where a ring is
             analysed) and, for a model, clinical.
         study: the study's settings.
@@ -40,10 +42,7 @@ def assemble_dataset(
     image = unit_features(features, phase, reader, analysis.get("region"))
     columns = coded(units, study["variables"], clinical)
     known = pd.concat([outcome(units, study["endpoints"][analysis["endpoint"]]).rename("outcome"), columns], axis=1)
-    missing = f"not segmented by {reader} in the phase {phase}"
-    if "region" in analysis:
-        missing = f"without the region {analysis['region']} in the phase {phase}"
-    reasons = _reasons(known, image.index, excluded, missing, study)
+    reasons = _reasons(known, image.index, excluded, _lacking(cases, analysis, reader), study)
 
     usable = known.index.difference(reasons.set_index(UNIT).index, sort=True)
     if usable.empty:
@@ -59,9 +58,13 @@ def assemble_dataset(
 
 
 def _reasons(
-    known: pd.DataFrame, with_features: pd.Index, excluded: pd.DataFrame, lacking: str, study: Mapping[str, Any]
+    known: pd.DataFrame,
+    with_features: pd.Index,
+    excluded: pd.DataFrame,
+    lacking: Callable[[tuple[str, str]], str],
+    study: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """Why each unusable unit is unusable, the first reason only; `lacking` is said of one without features."""
+    """Why each unusable unit is unusable, the first reason only; `lacking` is says it of one without features."""
     labels = {name: variable["label"] for name, variable in study["variables"].items()} | {"outcome": "the outcome"}
     rows = excluded.to_dict("records")
     seen = {(row["patient"], row["region"]) for row in rows}
@@ -70,10 +73,24 @@ def _reasons(
         if unit in seen:
             continue
         if unit not in with_features:
-            rows.append(_exclusion(unit, "features", lacking))
+            rows.append(_exclusion(unit, "features", lacking(unit)))
         elif missing:
             rows.append(_exclusion(unit, "clinical data", f"no value for {', '.join(missing)}"))
     return pd.DataFrame(rows, columns=[*UNIT, "step", "reason"])
+
+
+def _lacking(cases: pd.DataFrame, analysis: Mapping[str, Any], reader: str) -> Callable[[tuple[str, str]], str]:
+    """Why a unit has no features in the phase that is analysed: as the images stage says, where it does."""
+    phase, ring = analysis["phase"], analysis.get("region")
+    rows = cases[(cases["phase"] == phase) & (cases["rater"] == reader) & (cases["status"] == "excluded")]
+    said = rows.set_index(UNIT)["reason"].to_dict()
+
+    def reason(unit: tuple[str, str]) -> str:
+        patient, region = unit
+        known = said.get(unit) or said.get((patient, f"{region}-{ring}"))
+        return known or f"no features of {reader}'s segmentation in the phase {phase}"
+
+    return reason
 
 
 def _exclusion(unit: tuple[str, str], step: str, reason: str) -> dict[str, str]:

@@ -325,7 +325,9 @@ def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
     note = "Hausdorff: largest distance between the surfaces, and its 95th percentile. Excluded regions do not count."
     pictured = cases[cases["picture"].notna()].head(_EXAMPLES)
     pictures = [(", ".join(case[name] for name in CASE), case["picture"]) for case in pictured.to_dict("records")]
-    where = "The page gallery.html beside this one has the picture of every region, with what was measured in it."
+    where = (
+        "The page gallery.html beside this one has every region: its picture and what was measured in it, or why not."
+    )
     return [
         Text(f"{count_words(cases)} {signoff_words(cases)} {where}"),
         *([Printed("flagged", shown, title, full=flagged)] if len(flagged) else []),
@@ -338,6 +340,7 @@ def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
 def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], parameters: Mapping[str, Any]) -> list[Any]:
     settings = [("Seed", str(study["seed"])), ("Unit of analysis", study["unit"])]
     settings += [("Smallest region", f"{study['images']['minimum_volume_mm3']:g} mm³")]
+    settings += _region_settings(study)
     for name, extraction in study.get("extractions", {}).items():
         phases = f", phases {listed(extraction['phases'])}" if "phases" in extraction else ""
         conformance = extraction.get("conformance", "ibsi")
@@ -357,7 +360,29 @@ def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], param
     ]
 
 
+def _region_settings(study: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Who read what, and what was computed from it."""
+    images, stability = study["images"], study["stability"]
+    settings = [("Readings", "; ".join(f"{role} {rater}" for role, rater in stability["readings"].items()))]
+    if "organs" in images:
+        settings.append(("Organs", listed(images["organs"])))
+    for name, rule in images.get("regions", {}).items():
+        settings.append((f"Region “{name}”", _words(rule)))
+    if "analysed" in images:
+        settings.append(("Region analysed", images["analysed"]))
+    for phase, (low, high) in images.get("expected", {}).items():
+        settings.append((f"Expected mean, {phase}", f"{low:g} to {high:g}"))
+    if "perturbation" in stability:
+        settings.append(("Perturbed readings", _words(stability["perturbation"])))
+    return settings
+
+
+def _words(options: Mapping[str, Any]) -> str:
+    shown = {key: listed(value) if isinstance(value, list) else value for key, value in options.items()}
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+
+
 def _step_words(step: Mapping[str, Any]) -> str:
     name, options = next(iter(step.items()))
-    words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (options or {}).items())
+    words = _words(options or {})
     return f"{name} ({words})" if words else name
