@@ -1,5 +1,4 @@
 from nenflow.features.conformance import check_digital_phantom
-
 from nenflow.logs import start_log
 from nenflow.tables import write_table
 
