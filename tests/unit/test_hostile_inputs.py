@@ -322,6 +322,26 @@ def test_a_wrong_length_does_not_hide_a_contour(ct):
     assert "cannot be read" in refusal(read_mask, path, "lesion", volume)
 
 
+def test_a_tag_stands_once(ct):
+    path = ct / "001.dcm"
+    whole = path.read_bytes()
+    start, end = next((start, end) for tag, start, _, end in elements(whole) if tag == 0x00281052)  # RescaleIntercept
+    path.write_bytes(whole[:end] + whole[start:end].replace(b"-1024", b"-9999") + whole[end:])
+    assert pydicom.dcmread(path).RescaleIntercept == -9999
+    assert "cannot be read" in refusal(read_volume, ct)
+
+
+def test_an_item_ends_with_its_sequence(ct):
+    path = ct.parent / "rs.dcm"
+    whole, volume = path.read_bytes(), read_volume(ct)
+    places = elements(whole)
+    end = next(start for tag, start, _, _ in places if tag == 0x30060039)  # ROIContourSequence
+    at = [start for tag, start, _, _ in places if tag == 0xFFFEE000 and start < end][-1] + 4
+    longer = int.from_bytes(whole[at : at + 4], "little") + len(whole) - end
+    path.write_bytes(whole[:at] + longer.to_bytes(4, "little") + whole[at + 4 :])
+    assert "cannot be read" in refusal(read_mask, path, "lesion", volume)
+
+
 def test_a_contour_has_as_many_points_as_it_states(ct):
     def drop(dataset):
         contour = dataset.ROIContourSequence[0].ContourSequence[0]
