@@ -465,7 +465,7 @@ def test_paths_that_no_file_can_have(ct, name):
 # --- names that files give ---------------------------------------------------------------------------------------
 
 
-HOSTILE_NAMES = ["../../x", "/etc/x", "a\nb", "a\\b", "Ärzte 肝", "x" * 300, "con", "-rf", "a,b;c", "$(x)", "<b>x</b>"]
+HOSTILE_NAMES = ["../../x", "/etc/x", "a\nb", "a\\b", "Ärzte 肝", "x" * 300, "con", "-rf", "a,b;c", "$(x)", "a\x07b"]
 
 
 def described(name):
@@ -508,6 +508,27 @@ def test_names_in_a_reason_are_few_and_tell_nothing_of_the_patient(ct):
     reason = refusal(read_mask, ct.parent / "many.nrrd", None, volume)
     assert "holds 895 segments" in reason
     assert "'20' (number 20) and 875 more" in reason
+
+
+@pytest.mark.parametrize(
+    ("file", "tag", "words"),
+    [
+        ("binary.dcm", "Modality", "no known modality"),
+        ("binary.dcm", "SegmentationType", "neither binary"),
+        ("rs.dcm", "ContourGeometricType", "an unknown kind"),
+    ],
+)
+def test_codes_that_may_be_anything_are_not_repeated(ct, file, tag, words):
+    def edit(dataset):
+        for element in list(dataset.iterall()):
+            if element.keyword == tag:
+                element.value = "DOE JANE"
+
+    volume, path = read_volume(ct), ct.parent / file
+    path.write_bytes(rewrite(path.read_bytes(), edit))
+    reason = refusal(read_mask, path, "lesion", volume)
+    assert words in reason
+    assert "JANE" not in reason
 
 
 # --- names that tables give --------------------------------------------------------------------------------------

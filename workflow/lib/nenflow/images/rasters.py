@@ -45,7 +45,7 @@ def read_raster(path: Path) -> sitk.Image:
     else:
         _check_nifti(path)
     reader = sitk.ImageFileReader()
-    # By suffix: ITK itself would take a file of any other format for what it is, with other rules for its geometry.
+    # None of ITK's many other readers gets to see the file, each with its own rules for geometry.
     reader.SetImageIO("NrrdImageIO" if nrrd else "NiftiImageIO")
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
@@ -83,9 +83,7 @@ def _read_fields(path: Path) -> dict[str, str]:
         name = name.replace(" ", "").lower()
         if value.startswith("=") and name != "datafile":  # not a field, but anybody's own text
             continue
-        if name in fields:
-            raise ValueError(f"NRRD field {name} stands twice")
-        fields[name] = value.strip().lower()
+        fields[name] = value.strip().lower()  # ITK refuses one that stands twice
     return fields
 
 
