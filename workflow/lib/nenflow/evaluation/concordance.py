@@ -1,0 +1,348 @@
+"""How well a score or predicted survival tells apart and foretells times to an event, censoring allowed for.
+
+Everywhere: `time` > 0 since the start, `event` 1 event, 0 censored, 2 competing event, which counts as censored here
+(the cause-specific view); a higher score means an earlier event; scores are rounded to 9 decimals, so that ties do not
+depend on the machine. Weights are inverse probabilities of censoring (IPCW) by Kaplan-Meier without covariates, in
+which an event comes before a censoring at the same time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numba import njit
+
+from nenflow.errors import InputError
+from nenflow.evaluation.discrimination import DIGITS, Z95
+
+
+def harrell_c(time, event, score, strata=None, clusters=None) -> dict[str, float]:
+    """Harrell's C: of the pairs whose order in time is known, the share that the score orders rightly.
+
+    A tie in the score counts half. Two events at the same time are not compared (counted as tied_y, or tied_xy where
+    the scores are equal as well); an event comes before a censoring at the same time. The standard error is the
+    infinitesimal jackknife, as R's survival::concordance gives it (Harrell et al., Stat Med 1996; 15:361; Therneau and
+    Watson, Mayo Clinic technical report 85, 2015); unlike there it is NaN where the jackknife gives no spread, since
+    an interval of no width would look like certainty.
+
+    Args:
+        time, event, score: one number per unit, shape (n,).
+        strata: a label per unit; only pairs within a stratum are compared.
+        clusters: a label per unit, such as the patient, whose units are not independent.
+
+    Returns:
+        c, se, low, high (95 %), and the numbers of pairs: concordant, discordant, tied_x, tied_y, tied_xy.
+
+    Raises:
+        InputError: values missing or out of range, or no pair whose order is known.
+    """
+    time, event, score = check_survival(time, event, score)
+    return _concordance(time, event, score, np.ones(len(time)), strata, clusters)
+
+
+def uno_c(time, event, score, tau: float | None = None) -> dict[str, float]:
+    """Uno's C: as Harrell's, each pair weighted by 1/G(t-)^2, which frees it from how many were censored when.
+
+    G is the Kaplan-Meier estimate of staying uncensored, t the time of the pair's first event (Uno et al., Stat Med
+    2011; 30:1105). As R's survival::concordance with timewt="n/G2". The standard error takes the weights as known,
+    as there.
+
+    Args:
+        time, event, score: one number per unit, shape (n,).
+        tau: only events up to this time count; None for all.
+
+    Returns:
+        As `harrell_c`, with weighted numbers of pairs.
+    """
+    time, event, score = check_survival(time, event, score)
+    weight = _Censoring.of(time, event).before ** -2.0
+    if tau is not None:
+        # An event after tau compares with nobody; for the pairs it closes it remains what it is, a later time.
+        weight = np.where(time > tau, 0.0, weight)
+    return _concordance(time, event, score, weight, None, None)
+
+
+def time_dependent_auc(time, event, score, times) -> pd.DataFrame:
+    """Area under the cumulative/dynamic ROC curve: events up to t against units still event-free after t, by IPCW.
+
+    Uno et al. (J Am Stat Assoc 2007; 102:527); standard error from the influence function, the estimated censoring
+    included (Blanche, Dartigues and Jacqmin-Gadda, Stat Med 2013; 32:5381), as riskRegression::Score.
+
+    Args:
+        time, event, score: one number per unit, shape (n,).
+        times: the times t, in the unit of `time`.
+
+    Returns:
+        Columns time, auc, se, low, high (95 %), events (up to t) and event_free (after t). NaN at a time with no event
+        up to it or nobody event-free after it.
+    """
+    time, event, score = check_survival(time, event, score)
+    censoring = _Censoring.of(time, event)
+    rows = []
+    for t in np.atleast_1d(np.asarray(times, dtype=float)):
+        case, control = event & (time <= t), time > t
+        area, se = np.nan, np.nan
+        if case.any() and control.any():
+            area, influence = _auc_influence(censoring, case, control, score)
+            se = _positive(influence.std(ddof=1) / np.sqrt(len(time)))
+        rows.append((t, area, se, *_interval(area, se), int(case.sum()), int(control.sum())))
+    return pd.DataFrame(rows, columns=["time", "auc", "se", "low", "high", "events", "event_free"])
+
+
+def time_dependent_roc(time, event, score, t: float) -> pd.DataFrame:
+    """Cumulative/dynamic ROC curve at time t, by IPCW; the area under it is that of `time_dependent_auc`.
+
+    Returns:
+        Columns threshold (midway between neighbouring scores, -inf first, inf last, as `roc_curve`), sensitivity (of
+        the units with the event up to t, the share at or above the threshold) and specificity.
+
+    Raises:
+        InputError: no event up to t, or nobody event-free after t.
+    """
+    time, event, score = check_survival(time, event, score)
+    case, control = event & (time <= t), time > t
+    if not (case.any() and control.any()):
+        raise InputError(
+            f"There is no ROC curve at time {t:g}: nobody had the event by then, or nobody is followed on."
+        )
+    values = np.unique(score)
+    thresholds = np.concatenate([[-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]])
+    weight = np.where(case, 1 / _Censoring.of(time, event).before, 0.0)
+    above = score[:, None] >= thresholds
+    return pd.DataFrame(
+        {
+            "threshold": thresholds,
+            "sensitivity": weight @ above / weight.sum(),
+            "specificity": 1 - control @ above / control.sum(),
+        }
+    )
+
+
+def brier_scores(time, event, survival, times) -> pd.DataFrame:
+    """Mean squared distance between predicted survival and what came, at each time, by IPCW.
+
+    Graf et al. (Stat Med 1999; 18:2529); standard error from the influence function, the estimated censoring included
+    (Gerds and Schumacher, Biom J 2006; 48:1029). The null model gives everybody the Kaplan-Meier survival of the units
+    themselves. As riskRegression::Score and pec.
+
+    Args:
+        time, event: one number per unit, shape (n,).
+        survival: predicted probability of being event-free at each time, shape (n, len(times)).
+        times: in the unit of `time`.
+
+    Returns:
+        Columns time, brier, se, low, high (95 %), null (Brier score of the null model) and scaled (1 - brier / null).
+        NaN at times after the last unit left, where nothing is known.
+
+    Raises:
+        InputError: values missing or out of range.
+    """
+    time, event, _ = check_survival(time, event)
+    times = np.atleast_1d(np.asarray(times, dtype=float))
+    survival = np.asarray(survival, dtype=float).reshape(len(time), -1)
+    if survival.shape[1] != len(times):
+        raise ValueError(f"{survival.shape[1]} columns of predicted survival for {len(times)} times")
+    if not ((survival >= 0) & (survival <= 1)).all():
+        raise InputError("A predicted survival is missing or outside 0 to 1; the model does not fit these units.")
+    censoring = _Censoring.of(time, event)
+    null = _product_limit(time, event, times)
+    rows = []
+    for t, predicted, overall in zip(times, survival.T, null, strict=True):
+        score, se, reference = np.nan, np.nan, np.nan
+        if t <= time.max():
+            score, influence = _brier_influence(censoring, t, predicted)
+            se = _positive(influence.std(ddof=1) / np.sqrt(len(time)))
+            reference = _brier_influence(censoring, t, np.full(len(time), overall))[0]
+        scaled = 1 - score / reference if reference > 0 else np.nan
+        rows.append((t, score, se, *_interval(score, se), reference, scaled))
+    return pd.DataFrame(rows, columns=["time", "brier", "se", "low", "high", "null", "scaled"])
+
+
+def integrated_brier(times, brier) -> float:
+    """Brier score integrated from 0 to the last of the times and divided by it (Graf et al. 1999).
+
+    The score counts as constant from each time to the next and as 0 before the first, as riskRegression's IBS and
+    pec::crps do; so the times should be many, such as all event times.
+    """
+    times = np.concatenate([[0.0], np.asarray(times, dtype=float)])
+    brier = np.concatenate([[0.0], np.asarray(brier, dtype=float)])
+    if not (np.diff(times) >= 0).all():
+        raise ValueError("times of a Brier score must rise")
+    return float(np.diff(times) @ brier[:-1] / times[-1]) if times[-1] > 0 else 0.0
+
+
+def check_survival(time, event, score=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return times, whether the event came (competing events count as censored) and the score rounded to 9 decimals.
+
+    Raises:
+        InputError: times that are missing or not positive, events other than 0, 1, 2, no event, or missing scores.
+    """
+    time, event = np.asarray(time, dtype=float), np.asarray(event, dtype=float)
+    score = np.zeros(len(time)) if score is None else np.asarray(score, dtype=float)
+    if not time.shape == event.shape == score.shape:
+        raise ValueError(f"time, event and score differ in shape: {time.shape}, {event.shape}, {score.shape}")
+    wrong = int((~(np.isfinite(time) & (time > 0))).sum())
+    if wrong:
+        raise InputError(
+            f"{wrong} of {len(time)} times are missing or not above 0; mend them or leave these units out."
+        )
+    if not np.isin(event, (0, 1, 2)).all():
+        raise InputError("The event holds values other than 0, 1 and 2; check the endpoint in study.yaml.")
+    if not (event == 1).any():
+        raise InputError("No unit had the event, so nothing can be said about the time to it; check the endpoint.")
+    missing = int((~np.isfinite(score)).sum())
+    if missing:
+        raise InputError(f"{missing} of {len(score)} scores are missing or infinite; exclude these units or mend them.")
+    return time, event == 1, np.round(score, DIGITS)
+
+
+def _concordance(time, event, score, weight, strata, clusters) -> dict[str, float]:
+    stratum = np.zeros(len(time), dtype=int) if strata is None else pd.factorize(np.asarray(strata))[0]
+    order = np.lexsort((~event, time, stratum))
+    totals, involved = _count_pairs(time[order], event[order], score[order], weight[order], stratum[order])
+    concordant, discordant, tied_x = totals[:3]
+    pairs = concordant + discordant + tied_x
+    if not pairs > 0:
+        raise InputError("No two units can be ordered by their times to the event, so there is no C-index.")
+    somers = (concordant - discordant) / pairs
+    influence = (involved[:, 0] - involved[:, 1] - somers * involved.sum(axis=1)) / pairs / 2
+    if clusters is not None:
+        influence = np.bincount(pd.factorize(np.asarray(clusters)[order])[0], weights=influence)
+    c, se = float((somers + 1) / 2), _positive(np.sqrt((influence**2).sum()))
+    low, high = _interval(c, se)
+    counts = dict(zip(["concordant", "discordant", "tied_x", "tied_y", "tied_xy"], totals.tolist(), strict=True))
+    return {"c": c, "se": se, "low": low, "high": high, **counts}
+
+
+@njit(cache=True)
+def _count_pairs(time, event, score, weight, stratum):
+    """Weighted pairs by kind, and of each unit's pairs those that are concordant, discordant and tied in the score.
+
+    Units are sorted by stratum, time, and events before censorings.
+    """
+    n = time.size
+    totals = np.zeros(5)
+    involved = np.zeros((n, 3))
+    for i in range(n):
+        if not event[i]:
+            continue
+        for j in range(i + 1, n):
+            if stratum[j] != stratum[i]:
+                break
+            if time[j] == time[i] and event[j]:
+                totals[4 if score[i] == score[j] else 3] += weight[i]
+                continue
+            kind = 0 if score[i] > score[j] else (1 if score[i] < score[j] else 2)
+            totals[kind] += weight[i]
+            involved[i, kind] += weight[i]
+            involved[j, kind] += weight[i]
+    return totals, involved
+
+
+@dataclass(frozen=True)
+class _Censoring:
+    """The chance G of staying uncensored and what its estimate owes to each unit.
+
+    Attributes:
+        time, event: of the units.
+        moments: times at which units were censored, rising.
+        at_risk: share of the units that could be censored then (events of the same time have gone).
+        hazard: share of those that were.
+        before: G just before each unit's time.
+    """
+
+    time: np.ndarray
+    event: np.ndarray
+    moments: np.ndarray
+    at_risk: np.ndarray
+    hazard: np.ndarray
+    before: np.ndarray
+
+    @classmethod
+    def of(cls, time: np.ndarray, event: np.ndarray) -> "_Censoring":
+        moments, censored = np.unique(time[~event], return_counts=True)
+        ordered = np.sort(time)
+        at_risk = len(time) - np.searchsorted(ordered, moments)
+        deaths = np.sort(time[event])
+        at_risk = at_risk - (np.searchsorted(deaths, moments, side="right") - np.searchsorted(deaths, moments))
+        steps = np.concatenate([[1.0], np.cumprod(1 - censored / at_risk)])
+        before = steps[np.searchsorted(moments, time)]
+        return cls(time, event, moments, at_risk / len(time), censored / at_risk, before)
+
+    def free(self, t: float) -> float:
+        """G at time t."""
+        return float(np.prod(1 - self.hazard[self.moments <= t]))
+
+    def owed(self, share: np.ndarray, until: np.ndarray) -> np.ndarray:
+        """How the sum of `share` * 1/G(until) depends on each unit's being censored, per unit.
+
+        The influence function of log G is minus the martingale of censoring over the share at risk, integrated up to
+        the time (Gill, Ann Stat 1983; 11:49).
+
+        Args:
+            share: what each unit adds to the sum, the weight 1/G included, shape (n,).
+            until: G is taken at this time, itself included, shape (n,).
+        """
+        order = np.argsort(until)
+        # what remains of the sum at each moment of censoring and later
+        rest = np.concatenate([np.cumsum(share[order][::-1])[::-1], [0.0]])
+        later = rest[np.searchsorted(until[order], self.moments)]
+        compensator = np.concatenate([[0.0], np.cumsum(later * self.hazard / self.at_risk)])
+        result = -compensator[np.searchsorted(self.moments, self.time, side="right")]
+        place = np.searchsorted(self.moments, self.time[~self.event])
+        result[~self.event] += (later / self.at_risk)[place]
+        return result
+
+
+def _product_limit(time: np.ndarray, event: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Kaplan-Meier survival at the given times."""
+    moments, deaths = np.unique(time[event], return_counts=True)
+    at_risk = len(time) - np.searchsorted(np.sort(time), moments)
+    steps = np.concatenate([[1.0], np.cumprod(1 - deaths / at_risk)])
+    return steps[np.searchsorted(moments, times, side="right")]
+
+
+def _auc_influence(censoring, case, control, score) -> tuple[float, np.ndarray]:
+    """AUC at a time and each unit's influence on it, shape (n,). G(t) of the controls cancels."""
+    n = len(score)
+    weight = np.where(case, 1 / censoring.before, 0.0)
+    mass, controls = weight.mean(), control.mean()
+    below = _share_below(score[control], score)  # controls below each unit, ties half
+    above = _weight_above(score[case], weight[case], score) / weight.sum()
+    area = float((weight * below).sum() / weight.sum())
+    fixed = weight / mass * (below - area) + control / controls * (above - area)
+    # a case's 1/G enters just before its time: the moments of censoring before, not at, that time
+    share = weight / mass * (below - area) / n
+    return area, fixed + censoring.owed(share, np.nextafter(censoring.time, 0))
+
+
+def _share_below(values: np.ndarray, score: np.ndarray) -> np.ndarray:
+    values = np.sort(values)
+    return (np.searchsorted(values, score) + np.searchsorted(values, score, side="right")) / 2 / len(values)
+
+
+def _weight_above(values: np.ndarray, weight: np.ndarray, score: np.ndarray) -> np.ndarray:
+    order = np.argsort(values)
+    rest = np.concatenate([np.cumsum(weight[order][::-1])[::-1], [0.0]])
+    values = values[order]
+    return (rest[np.searchsorted(values, score)] + rest[np.searchsorted(values, score, side="right")]) / 2
+
+
+def _brier_influence(censoring, t, predicted) -> tuple[float, np.ndarray]:
+    """Brier score at time t and each unit's influence on it, shape (n,)."""
+    case, control = censoring.event & (censoring.time <= t), censoring.time > t
+    weight = np.where(case, 1 / censoring.before, 0.0)
+    if control.any():
+        weight = np.where(control, 1 / censoring.free(t), weight)
+    share = weight * (control - predicted) ** 2
+    score = float(share.mean())
+    until = np.where(control, t, np.nextafter(censoring.time, 0))
+    return score, share - score + censoring.owed(share / len(share), until)
+
+
+def _interval(value: float, se: float) -> tuple[float, float]:
+    return float(np.clip(value - Z95 * se, 0, 1)), float(np.clip(value + Z95 * se, 0, 1))
+
+
+def _positive(se: float) -> float:
+    return float(se) if se > 1e-12 else np.nan
