@@ -1,0 +1,698 @@
+"""Cox's proportional-hazards model: partial likelihood with tied events, strata and clustered errors; Firth's penalty.
+
+Events of the same time are handled as Efron (1977, JASA 72:557) or Breslow (1974, Biometrics 30:89) proposed. Monotone
+likelihood is what separation is to a logistic model: at every event the patient has the largest value, among those at
+risk, of some combination of the variables. Then a hazard ratio has no finite estimate and Wald's p goes to 1 for the
+very variable that explains most; likelihood ratios stay meaningful, and Firth's penalty keeps estimates finite (Heinze
+& Schemper 2001, Biometrics 57:114). A competing event (2) counts as censored, so hazards are cause-specific.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log
+
+import numpy as np
+import pandas as pd
+from numba import njit
+from scipy.optimize import linprog
+from scipy.special import chdtrc, chdtri, ndtr
+
+from nenflow.errors import InputError
+from nenflow.evaluation.survival import check_survival, kaplan_meier
+from nenflow.models.likelihood import backward, cholesky, forward, independent, interval_end
+
+_ROUNDS = 200  # a guard only; a fit takes 4 to 10 rounds
+_CONVERGED = 1e-20  # Newton's decrement, in units of the log-likelihood
+_MODERATE = 15.0  # ranges of the linear predictor up to here are told apart from infinite ones by a vanishing score
+_ROUNDING = 1e-12  # a variable that varies less than this share of its size does so by rounding only
+
+
+@dataclass(frozen=True)
+class CoxFit:
+    """A fitted Cox model without intercept.
+
+    Attributes:
+        coef, se, p: log hazard ratios, standard errors (Lin & Wei's where clusters were given), Wald's p, shape (k,).
+        covariance: shape (k, k); NaN for aliased variables.
+        log_likelihood, null_log_likelihood: of the model and without variables; of Firth's fit with its penalty.
+        score_statistic: chi-square of the score test that all coefficients are 0.
+        separated: the likelihood is monotone, so a maximum-likelihood fit has no finite coefficients: those given here
+            are where the search stopped, and only `log_likelihood` (its supremum) has a meaning.
+        firth: fitted by Firth's penalised likelihood.
+        aliased: variables that are constant among those at risk at the first event (of each stratum) or a combination
+            of those before them; coefficient 0, p 1, shape (k,).
+        n, events: rows and events.
+        ties: "efron" or "breslow".
+    """
+
+    coef: np.ndarray
+    se: np.ndarray
+    covariance: np.ndarray
+    p: np.ndarray
+    log_likelihood: float
+    null_log_likelihood: float
+    score_statistic: float
+    separated: bool
+    firth: bool
+    aliased: np.ndarray
+    n: int
+    events: int
+    ties: str
+
+    def linear_predictor(self, X: np.ndarray) -> np.ndarray:
+        """Log hazard of variables of shape (n, k), relative to variables that are all 0 (not centred)."""
+        return np.asarray(X, dtype=float) @ self.coef
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Rows by stratum, in each from the last time to the first; those at risk at an event, without aliased columns.
+
+    X is centred in each stratum and scaled, which changes no partial likelihood but keeps sums of squares exact.
+    """
+
+    X: np.ndarray
+    event: np.ndarray
+    first: np.ndarray  # the row opens a stratum
+    last: np.ndarray  # the row is the last of its time
+    rows: np.ndarray  # where the rows stood
+    kept: np.ndarray  # columns that are not aliased
+    scale: np.ndarray
+    n: int
+    efron: bool
+
+    def likelihood(self, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        k = self.X.shape[1]
+        score, information = np.zeros(k), np.zeros((k, k))
+        value = _likelihood(self.X, self.event, self.first, self.last, self.efron, coef, score, information)
+        return value, score, information + np.tril(information, -1).T
+
+    def maximise(self, start: np.ndarray, free: np.ndarray, firth: bool) -> tuple[np.ndarray, float, bool]:
+        return _maximise(self.X, self.event, self.first, self.last, self.efron, firth, start, free)
+
+
+def fit_cox(
+    X: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    ties: str = "efron",
+    strata: np.ndarray | None = None,
+    clusters: np.ndarray | None = None,
+    firth: bool = False,
+) -> CoxFit:
+    """Fit a Cox model by Newton's method (Cox 1972, J R Stat Soc B 34:187).
+
+    Args:
+        X: variables, shape (n, k); k may be 0.
+        time: follow-up, > 0, in one unit, shape (n,).
+        event: 1 event, 0 censored, 2 competing event (counts as censored), shape (n,).
+        ties: "efron" or "breslow".
+        strata: label per row; each stratum has its own baseline hazard.
+        clusters: label per row, such as the patient of a lesion; standard errors are then those of Lin & Wei (1989,
+            JASA 84:1074), summed over clusters as by Lee, Wei & Amato (1992), without small-sample correction, as in R.
+        firth: maximise the likelihood penalised by Jeffreys' prior, finite even where the likelihood is monotone.
+
+    Raises:
+        InputError: values are missing, times are not above 0, an event is not 0, 1 or 2, there is no event at all, or
+            no maximum was found.
+    """
+    data = _prepare(X, time, event, ties, strata)
+    k = data.X.shape[1]
+    found, log_likelihood, converged = data.maximise(np.zeros(k), np.ones(k, dtype=np.bool_), firth)
+    separated = not _is_moderate(data, found, converged) and _is_monotone(data)
+    if not converged and not separated:
+        raise InputError(
+            "The Cox model has no clear maximum: its variables are nearly combinations of each other or hold extreme "
+            "values; leave variables out or transform them."
+        )
+    null, score, at_zero = data.likelihood(np.zeros(k))
+    if firth and k:
+        null += np.linalg.slogdet(at_zero)[1] / 2
+    covariance = np.linalg.pinv(data.likelihood(found)[2], hermitian=True)
+    if clusters is not None:
+        covariance = _robust(data, found, covariance, np.asarray(clusters))
+    return _report(
+        data, found, covariance, log_likelihood, null, score @ np.linalg.pinv(at_zero) @ score, separated, firth
+    )
+
+
+def _report(data, found, covariance, log_likelihood, null, score_statistic, separated, firth) -> CoxFit:
+    """The fit on the input's scale, with the aliased columns back in their places."""
+    k = len(data.kept)
+    coef, whole = np.zeros(k), np.full((k, k), np.nan)
+    coef[data.kept] = found / data.scale
+    whole[np.ix_(data.kept, data.kept)] = covariance / np.outer(data.scale, data.scale)
+    se, p = np.sqrt(np.diag(whole)), np.ones(k)
+    p[data.kept] = 2 * ndtr(-np.abs(coef[data.kept] / se[data.kept]))
+    ties, events = "efron" if data.efron else "breslow", int(data.event.sum())
+    return CoxFit(
+        coef,
+        se,
+        whole,
+        p,
+        log_likelihood,
+        null,
+        float(score_statistic),
+        bool(separated),
+        firth,
+        ~data.kept,
+        data.n,
+        events,
+        ties,
+    )
+
+
+def global_tests(fit: CoxFit) -> pd.DataFrame:
+    """Likelihood-ratio, Wald and score test that all coefficients are 0: chi2, df and p by test.
+
+    Wald's uses the clustered covariance where there is one; the other two take rows for independent.
+    """
+    kept = ~fit.aliased
+    coef, covariance = fit.coef[kept], fit.covariance[np.ix_(kept, kept)]
+    chi2 = [
+        2 * (fit.log_likelihood - fit.null_log_likelihood),
+        float(coef @ np.linalg.pinv(covariance, hermitian=True) @ coef),
+        fit.score_statistic,
+    ]
+    tests = pd.DataFrame({"chi2": chi2}, index=pd.Index(["likelihood ratio", "wald", "score"], name="test"))
+    df = int(kept.sum())
+    return tests.assign(df=df, p=chdtrc(df, np.maximum(chi2, 0)) if df else 1.0)
+
+
+def likelihood_ratio(
+    X: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    columns: int | Sequence[int],
+    ties: str = "efron",
+    strata: np.ndarray | None = None,
+    firth: bool = False,
+) -> float:
+    """P value of leaving columns out together, by the likelihood ratio; valid under a monotone likelihood.
+
+    Args:
+        X, time, event, ties, strata: see `fit_cox`.
+        columns: the variable in question, or all columns of a term, 0 to k - 1.
+        firth: compare penalised likelihoods, the penalty that of all the variables (Heinze & Schemper 2001).
+    """
+    data = _prepare(X, time, event, ties, strata)
+    left_out = np.zeros(len(data.kept), dtype=np.bool_)
+    left_out[columns] = True
+    free = ~left_out[data.kept]
+    df = int((~free).sum())
+    if df == 0:
+        return 1.0
+    start = np.zeros(len(free))
+    full = data.maximise(start, np.ones_like(free), firth)[1]
+    without = data.maximise(start, free, firth)[1]
+    return float(chdtrc(df, max(2 * (full - without), 0.0)))
+
+
+def profile_interval(
+    X: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    column: int,
+    ties: str = "efron",
+    strata: np.ndarray | None = None,
+    firth: bool = False,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Profile-likelihood interval of a coefficient, by root finding; a side without end is infinite.
+
+    The interval holds the values that a likelihood-ratio test does not reject while all the other coefficients are
+    fitted anew (Venzon & Moolgavkar 1988); with `firth`, penalised likelihoods are compared (Heinze & Schemper 2001).
+
+    Args:
+        X, time, event, ties, strata, firth: see `fit_cox`.
+        column: the variable, 0 to k - 1.
+        level: confidence level.
+    """
+    data = _prepare(X, time, event, ties, strata)
+    if not data.kept[column]:
+        return -np.inf, np.inf
+    place = int(data.kept[:column].sum())
+    free = np.ones(data.X.shape[1], dtype=np.bool_)
+    best, highest, converged = data.maximise(np.zeros(free.size), free, firth)
+    monotone = not firth and not _is_moderate(data, best, converged) and _is_monotone(data)
+    # Under a monotone likelihood the standard error says nothing, so the way out goes in steps of one sd.
+    step = 1.0 if monotone else np.sqrt(np.linalg.pinv(data.likelihood(best)[2])[place, place])
+    free[place] = False
+    drop = chdtri(1, 1 - level)
+
+    def excess(value: float) -> float:
+        begin = best.copy()
+        begin[place] = value
+        return 2 * (highest - data.maximise(begin, free, firth)[1]) - drop
+
+    ends = (interval_end(excess, best[place], -step), interval_end(excess, best[place], step))
+    return ends[0] / data.scale[place], ends[1] / data.scale[place]
+
+
+def baseline_hazard(
+    fit: CoxFit, X: np.ndarray, time: np.ndarray, event: np.ndarray, strata: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Cumulative baseline hazard at variables that are all 0, with ties as the model was fitted.
+
+    Breslow's estimator (1972, J R Stat Soc B 34:216), or Efron's (1977) after an Efron fit, as R's survival does;
+    lifelines gives Breslow's after either.
+
+    Returns:
+        stratum (0 where there are no strata), time (every time of follow-up, ascending), hazard.
+    """
+    time, died = check_survival(time, event)
+    codes, labels = _strata(strata, len(time))
+    order, first, last = _order(time, codes)
+    predictor = fit.linear_predictor(X)
+    if not np.isfinite(predictor).all():
+        raise InputError("A baseline hazard needs complete variables; complete the table or leave rows out.")
+    predictor, top = predictor - predictor.max(), predictor.max()
+    steps = _moments(predictor[order, None], died[order], first, last, fit.ties == "efron", np.ones(1))
+    at = pd.DataFrame({"code": codes[order], "time": time[order], "hazard": 0.0})
+    at.loc[steps[0], "hazard"] = steps[2] * np.exp(-top)
+    baseline = at.groupby(["code", "time"], as_index=False)["hazard"].sum()
+    hazard = baseline.groupby("code")["hazard"].cumsum()
+    return pd.DataFrame({"stratum": labels[baseline["code"]], "time": baseline["time"], "hazard": hazard})
+
+
+def survival_at(
+    baseline: pd.DataFrame, linear_predictor: np.ndarray, times: Sequence[float], stratum: object = None
+) -> np.ndarray:
+    """Predicted survival exp(-H(t) exp(linear predictor)), a step function of time.
+
+    Args:
+        baseline: time and hazard, from `baseline_hazard`.
+        linear_predictor: not centred, shape (n,).
+        times: in the unit of follow-up; after the last time of follow-up survival stays where it was there (R's
+            `extend`), so a caller should not ask for such times without saying so.
+        stratum: which of the baseline's strata; needed where there are several.
+
+    Returns:
+        Shape (n, len(times)).
+    """
+    time, hazard = np.asarray(baseline["time"], dtype=float), np.asarray(baseline["hazard"], dtype=float)
+    if stratum is not None:
+        chosen = np.asarray(baseline["stratum"]) == stratum
+        if not chosen.any():
+            raise InputError(f"The Cox model has no stratum {stratum!r}, so it predicts no survival there.")
+        time, hazard = time[chosen], hazard[chosen]
+    if (np.diff(time) <= 0).any():
+        raise ValueError("the baseline has several strata: name one")
+    place = np.searchsorted(time, np.asarray(times, dtype=float), side="right")
+    reached = np.concatenate([[0.0], hazard])[place]
+    return np.exp(-np.exp(np.asarray(linear_predictor, dtype=float))[:, None] * reached)
+
+
+def schoenfeld_test(
+    fit: CoxFit,
+    X: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    terms: Sequence[str],
+    strata: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Test of proportional hazards: does an effect change with time, each term alone and all together.
+
+    Score test of adding x g(t) to the model, g(t) = 1 - Kaplan-Meier survival just before t (Grambsch & Therneau 1994,
+    Biometrika 81:515), with the full information matrix as in R's survival from version 3.0 on. Older R and lifelines
+    take the information for constant over time, which gives other p values (.709 against .503 for lung's age).
+
+    Args:
+        fit: of the same X, time, event and strata.
+        X, time, event, strata: see `fit_cox`.
+        terms: name of each column's term, length k; columns of one name are tested together.
+
+    Returns:
+        chi2, df and p by term, the last row GLOBAL; terms of aliased columns only have df 0 and p 1.
+    """
+    data = _prepare(X, time, event, fit.ties, strata)
+    coef = fit.coef[data.kept] * data.scale
+    at, deaths, _, _, _, _, mean, variance = _moments(data.X, data.event, data.first, data.last, data.efron, coef)
+    times = np.asarray(time, dtype=float)[data.rows][at]
+    g = _just_before(np.asarray(time), np.asarray(event), times)
+    g -= np.average(g, weights=deaths)  # changes no test, but keeps the matrix regular
+    sums = np.add.reduceat(data.X * data.event[:, None], np.concatenate([[0], at[:-1] + 1]), axis=0)
+    score = g @ (sums - deaths[:, None] * mean)
+    plain, once, twice = (np.tensordot(g**power, variance, axes=1) for power in range(3))
+    # What is left of the time-dependent part once the constant effects are fitted anew.
+    information = twice - once @ np.linalg.pinv(plain, hermitian=True) @ once
+    names = np.asarray(terms)[data.kept]
+    rows = {term: _quadratic(score, information, names == term) for term in dict.fromkeys(terms)}
+    rows["GLOBAL"] = _quadratic(score, information, np.ones(len(names), dtype=bool))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["chi2", "df", "p"]).rename_axis("term")
+
+
+def _quadratic(score: np.ndarray, information: np.ndarray, chosen: np.ndarray) -> tuple[float, int, float]:
+    df = int(chosen.sum())
+    if df == 0:
+        return 0.0, 0, 1.0
+    part = score[chosen]
+    chi2 = float(part @ np.linalg.pinv(information[np.ix_(chosen, chosen)], hermitian=True) @ part)
+    return chi2, df, float(chdtrc(df, max(chi2, 0.0)))
+
+
+def _just_before(time: np.ndarray, event: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """1 - Kaplan-Meier survival just before given times, all strata together."""
+    curve = kaplan_meier(time, event)
+    survival = np.concatenate([[1.0], curve["survival"]])
+    return 1 - survival[np.searchsorted(curve["time"], at, side="left")]
+
+
+def _prepare(X, time, event, ties: str, strata) -> _Data:
+    time, died = check_survival(time, event)
+    X = np.asarray(X, dtype=float)
+    if X.ndim != 2 or len(X) != len(time):
+        raise ValueError(f"variables must have shape ({len(time)}, k), not {X.shape}")
+    if ties not in ("efron", "breslow"):
+        raise ValueError(f"ties must be efron or breslow, not {ties!r}")
+    if not np.isfinite(X).all():
+        raise InputError("A Cox model cannot be fitted with missing values; complete the table or leave rows out.")
+    if not died.any():
+        raise InputError("Nobody had the event; a Cox model needs follow-up with events: check the endpoint.")
+    codes, labels = _strata(strata, len(time))
+    onset = np.full(len(labels), np.inf)
+    np.minimum.at(onset, codes[died], time[died])
+    rows = np.flatnonzero(time >= onset[codes])  # whoever left before the first event says nothing
+    order, first, last = _order(time[rows], codes[rows])
+    rows = rows[order]
+    used, kept = _columns(X[rows], codes[rows])
+    scale = used.std(axis=0)
+    design = np.ascontiguousarray(used / scale)
+    return _Data(design, died[rows], first, last, rows, kept, scale, len(time), ties == "efron")
+
+
+def _columns(X: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns centred within strata, only those that say something new; and which they are.
+
+    The first set of people at risk in a stratum holds all later ones, so a combination of variables that is constant
+    there changes no partial likelihood, and no other does.
+    """
+    counts = np.maximum(np.bincount(codes), 1)
+    sums = np.zeros((len(counts), X.shape[1]))
+    np.add.at(sums, codes, X)
+    centred = X - (sums / counts[:, None])[codes]
+    if X.shape[1]:
+        centred[:, np.abs(centred).max(axis=0) <= _ROUNDING * np.abs(X).max(axis=0)] = 0.0
+    kept = independent(np.column_stack([np.ones(len(X)), centred]))[1:]
+    return centred[:, kept], kept
+
+
+def _strata(strata, n: int) -> tuple[np.ndarray, np.ndarray]:
+    if strata is None:
+        return np.zeros(n, dtype=int), np.zeros(1, dtype=int)
+    codes, labels = pd.factorize(np.asarray(strata), sort=True)
+    if (codes < 0).any():
+        raise InputError("A row has no stratum; fill the column that the Cox model is stratified by.")
+    return codes, labels
+
+
+def _order(time: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order of rows by stratum and from the last time to the first; which open a stratum, which close a time."""
+    order = np.lexsort((-time, codes))
+    first = np.ones(len(order), dtype=np.bool_)
+    first[1:] = np.diff(codes[order]) != 0
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = first[1:] | (np.diff(time[order]) != 0)
+    return order, first, last
+
+
+def _is_moderate(data: _Data, found: np.ndarray, converged: bool) -> bool:
+    return converged and (found.size == 0 or np.ptp(data.X @ found) <= _MODERATE)
+
+
+def _is_monotone(data: _Data) -> bool:
+    """Whether the partial likelihood grows for ever in some direction, as a linear program.
+
+    It does where a combination of the variables is, at each event, as large for who has it as for anybody at risk, and
+    larger than for one of them. Whoever is at risk then is compared with the next later event, or with this one if
+    censored in between; the combination is bounded to a box and the sum of its differences maximised.
+    """
+    differences, leader = [], -1
+    for group in np.split(np.arange(len(data.event)), np.flatnonzero(data.last)[:-1] + 1):
+        died = group[data.event[group]]
+        if data.first[group[0]]:
+            leader, waiting = -1, []
+        waiting.extend(group[~data.event[group]])
+        if not died.size:
+            continue
+        top = died[0]
+        differences.extend(data.X[top] - data.X[row] for row in waiting)
+        differences.extend(sign * (data.X[top] - data.X[row]) for row in died[1:] for sign in (1, -1))
+        if leader >= 0:
+            differences.append(data.X[top] - data.X[leader])
+        leader, waiting = top, []
+    if not differences:
+        return False
+    D = np.array(differences)
+    answer = linprog(-D.sum(axis=0), A_ub=-D, b_ub=np.zeros(len(D)), bounds=(-1, 1), method="highs")
+    return -answer.fun > 1e-6
+
+
+def _robust(data: _Data, coef: np.ndarray, covariance: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Lin & Wei's covariance: score residuals summed over clusters, between two naive covariances."""
+    if len(clusters) != data.n:
+        raise ValueError(f"{len(clusters)} clusters for {data.n} rows")
+    codes = pd.factorize(clusters)[0]
+    if (codes < 0).any():
+        raise InputError("A row belongs to no cluster; give every row its patient.")
+    sums = np.zeros((codes.max() + 1, data.X.shape[1]))
+    np.add.at(sums, codes[data.rows], _score_residuals(data, coef))
+    shifts = sums @ covariance
+    return shifts.T @ shifts
+
+
+def _score_residuals(data: _Data, coef: np.ndarray) -> np.ndarray:
+    """What each row adds to the score, shape (n, k): its event against those at risk, less its share in events."""
+    at, _, hazard, hazard_tied, shift, shift_tied, mean, _ = _moments(
+        data.X, data.event, data.first, data.last, data.efron, coef
+    )
+    stratum = np.cumsum(data.first)
+    # Sums over the events up to each row's time: rows run from late to early, so sums start at a stratum's end.
+    H = np.concatenate([np.cumsum(hazard[::-1])[::-1], [0.0]])
+    A = np.concatenate([np.cumsum(shift[::-1], axis=0)[::-1], np.zeros((1, data.X.shape[1]))])
+    own = np.searchsorted(at, np.arange(len(data.event)))  # the first event at or before the row's time
+    beyond = np.searchsorted(stratum[at], stratum, side="right")
+    weight = np.exp(data.X @ coef)[:, None]
+    residual = -weight * (data.X * (H[own] - H[beyond])[:, None] - (A[own] - A[beyond]))
+    died, now = data.event, own[data.event]
+    tied = data.X[died] * (hazard_tied - hazard)[now, None] - (shift_tied - shift)[now]
+    residual[died] += data.X[died] - mean[now] - weight[died] * tied
+    return residual
+
+
+@njit(cache=True)
+def _likelihood(X, event, first, last, efron, coef, score, information):
+    """Log partial likelihood; adds the score and the lower triangle of the information."""
+    n, k = X.shape
+    eta = np.zeros(n)
+    for i in range(n):
+        for a in range(k):
+            eta[i] += X[i, a] * coef[a]
+    top = eta.max()
+    s0, s1, s2 = 0.0, np.zeros(k), np.zeros((k, k))  # of those at risk
+    e0, e1, e2 = 0.0, np.zeros(k), np.zeros((k, k))  # of those with the event now
+    mean, deaths, total = np.empty(k), 0, 0.0
+    for i in range(n):
+        if first[i]:
+            s0 = 0.0
+            s1[:] = 0.0
+            s2[:] = 0.0
+        weight = exp(eta[i] - top)
+        s0 += weight
+        for a in range(k):
+            s1[a] += weight * X[i, a]
+            for b in range(a + 1):
+                s2[a, b] += weight * X[i, a] * X[i, b]
+        if event[i]:
+            deaths += 1
+            total += eta[i] - top
+            e0 += weight
+            for a in range(k):
+                score[a] += X[i, a]
+                e1[a] += weight * X[i, a]
+                for b in range(a + 1):
+                    e2[a, b] += weight * X[i, a] * X[i, b]
+        if last[i] and deaths > 0:
+            for turn in range(deaths):
+                share = turn / deaths if efron else 0.0
+                risk = s0 - share * e0
+                if not risk > 0:
+                    return -np.inf
+                total -= log(risk)
+                for a in range(k):
+                    mean[a] = (s1[a] - share * e1[a]) / risk
+                    score[a] -= mean[a]
+                    for b in range(a + 1):
+                        information[a, b] += (s2[a, b] - share * e2[a, b]) / risk - mean[a] * mean[b]
+            deaths, e0 = 0, 0.0
+            e1[:] = 0.0
+            e2[:] = 0.0
+    return total
+
+
+@njit(cache=True)
+def _penalty(X, event, first, last, efron, coef, V, slope):
+    """Adds half the derivative of log |information|: half the trace of V times the third cumulants (Firth 1993)."""
+    n, k = X.shape
+    s0, sq, e0, eq = 0.0, 0.0, 0.0, 0.0
+    s1, s3, e1, e3 = np.zeros(k), np.zeros(k), np.zeros(k), np.zeros(k)
+    s2, e2 = np.zeros((k, k)), np.zeros((k, k))
+    eta = X @ coef
+    eta -= eta.max()
+    deaths = 0
+    for i in range(n):
+        if first[i]:
+            s0, sq = 0.0, 0.0
+            s1[:], s3[:] = 0.0, 0.0
+            s2[:] = 0.0
+        x, weight = X[i], exp(eta[i])
+        square = (x * (V @ x)).sum()
+        s0 += weight
+        sq += weight * square
+        s1 += weight * x
+        s3 += weight * square * x
+        s2 += weight * np.outer(x, x)
+        if event[i]:
+            deaths += 1
+            e0 += weight
+            eq += weight * square
+            e1 += weight * x
+            e3 += weight * square * x
+            e2 += weight * np.outer(x, x)
+        if last[i] and deaths > 0:
+            for turn in range(deaths):
+                share = turn / deaths if efron else 0.0
+                risk = s0 - share * e0
+                mean = (s1 - share * e1) / risk
+                third = (s3 - share * e3 - mean * (sq - share * eq)) / risk
+                towards = V @ mean
+                third += 2 * (mean * (mean * towards).sum() - (s2 - share * e2) @ towards / risk)
+                slope += third / 2
+            deaths, e0, eq = 0, 0.0, 0.0
+            e1[:], e3[:] = 0.0, 0.0
+            e2[:] = 0.0
+
+
+@njit(cache=True)
+def _moments(X, event, first, last, efron, coef):
+    """Per time with events (rows from late to early): where it ends and the events there, then the increase of
+
+    the cumulative hazard, the same for those with the event now, both times the means of those at risk, the mean of
+    the means, and the variances summed.
+    """
+    n, k = X.shape
+    weights = np.exp(X @ coef)
+    times = 0
+    waiting = False
+    for i in range(n):
+        waiting = waiting or event[i]
+        if last[i] and waiting:
+            times += 1
+            waiting = False
+    at, deaths = np.zeros(times, np.int64), np.zeros(times, np.int64)
+    hazard, hazard_tied = np.zeros(times), np.zeros(times)
+    shift, shift_tied, means = np.zeros((times, k)), np.zeros((times, k)), np.zeros((times, k))
+    variance = np.zeros((times, k, k))
+    s0, s1, s2 = 0.0, np.zeros(k), np.zeros((k, k))
+    e0, e1, e2 = 0.0, np.zeros(k), np.zeros((k, k))
+    t = 0
+    for i in range(n):
+        if first[i]:
+            s0 = 0.0
+            s1[:] = 0.0
+            s2[:] = 0.0
+        x, weight = X[i], weights[i]
+        s0 += weight
+        s1 += weight * x
+        s2 += weight * np.outer(x, x)
+        if event[i]:
+            deaths[t] += 1
+            e0 += weight
+            e1 += weight * x
+            e2 += weight * np.outer(x, x)
+        if last[i] and t < times and deaths[t] > 0:
+            at[t] = i
+            for turn in range(deaths[t]):
+                share = turn / deaths[t] if efron else 0.0
+                risk = s0 - share * e0
+                mean = (s1 - share * e1) / risk
+                hazard[t] += 1 / risk
+                hazard_tied[t] += (1 - share) / risk
+                shift[t] += mean / risk
+                shift_tied[t] += mean * (1 - share) / risk
+                means[t] += mean / deaths[t]
+                variance[t] += (s2 - share * e2) / risk - np.outer(mean, mean)
+            t += 1
+            e0 = 0.0
+            e1[:] = 0.0
+            e2[:] = 0.0
+    return at, deaths, hazard, hazard_tied, shift, shift_tied, means, variance
+
+
+@njit(cache=True)
+def _value(X, event, first, last, efron, firth, coef, score, information, L):
+    """(Penalised) log partial likelihood; fills score, information and its factor."""
+    k = coef.size
+    score[:] = 0.0
+    information[:] = 0.0
+    value = _likelihood(X, event, first, last, efron, coef, score, information)
+    if firth:
+        if not np.isfinite(value) or not cholesky(information, L):
+            return -np.inf
+        for a in range(k):
+            value += log(L[a, a])
+    return value
+
+
+@njit(cache=True)
+def _add_penalty(X, event, first, last, efron, coef, score, L):
+    """Adds the penalty's derivative to the score; L is the factor of the information."""
+    k = coef.size
+    V, column = np.empty((k, k)), np.empty(k)
+    for a in range(k):
+        column[:] = 0.0
+        column[a] = 1.0
+        forward(L, column)
+        backward(L, column)
+        V[a] = column
+    _penalty(X, event, first, last, efron, coef, V, score)
+
+
+@njit(cache=True)
+def _maximise(X, event, first, last, efron, firth, start, free):
+    """Newton's method over the free coefficients, steps halved where the likelihood falls.
+
+    Returns the coefficients, the (penalised) log partial likelihood and whether the score vanished.
+    """
+    k = X.shape[1]
+    coef, trial, score = start.copy(), start.copy(), np.empty(k)
+    information, L = np.empty((k, k)), np.zeros((k, k))
+    places = np.flatnonzero(free)
+    size = places.size
+    part, factor, step = np.empty((size, size)), np.zeros((size, size)), np.empty(size)
+    value = _value(X, event, first, last, efron, firth, coef, score, information, L)
+    for _ in range(_ROUNDS):
+        if firth:
+            _add_penalty(X, event, first, last, efron, coef, score, L)
+        for a in range(size):
+            step[a] = score[places[a]]
+            for b in range(a + 1):
+                part[a, b] = information[places[a], places[b]]
+        if not cholesky(part, factor):
+            return coef, value, False
+        forward(factor, step)
+        decrement = (step * step).sum()
+        backward(factor, step)
+        if decrement < _CONVERGED:
+            return coef, value, True
+        length = 1.0
+        while True:
+            for a in range(size):
+                trial[places[a]] = coef[places[a]] + length * step[a]
+            new = _value(X, event, first, last, efron, firth, trial, score, information, L)
+            if new >= value - 1e-12 * (1 + abs(value)) or length < 1e-10:
+                break
+            length /= 2
+        coef[:] = trial
+        value = new
+    return coef, value, False
