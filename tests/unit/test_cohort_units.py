@@ -42,7 +42,7 @@ def test_coding_follows_the_declared_order_and_keeps_missing_values():
 
 
 def test_the_event_counts_as_one():
-    values = outcome(units_table(PATIENTS, LESIONS), {"variable": "response", "event": "bad"})
+    values = outcome(units_table(PATIENTS, LESIONS), {"variable": "response", "event": "bad"})["outcome"]
     assert values.tolist() == pytest.approx([1, 0, math.nan], nan_ok=True)
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from nenflow.errors import InputError
-from nenflow.models.dataset import assemble_dataset
+from nenflow.models.dataset import assemble_dataset, split
 from nenflow.tables import UNIT
 
 STUDY = {
@@ -66,9 +66,46 @@ def test_each_unit_has_its_outcome_codes_and_the_reference_features():
     ],
 )
 def test_a_unit_without_a_value_is_left_out_with_the_reason(changes, reason):
-    dataset, exclusions = assemble_dataset(ALL, units(**changes), NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)
+    complete = ANALYSIS | {"missing": "complete"}
+    dataset, exclusions = assemble_dataset(ALL, units(**changes), NO_EXCLUSIONS, NO_CASES, complete, STUDY)
     assert exclusions.to_numpy().tolist() == [["P1", "l2", "clinical data", reason]]
     assert dataset.index.tolist() == [("P1", "l1"), ("P2", "l1")]
+
+
+def test_missing_values_are_refused_with_their_number_unless_the_model_says_what_to_do():
+    some = units(ki67=[10.0, np.nan, 30.0], grade=["3", None, None])
+    with pytest.raises(InputError, match=r"Ki-67 \(%\) 1, Grade 2; fill them in"):
+        assemble_dataset(ALL, some, NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)
+    imputed = ANALYSIS | {"missing": "impute"}
+    dataset, exclusions = assemble_dataset(ALL, some, NO_EXCLUSIONS, NO_CASES, imputed, STUDY)
+    assert exclusions.empty
+    assert dataset[["ki67", "grade"]].isna().sum().tolist() == [1, 2]
+
+
+def test_a_unit_without_outcome_is_no_missing_value():
+    without = units(response=["bad", None, "bad"], grade=["3", None, "2"])
+    _, exclusions = assemble_dataset(ALL, without, NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)
+    assert exclusions["reason"].tolist() == ["no value for the outcome"]
+
+
+def survival_study():
+    variables = STUDY["variables"] | {
+        "status": {"label": "Status", "level": "patient", "type": "categorical", "levels": ["alive", "dead", "other"]},
+        "months": {"label": "Survival (months)", "level": "patient", "type": "continuous"},
+    }
+    survival = {"variable": "status", "event": "dead", "competing": "other", "time": "months", "times": [12]}
+    return STUDY | {"variables": variables, "endpoints": {"survival": survival}}
+
+
+def test_a_time_to_event_outcome_has_two_columns_and_needs_follow_up():
+    followed = units(status=["dead", "alive", "other"], months=[3.0, 0.0, 7.5])
+    analysis = {"endpoint": "survival", "clinical": ["ki67"]}
+    dataset, exclusions = assemble_dataset(None, followed, NO_EXCLUSIONS, NO_CASES, analysis, survival_study())
+    assert dataset.columns.tolist() == ["time", "event", "ki67"]
+    assert dataset.to_numpy().tolist() == [[3.0, 1, 10.0], [7.5, 2, 30.0]]
+    assert exclusions["reason"].tolist() == ["the time of follow-up is not over 0"]
+    X, y = split(dataset)
+    assert (list(X), list(y)) == (["ki67"], ["time", "event"])
 
 
 def test_a_unit_without_features_of_the_phase_is_left_out_with_the_reason():

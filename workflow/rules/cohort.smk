@@ -11,7 +11,7 @@ checkpoint check_cohort:
         schemas=expand(f"{WORKFLOW}/schemas/{{table}}.schema.yaml", table=["patients", "lesions", "cases", "signoff"]),
         parameters=lambda wildcards: [
             study_file(wildcards.study, extraction["parameters"])
-            for extraction in STUDIES[wildcards.study]["extractions"].values()
+            for extraction in STUDIES[wildcards.study].get("extractions", {}).values()
         ],
     output:
         patients="results/{study}/cohort/{cohort}/patients.csv",
@@ -36,7 +36,7 @@ rule describe_cohort:
     input:
         patients="results/{study}/cohort/{cohort}/patients.csv",
         lesions="results/{study}/cohort/{cohort}/lesions.csv",
-        cases="results/{study}/images/{cohort}/cases.csv",
+        cases=lambda wildcards: case_status(wildcards, wildcards.cohort),
         failures=lambda wildcards: expand(
             "results/{{study}}/features/{{cohort}}/{extraction}_failures.csv",
             extraction=STUDIES[wildcards.study].get("extractions", []),

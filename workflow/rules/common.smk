@@ -15,7 +15,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
 
 from nenflow.errors import InputError
 from nenflow.provenance import code_digest
-from nenflow.study import check_config, load_study, repeats_readings
+from nenflow.study import check_config, endpoint_variables, has_images, load_study, named_variables, repeats_readings
 
 
 def read_studies():
@@ -74,8 +74,9 @@ def settings(*names):
 def table_settings(wildcards):
     """Params function: what a cohort's tables are checked against. No more: an edit elsewhere must not check anew."""
     study = STUDIES[wildcards.study]
-    regions = {key: study["images"][key] for key in ("organs", "regions", "analysed") if key in study["images"]}
-    phases = {name: {"phases": block["phases"]} for name, block in study["extractions"].items() if "phases" in block}
+    images, extractions = study.get("images", {}), study.get("extractions", {})
+    regions = {key: images[key] for key in ("organs", "regions", "analysed") if key in images}
+    phases = {name: {"phases": block["phases"]} for name, block in extractions.items() if "phases" in block}
     parts = settings("unit", "cohorts", "variables", "stability", "models", "markers")(wildcards)
     return parts | {"images": regions, "extractions": phases}
 
@@ -89,7 +90,7 @@ def study_file(study, name):
 
 
 def cohort_tables(study, cohort):
-    """The user's tables of a cohort, or the simulated ones: patients, cases, and lesions and signoff where there are."""
+    """The user's tables of a cohort, or the simulated ones: patients, and cases, lesions, signoff where there are."""
     settings = STUDIES[study]["cohorts"][cohort]
     tables = {
         name: study_file(study, settings[name])
@@ -102,8 +103,10 @@ def cohort_tables(study, cohort):
 
 
 def cohort_data(wildcards):
-    """Params function: the folder that the paths in cases.csv start from."""
+    """Params function: the folder that the paths in cases.csv start from; none in a study without images."""
     settings = STUDIES[wildcards.study]["cohorts"][wildcards.cohort]
+    if not has_images(STUDIES[wildcards.study]):
+        return None
     if "simulation" in settings:
         return f"results/{wildcards.study}/simulation/{wildcards.cohort}"
     return study_file(wildcards.study, settings["data"])
@@ -120,7 +123,9 @@ def cases_by_patient(path, modified):
 
 
 def checked_cases(study, cohort):
-    """Cases of a cohort by patient, once its tables have passed their checks."""
+    """Cases of a cohort by patient, once its tables have passed their checks; none in a study without images."""
+    if not has_images(STUDIES[study]):
+        return {}
     checkpoints.check_cohort.get(study=study, cohort=cohort)
     path = cohort_tables(study, cohort)["cases"]
     return cases_by_patient(path, os.path.getmtime(path))
@@ -166,19 +171,23 @@ def per_patient(pattern):
 
 def analysis_inputs(wildcards, analysis):
     """The tables that the dataset of an analysis (a model, or the markers) is put together from."""
-    cohort = f"results/{wildcards.study}/cohort/{DEVELOPMENT}"
-    return {
-        "patients": f"{cohort}/patients.csv",
-        "lesions": f"{cohort}/lesions.csv",
-        "exclusions": f"{cohort}/exclusions.csv",
-        "cases": f"results/{wildcards.study}/images/{DEVELOPMENT}/cases.csv",
-        "features": f"results/{wildcards.study}/features/{DEVELOPMENT}/{analysis['extraction']}.csv",
-    }
+    study, cohort = wildcards.study, f"results/{wildcards.study}/cohort/{DEVELOPMENT}"
+    tables = {name: f"{cohort}/{name}.csv" for name in ("patients", "lesions", "exclusions")}
+    tables["cases"] = case_status(wildcards, DEVELOPMENT)
+    if "extraction" in analysis:
+        tables["features"] = f"results/{study}/features/{DEVELOPMENT}/{analysis['extraction']}.csv"
+    return tables
+
+
+def case_status(wildcards, cohort):
+    """What became of each case; in a study without images the table of cases is empty."""
+    stage = "images" if has_images(STUDIES[wildcards.study]) else "cohort"
+    return f"results/{wildcards.study}/{stage}/{cohort}/cases.csv"
 
 
 def readings(wildcards):
     """Params function: raters by role; perturbed readings count as further readings by one rater."""
-    stability = STUDIES[wildcards.study]["stability"]
+    stability = STUDIES[wildcards.study].get("stability", {"readings": {}})
     repeats = stability.get("perturbation", {}).get("repeats", 0)
     perturbed = {"perturbation": [f"perturbed-{number}" for number in range(1, repeats + 1)]} if repeats else {}
     return {**stability["readings"], **perturbed}
@@ -207,9 +216,9 @@ STEPS = {
 
 
 def model_features(wildcards):
-    """The feature table that a model is built from."""
-    extraction = STUDIES[wildcards.study]["models"][wildcards.model]["extraction"]
-    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{extraction}.csv"
+    """The feature table that a model is built from; none for a model of clinical variables only."""
+    extraction = STUDIES[wildcards.study]["models"][wildcards.model].get("extraction")
+    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{extraction}.csv" if extraction else []
 
 
 def model_tables(wildcards):
@@ -220,13 +229,30 @@ def model_tables(wildcards):
 def model_analysis(wildcards):
     """Params function: what a model is about, without the steps that build it."""
     model = STUDIES[wildcards.study]["models"][wildcards.model]
-    return {key: model[key] for key in ("endpoint", "phase", "clinical", "region") if key in model}
+    named = [name for step in model["steps"] for key in step for name in named_variables(key, step[key])]
+    keys = ("endpoint", "phase", "clinical", "region", "missing", "imputations")
+    others = [name for name in dict.fromkeys(named) if name not in model["clinical"]]
+    return {key: model[key] for key in keys if key in model} | {"others": others}
+
+
+def model_steps(wildcards):
+    """Params function: the protocol's steps, completed by what the study says elsewhere."""
+    study = STUDIES[wildcards.study]
+    model = study["models"][wildcards.model]
+    endpoint = study["endpoints"][model["endpoint"]]
+    return [{name: completed_options(name, options, study, endpoint)} for step in model["steps"] for name, options in step.items()]
+
+
+def completed_options(name, options, study, endpoint):
+    """A step's options with the names of factors' levels, and the times at which survival is given."""
+    if name == "terms" and "factors" in options:
+        return options | {"factors": {factor: study["variables"][factor]["levels"] for factor in options["factors"]}}
+    return options | {"times": endpoint["times"]} if name == "cox" else options
 
 
 def step_options(wildcards):
     """Params function: the options of one step of a protocol."""
-    steps = STUDIES[wildcards.study]["models"][wildcards.model]["steps"]
-    return next(step[wildcards.step] for step in steps if wildcards.step in step)
+    return next(step[wildcards.step] for step in model_steps(wildcards) if wildcards.step in step)
 
 
 def step_input(wildcards):
@@ -301,7 +327,7 @@ def gallery_tables(wildcards):
 
 def extraction_parameters(wildcards):
     """Params function: what the parameter file of each extraction says."""
-    extractions = STUDIES[wildcards.study]["extractions"]
+    extractions = STUDIES[wildcards.study].get("extractions", {})
     files = {name: Path(study_file(wildcards.study, block["parameters"])) for name, block in extractions.items()}
     return {name: yaml.safe_load(file.read_text(encoding="utf-8")) for name, file in files.items()}
 

@@ -20,8 +20,10 @@ READ_AS_MISSING = frozenset(
     ["NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None"]
 )
 
-FEATURE_STEPS = ["stability", "zscore", "spearman"]  # act on image features, so they come before the LASSO
-CLINICAL_STEPS = ["univariable", "backward"]  # act on the Radscore and the clinical variables, so after it
+FEATURE_STEPS = ["combat", "stability", "zscore", "spearman"]  # act on image features: before the LASSO
+CLINICAL_STEPS = ["terms", "univariable", "backward", "forward"]  # act on the Radscore and clinical variables: after it
+IMAGING = ["images", "extractions", "stability"]  # a study has all of these blocks, or none: then it is clinical only
+KEY_COLUMNS = ["patient", "region", "phase", "rater", "outcome", "time", "event"]  # of the tables that models see
 
 
 def load_study(path: Path, schemas: Path) -> dict[str, Any]:
@@ -164,29 +166,56 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
     """Follow every name from where it is used to where it is declared."""
     yield from _check_variables(study)
     yield from _check_endpoints(study)
+    yield from _check_imaging(study)
     for name, model in study.get("models", {}).items():
         yield from _check_uses(study, model, f"models/{name}")
         yield from _check_clinical(study, model, f"models/{name}")
         yield from _check_steps(study, model, f"models/{name}/steps")
+        yield from _check_final_step(study, model, f"models/{name}/steps")
     if "markers" in study:
         yield from _check_uses(study, study["markers"], "markers")
     if study.get("models") and "evaluation" not in study:
         yield "models: a study with models needs the key 'evaluation'"
-    yield from _check_readings(study)
-    yield from _check_regions(study)
+    if has_images(study):
+        yield from _check_readings(study)
+        yield from _check_regions(study)
     yield from _check_cohorts(study)
     yield from _check_files(study, folder)
+
+
+def has_images(study: Mapping[str, Any]) -> bool:
+    """Whether a study has images; one without has patients and their clinical variables only."""
+    return "extractions" in study
+
+
+def _check_imaging(study: dict[str, Any]) -> Iterable[str]:
+    there = [block for block in IMAGING if block in study]
+    missing = [block for block in IMAGING if block not in study]
+    if there and missing:
+        yield f"{there[0]}: a study with images needs the keys {', '.join(missing)} too; one without has none of them"
+    if not there and study["unit"] != "patient":
+        yield "unit: a study without images has patients as its units"
+    if not there and "markers" in study:
+        yield "markers: single features are of images, and this study has none"
 
 
 def _check_cohorts(study: dict[str, Any]) -> Iterable[str]:
     names = [name for name, variable in study["variables"].items() if variable["level"] == "lesion"]
     for cohort, settings in study["cohorts"].items():
+        if "patients" in settings:
+            lacking = [key for key in ("cases", "data") if key not in settings]
+            if has_images(study):
+                yield from (f"cohorts/{cohort}: the key '{key}' is missing; the study has images" for key in lacking)
+            else:
+                useless = [key for key in ("cases", "data", "signoff", "lesions") if key in settings]
+                yield from (f"cohorts/{cohort}/{key}: the study has no images, so it has no use" for key in useless)
         if names and "simulation" not in settings and "lesions" not in settings:
             yield f"cohorts/{cohort}: the key 'lesions' is missing; variables of level lesion: {', '.join(names)}"
 
 
 def _check_files(study: dict[str, Any], folder: Path) -> Iterable[str]:
-    named = [(f"extractions/{name}", settings["parameters"]) for name, settings in study["extractions"].items()]
+    extractions = study.get("extractions", {})
+    named = [(f"extractions/{name}", settings["parameters"]) for name, settings in extractions.items()]
     named += [
         (f"cohorts/{name}", settings[key])
         for name, settings in study["cohorts"].items()
@@ -205,7 +234,7 @@ def _check_files(study: dict[str, Any], folder: Path) -> Iterable[str]:
 def _check_variables(study: dict[str, Any]) -> Iterable[str]:
     for name, variable in study["variables"].items():
         where = f"variables/{name}"
-        if name in ("patient", "region", "phase", "rater"):
+        if name in KEY_COLUMNS:
             yield f"{where}: '{name}' is the name of a key column; choose another"
         if variable["level"] == "lesion" and study["unit"] == "patient":
             yield f"{where}: a study whose unit is the patient has no variable of level lesion"
@@ -220,16 +249,46 @@ def _check_endpoints(study: dict[str, Any]) -> Iterable[str]:
         variable = study["variables"].get(endpoint["variable"])
         if variable is None:
             yield _unknown(f"endpoints/{name}/variable", endpoint["variable"], study["variables"], "variable")
-        elif len(variable.get("levels", [])) != 2:
-            yield f"endpoints/{name}/variable: an endpoint needs a categorical variable of two levels"
-        elif endpoint["event"] not in variable["levels"]:
-            yield _unknown(f"endpoints/{name}/event", endpoint["event"], variable["levels"], "level")
+            continue
+        levels = variable.get("levels", [])
+        if len(levels) != 2 + ("competing" in endpoint):
+            number = "three levels (none, the event, the competing one)" if "competing" in endpoint else "two levels"
+            yield f"endpoints/{name}/variable: an endpoint needs a categorical variable of {number}"
+            continue
+        for key in ("event", "competing"):
+            if key in endpoint and endpoint[key] not in levels:
+                yield _unknown(f"endpoints/{name}/{key}", endpoint[key], levels, "level")
+        if endpoint.get("competing") == endpoint["event"]:
+            yield f"endpoints/{name}/competing: '{endpoint['event']}' is the event itself"
+        if "time" in endpoint:
+            yield from _check_time(study, endpoint, f"endpoints/{name}")
+
+
+def _check_time(study: dict[str, Any], endpoint: dict[str, Any], where: str) -> Iterable[str]:
+    time = study["variables"].get(endpoint["time"])
+    if time is None:
+        yield _unknown(f"{where}/time", endpoint["time"], study["variables"], "variable")
+    elif time["type"] != "continuous":
+        yield f"{where}/time: '{endpoint['time']}' is not continuous"
+    if endpoint["times"] != sorted(endpoint["times"]):
+        yield f"{where}/times: must rise"
+
+
+def endpoint_variables(endpoint: Mapping[str, Any]) -> list[str]:
+    """The variables that hold an outcome."""
+    return [endpoint[key] for key in ("variable", "time") if key in endpoint]
 
 
 def _check_uses(study: dict[str, Any], block: dict[str, Any], where: str) -> Iterable[str]:
-    for key, declared in (("endpoint", "endpoints"), ("extraction", "extractions")):
-        if block[key] not in study[declared]:
-            yield _unknown(f"{where}/{key}", block[key], study[declared], key)
+    if block["endpoint"] not in study["endpoints"]:
+        yield _unknown(f"{where}/endpoint", block["endpoint"], study["endpoints"], "endpoint")
+    if "extraction" not in block:
+        return
+    if not has_images(study):
+        yield f"{where}/extraction: the study has no images"
+        return
+    if block["extraction"] not in study["extractions"]:
+        yield _unknown(f"{where}/extraction", block["extraction"], study["extractions"], "extraction")
     phases = study["extractions"].get(block["extraction"], {}).get("phases", [block["phase"]])
     if block["phase"] not in phases:
         yield f"{where}/phase: the extraction '{block['extraction']}' measures only {', '.join(phases)}"
@@ -239,28 +298,70 @@ def _check_uses(study: dict[str, Any], block: dict[str, Any], where: str) -> Ite
 
 
 def _check_clinical(study: dict[str, Any], model: dict[str, Any], where: str) -> Iterable[str]:
-    outcome = study["endpoints"].get(model["endpoint"], {}).get("variable")
+    endpoint = study["endpoints"].get(model["endpoint"])
+    outcome = endpoint_variables(endpoint) if endpoint else []
+    if not model["clinical"] and "extraction" not in model:
+        yield f"{where}/clinical: is empty, and the model has no image features either"
+    if (model.get("missing") == "impute") != ("imputations" in model):
+        yield f"{where}/imputations: belongs to missing: impute, and is needed there"
     for name in model["clinical"]:
         if name not in study["variables"]:
             yield _unknown(f"{where}/clinical", name, study["variables"], "variable")
-        elif name == outcome:
+        elif name in outcome:
             yield f"{where}/clinical: '{name}' is what the model predicts, so it cannot predict it"
 
 
 def _check_steps(study: dict[str, Any], model: dict[str, Any], where: str) -> Iterable[str]:
     names = [next(iter(step)) for step in model["steps"]]
     yield from (f"{where}: the step {name} stands twice" for name in sorted(set(names)) if names.count(name) > 1)
-    yield from (f"{where}: the step {name} is missing" for name in ("lasso", "logistic") if name not in names)
-    if "lasso" in names:
+    if "extraction" in model and "lasso" not in names:
+        yield f"{where}: the step lasso is missing"
+    if "extraction" not in model:
+        yield from (
+            f"{where}: the step {name} needs image features, and the model has no extraction"
+            for name in [*FEATURE_STEPS, "lasso"]
+            if name in names
+        )
+    elif "lasso" in names:
         lasso = names.index("lasso")
         late = [name for name in FEATURE_STEPS if name in names[lasso:]]
         early = [name for name in CLINICAL_STEPS if name in names[:lasso]]
         yield from (f"{where}: the step {name} must come before lasso" for name in late)
         yield from (f"{where}: the step {name} must come after lasso" for name in early)
-    if "logistic" in names[:-1]:
-        yield f"{where}: logistic must be the last step"
-    if "stability" in names and not repeats_readings(study):
+    if "stability" in names and "extraction" in model and not repeats_readings(study):
         yield f"{where}: the step stability needs stability/readings with intra or inter, or stability/perturbation"
+
+
+def _check_final_step(study: dict[str, Any], model: dict[str, Any], where: str) -> Iterable[str]:
+    """The regression that the outcome calls for stands last, and the variables that steps name are the model's."""
+    names = [next(iter(step)) for step in model["steps"]]
+    endpoint = study["endpoints"].get(model["endpoint"], {})
+    final, other = ("cox", "logistic") if "time" in endpoint else ("logistic", "cox")
+    if other in names:
+        kind = "a time-to-event outcome" if final == "cox" else "an outcome without time"
+        yield f"{where}: the endpoint '{model['endpoint']}' is {kind}; its last step is {final}, not {other}"
+    elif final not in names:
+        yield f"{where}: the step {final} is missing"
+    elif names[-1] != final:
+        yield f"{where}: {final} must be the last step"
+    for step in model["steps"]:
+        (name, options), *_ = step.items()
+        for variable in named_variables(name, options):
+            if variable not in study["variables"]:
+                yield _unknown(f"{where}/{name}", variable, study["variables"], "variable")
+            elif name == "terms" and variable not in model["clinical"]:
+                yield f"{where}/terms: '{variable}' is not among the model's clinical variables"
+
+
+def named_variables(step: str, options: Mapping[str, Any]) -> list[str]:
+    """The variables that the options of a step name."""
+    if step == "terms":
+        return [*options.get("factors", []), *options.get("splines", {})]
+    return [
+        *([options["batch"]] if "batch" in options else []),
+        *options.get("covariates", []),
+        *options.get("strata", []),
+    ]
 
 
 def _check_readings(study: dict[str, Any]) -> Iterable[str]:
@@ -296,7 +397,8 @@ def _check_regions(study: dict[str, Any]) -> Iterable[str]:
 
 def repeats_readings(study: Mapping[str, Any]) -> bool:
     """Whether a study has anything to judge the stability of features by: second readings or perturbed ones."""
-    return bool({"intra", "inter"} & set(study["stability"]["readings"])) or "perturbation" in study["stability"]
+    stability = study.get("stability", {"readings": {}})
+    return bool({"intra", "inter"} & set(stability["readings"])) or "perturbation" in stability
 
 
 def _unknown(where: str, name: str, known: Iterable[str], kind: str) -> str:

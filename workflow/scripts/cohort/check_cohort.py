@@ -22,19 +22,22 @@ for path in map(Path, snakemake.input.parameters):
         problems.append(f"{path.name}: {error}")
 refuse(problems, "the extractions' parameter files")
 
-lesions = snakemake.input.get("lesions")
+
+def path(given):
+    return Path(given) if given else None
+
+
 cohort = read_cohort(
     patients=Path(snakemake.input.patients),
-    lesions=Path(lesions) if lesions else None,
-    cases=Path(snakemake.input.cases),
-    data=Path(snakemake.params.data),
+    lesions=path(snakemake.input.get("lesions")),
+    cases=path(snakemake.input.get("cases")),
+    data=path(snakemake.params.data),
     study=study,
     schemas=schemas,
     columns=study["cohorts"][snakemake.wildcards.cohort].get("columns"),
     develops=snakemake.wildcards.cohort == "development",
 )
-signoff = snakemake.input.get("signoff")
-decisions = read_signoff(Path(signoff) if signoff else None, cohort.cases, study, schemas)
+decisions = read_signoff(path(snakemake.input.get("signoff")), cohort.cases, study, schemas)
 write_table(cohort.patients, snakemake.output.patients)
 write_table(cohort.lesions, snakemake.output.lesions)
 write_table(cohort.cases[CASE], snakemake.output.cases)

@@ -17,7 +17,7 @@ exclusions = list_exclusions(
     units=units.index,
     status=read_table(snakemake.input.cases),
     failures=[read_table(path) for path in snakemake.input.failures],
-    reference=study["stability"]["readings"]["reference"],
+    reference=study["stability"]["readings"]["reference"] if "stability" in study else None,
 )
 write_table(exclusions, snakemake.output.exclusions)
 write_table(flow(patients, units.index, exclusions), snakemake.output.flow)
@@ -25,5 +25,7 @@ write_table(flow(patients, units.index, exclusions), snakemake.output.flow)
 included = units.loc[remaining(units.index, exclusions)]
 write_table(table_one(included, variables), snakemake.output.table_one)
 for name, endpoint in study["endpoints"].items():
+    if "time" in endpoint:
+        continue  # groups by an outcome that comes with time would count short follow-up as none
     comparison = table_one(included, variables, by=included[endpoint["variable"]])
     write_table(comparison, Path(snakemake.output.comparisons) / f"{name}.csv")

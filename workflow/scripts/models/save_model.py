@@ -1,5 +1,8 @@
+import pandas as pd
+
 from nenflow.documents import read_json, write_json
 from nenflow.logs import start_log
+from nenflow.models.dataset import split
 from nenflow.models.protocol import from_document, scores
 from nenflow.tables import UNIT, read_table, write_table
 
@@ -11,14 +14,12 @@ document = {
     "study": study["title"],
     "model": snakemake.wildcards.model,
     "simulated": "simulation" in study["cohorts"]["development"],
-    **{key: model[key] for key in ("endpoint", "extraction", "phase", "clinical")},
-    "variables": {name: study["variables"][name] for name in model["clinical"]},
+    **{key: model[key] for key in ("endpoint", "extraction", "phase", "clinical") if key in model},
+    "variables": {name: study["variables"][name] for name in [*model["clinical"], *snakemake.params.others]},
     "steps": dict(zip(names, map(read_json, snakemake.input.steps), strict=True)),
 }
 write_json(document, snakemake.output.model)
 
-dataset = read_table(snakemake.input.dataset, index=UNIT)
-outcome = dataset.pop("outcome")
-scored = scores(from_document(document, model["clinical"]), dataset)
-scored.insert(0, "outcome", outcome)
-write_table(scored, snakemake.output.scores)
+X, y = split(read_table(snakemake.input.dataset, index=UNIT))
+scored = scores(from_document(document, [*model["clinical"], *snakemake.params.others]), X)
+write_table(pd.DataFrame(y).join(scored), snakemake.output.scores)

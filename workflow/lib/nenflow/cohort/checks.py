@@ -16,6 +16,7 @@ from nenflow.cohort.rows import NO_FILE_NAMES, Rows, is_identifier, patient_iden
 from nenflow.study import READ_AS_MISSING, read_schema, refuse, sentences
 from nenflow.tables import CASE, UNIT
 
+WHOLE = "patient"  # the region of a unit that is a whole patient
 FREE = ["image", "series", "segmentation", "segment"]  # where "NA" is a name like any other
 KEYS = {"patients": ["patient"], "lesions": UNIT, "cases": CASE, "signoff": CASE}
 MISSING = {"", "na", "n/a", "#n/a", "nan"}  # cells that mean "not known", in any case
@@ -29,9 +30,9 @@ class Cohort:
     """A cohort's clean tables: declared columns only, typed, one row per patient, lesion and segmentation.
 
     Categorical variables are text, continuous ones float, a missing value is NaN. Without a table of lesions `lesions`
-    lists what the reference rater drew. `cases` has the columns of cases.csv as text ("" where blank): they hold the
-    user's paths and Series UIDs, so only its columns `CASE` belong in results. `notes` are sentences about what was
-    left out or rewritten.
+    lists what the reference rater drew, and without images each patient as one unit. `cases` has the columns of
+    cases.csv as text ("" where blank): they hold the user's paths and Series UIDs, so only its columns `CASE` belong in
+    results. `notes` are sentences about what was left out or rewritten.
     """
 
     patients: pd.DataFrame
@@ -43,8 +44,8 @@ class Cohort:
 def read_cohort(
     patients: Path,
     lesions: Path | None,
-    cases: Path,
-    data: Path,
+    cases: Path | None,
+    data: Path | None,
     study: Mapping[str, Any],
     schemas: Path,
     columns: Mapping[str, str] | None = None,
@@ -55,8 +56,8 @@ def read_cohort(
     Args:
         patients: table with one row per patient.
         lesions: table with one row per lesion, or None.
-        cases: table with one row per segmentation.
-        data: the folder to which `image` and `segmentation` in the table of cases are relative.
+        cases: table with one row per segmentation, or None in a study without images.
+        data: the folder to which `image` and `segmentation` in the table of cases are relative, or None likewise.
         study: the study as `load_study` gives it.
         schemas: the folder of the tables' schemas.
         columns: what the table of patients calls a column, by its name in the study.
@@ -76,14 +77,14 @@ def read_cohort(
 
 def check_tables(
     tables: Mapping[str, Rows | None],
-    data: Path,
+    data: Path | None,
     study: Mapping[str, Any],
     schemas: Path,
     problems: list[str],
     develops: bool,
 ) -> Cohort:
     """Check tables that are already read; `read_cohort` says how. `problems` are those met while reading."""
-    if not data.is_dir():  # said once; every single file would be missing too
+    if data and not data.is_dir():  # said once; every single file would be missing too
         problems.append("the cohort's data folder (data in study.yaml) does not exist; ~ is not expanded")
     notes: list[str] = []
     clean = {}
@@ -93,6 +94,9 @@ def check_tables(
     if clean["lesions"] is None:
         problems.extend(_need_lesions(study["variables"]))
     problems.extend(_check_references(clean, names, study.get("images", {}).get("organs", [])))
+    if clean["cases"] is None:
+        refuse(problems, "the cohort's tables", notes)
+        return _clinical_cohort(clean["patients"], notes)
     if set(CASE) | {"image", "segmentation"} <= set(tables["cases"].columns) <= {*CASE, *FREE}:
         # With a mistyped column every row would contradict others.
         problems.extend(_check_cases(clean["cases"], names["cases"], study))
@@ -107,6 +111,13 @@ def check_tables(
         clean["lesions"] = _drawn_units(clean["cases"], study)
     finished = {kind: table.reset_index(drop=True) for kind, table in clean.items()}
     return Cohort(**finished, notes=notes)
+
+
+def _clinical_cohort(patients: pd.DataFrame, notes: list[str]) -> Cohort:
+    """In a study without images the unit is the patient; where others name a region, it says so."""
+    units = patients[["patient"]].assign(region=WHOLE)
+    nothing = pd.DataFrame(columns=CASE + FREE, dtype=object)
+    return Cohort(patients.reset_index(drop=True), units.reset_index(drop=True), nothing, notes)
 
 
 def _drawn_units(cases: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ def list_exclusions(
     units: pd.MultiIndex,
     status: pd.DataFrame,
     failures: Sequence[pd.DataFrame],
-    reference: str,
+    reference: str | None,
 ) -> pd.DataFrame:
     """List the units that the stages up to the features leave out, each once, at the first stage that did.
 
@@ -26,13 +26,15 @@ def list_exclusions(
         status: what became of each case: columns patient, phase, region, rater, status (included or excluded), reason.
         failures: for each extraction the included cases that it could not measure (patient, phase, region, rater,
             reason).
-        reference: the rater whose regions are analysed.
+        reference: the rater whose regions are analysed; None in a study without images, where nothing excludes.
 
     Returns:
         columns patient, region ("" for a patient without any region), step (cohort, images or features), reason.
     """
     with_units = set(units.get_level_values("patient"))
     rows = [(patient, "", "cohort", "no region declared") for patient in patients if patient not in with_units]
+    if reference is None:
+        return pd.DataFrame(rows, columns=EXCLUSION, dtype=str)
     drawn = status[status["rater"] == reference]
     cases = dict(list(drawn.groupby(UNIT, sort=False)))
     failed = [table.set_index(CASE)["reason"].to_dict() for table in failures]

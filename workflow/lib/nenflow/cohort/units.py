@@ -55,7 +55,17 @@ def coded(units: pd.DataFrame, variables: Mapping[str, Any], columns: Sequence[s
     return table
 
 
-def outcome(units: pd.DataFrame, endpoint: Mapping[str, str]) -> pd.Series:
-    """Say for each unit whether the endpoint's event happened: 1, 0, or NaN where it is not known."""
+def outcome(units: pd.DataFrame, endpoint: Mapping[str, Any]) -> pd.DataFrame:
+    """Say for each unit whether the endpoint's event happened, and when; NaN where it is not known.
+
+    Returns:
+        column `outcome` (1, 0) of an endpoint without time; columns `time` and `event` (1; 0 when followed up without
+        it; 2 after the competing event) of a time-to-event endpoint.
+    """
     values = units[endpoint["variable"]]
-    return (values == endpoint["event"]).astype(float).where(values.notna())
+    event = (values == endpoint["event"]).astype(float).where(values.notna())
+    if "time" not in endpoint:
+        return pd.DataFrame({"outcome": event})
+    if "competing" in endpoint:
+        event = event.mask(values == endpoint["competing"], 2.0)
+    return pd.DataFrame({"time": units[endpoint["time"]].astype(float), "event": event})

@@ -20,41 +20,70 @@ def assemble_dataset(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put outcome, coded clinical variables and features of every usable unit side by side.
 
-    A unit without features, outcome or one of the clinical variables is left out, with the reason.
+    A unit without features or outcome is left out, with the reason. What happens to one without a clinical variable
+    the model says: it is left out too (complete), its value is imputed in the fits (impute), or nothing is done before
+    somebody has decided (refuse).
 
     Args:
-        features: the feature table of a cohort, all phases and raters.
+        features: the feature table of a cohort, all phases and raters; None for a model of clinical variables only.
         units: all units of the cohort with their declared variables, index (patient, region).
         excluded: units excluded before (columns patient, region, step, reason); they are not listed again.
         cases: what became of each case in the images stage (patient, phase, region, rater, reason).
         analysis: the settings of a model or of the markers: endpoint, extraction, phase, region (where a ring is
-            analysed) and, for a model, clinical.
+            analysed) and, for a model, clinical, missing, and others (variables that steps need beside those).
         study: the study's settings.
 
     Returns:
-        The dataset (index (patient, region); columns outcome, clinical, features) and all exclusions.
+        The dataset (index (patient, region); columns outcome or time and event, clinical, features) and all exclusions.
 
     Raises:
-        InputError: a feature could not be computed for a usable unit, or no unit is left.
+        InputError: a feature could not be computed for a usable unit, no unit is left, or clinical values are missing
+            and the model does not say what to do.
     """
-    phase, clinical = analysis["phase"], list(analysis.get("clinical", []))
-    reader = study["stability"]["readings"]["reference"]
-    image = unit_features(features, phase, reader, analysis.get("region"))
+    clinical = [*analysis.get("clinical", []), *analysis.get("others", [])]
+    reader = study["stability"]["readings"]["reference"] if features is not None else ""
+    image = pd.DataFrame(index=units.index)
+    if features is not None:
+        image = unit_features(features, analysis["phase"], reader, analysis.get("region"))
     columns = coded(units, study["variables"], clinical)
-    known = pd.concat([outcome(units, study["endpoints"][analysis["endpoint"]]).rename("outcome"), columns], axis=1)
-    reasons = _reasons(known, image.index, excluded, _lacking(cases, analysis, reader), study)
+    found = outcome(units, study["endpoints"][analysis["endpoint"]])
+    known = pd.concat([found, columns], axis=1)
+    missing = analysis.get("missing", "refuse")
+    needed = known if missing == "complete" else found
+    reasons = _reasons(needed, image.index, excluded, _lacking(cases, analysis, reader), study)
 
     usable = known.index.difference(reasons.set_index(UNIT).index, sort=True)
     if usable.empty:
         raise InputError(f"No {study['unit']} is left for the analysis; see the reasons in exclusions.csv.")
+    if missing == "refuse":
+        _refuse_missing(columns.loc[usable], study)
     dataset = known.loc[usable].join(image)
-    broken = dataset.columns[~np.isfinite(dataset.to_numpy(dtype=float)).all(axis=0)]
+    complete = dataset.drop(columns=clinical) if missing == "impute" else dataset
+    broken = complete.columns[~np.isfinite(complete.to_numpy(dtype=float)).all(axis=0)]
     if len(broken):
         raise InputError(
             f"{len(broken)} features (first {broken[0]}) have no value for some {study['unit']}; leave their class out "
             "of the extraction's parameter file or raise images/minimum_volume_mm3."
         )
-    return dataset.astype({"outcome": int}), reasons
+    return dataset.astype({name: int for name in ("outcome", "event") if name in dataset}), reasons
+
+
+def split(dataset: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series | pd.DataFrame]:
+    """What a model sees of a dataset and what it predicts: a Series of 0 and 1, or a frame of time and event."""
+    if "outcome" in dataset:
+        return dataset.drop(columns="outcome"), dataset["outcome"]
+    return dataset.drop(columns=["time", "event"]), dataset[["time", "event"]]
+
+
+def _refuse_missing(columns: pd.DataFrame, study: Mapping[str, Any]) -> None:
+    """Say of which variable how many values are missing."""
+    counts = columns.isna().sum()
+    missing = [f"{study['variables'][name]['label']} {number}" for name, number in counts.items() if number]
+    if missing:
+        raise InputError(
+            f"Values are missing (variable and number of {study['unit']}s): {', '.join(missing)}; fill them in, or "
+            "say under the model's key 'missing' in study.yaml whether to use complete cases (complete) or to impute."
+        )
 
 
 def _reasons(
@@ -65,7 +94,8 @@ def _reasons(
     study: Mapping[str, Any],
 ) -> pd.DataFrame:
     """Why each unusable unit is unusable, the first reason only; `lacking` is says it of one without features."""
-    labels = {name: variable["label"] for name, variable in study["variables"].items()} | {"outcome": "the outcome"}
+    labels = {name: variable["label"] for name, variable in study["variables"].items()}
+    labels |= {"outcome": "the outcome", "time": "the time of follow-up", "event": "the outcome"}
     rows = excluded.to_dict("records")
     seen = {(row["patient"], row["region"]) for row in rows}
     for unit, values in known.iterrows():
@@ -76,12 +106,14 @@ def _reasons(
             rows.append(_exclusion(unit, "features", lacking(unit)))
         elif missing:
             rows.append(_exclusion(unit, "clinical data", f"no value for {', '.join(missing)}"))
+        elif "time" in known and not values["time"] > 0:
+            rows.append(_exclusion(unit, "follow-up", "the time of follow-up is not over 0"))
     return pd.DataFrame(rows, columns=[*UNIT, "step", "reason"])
 
 
 def _lacking(cases: pd.DataFrame, analysis: Mapping[str, Any], reader: str) -> Callable[[tuple[str, str]], str]:
     """Why a unit has no features in the phase that is analysed: as the images stage says, where it does."""
-    phase, ring = analysis["phase"], analysis.get("region")
+    phase, ring = analysis.get("phase"), analysis.get("region")
     rows = cases[(cases["phase"] == phase) & (cases["rater"] == reader) & (cases["status"] == "excluded")]
     said = rows.set_index(UNIT)["reason"].to_dict()
 
