@@ -1,37 +1,35 @@
-"""Logistic regression with the LASSO penalty, its path and its cross-validation.
+"""The LASSO and the elastic net for binary and time-to-event outcomes: the path and its cross-validation.
 
 The problem, the path of penalties and the standardisation are those of Friedman, Hastie & Tibshirani 2010 (J Stat
 Softw 33:1) and Simon et al. 2011 (J Stat Softw 39:5), with the conventions of R's glmnet, so that a study repeated here
-selects what it selected in R. The minimum is searched in another way. Coordinate descent alone crawls where features
-are many and correlated: glmnet at a threshold of 1e-12 still stops up to 0.02 short of the solution deep in the path of
-131 lesions and 95 features. So here coordinate descent only finds out which coefficients are not zero and which sign
-they have; then one linear system gives their values. The curvature is kept along the path while it serves.
+selects what it selected in R. Solutions are exact (see `nenflow.models.penalised`): glmnet at a threshold of 1e-12
+still stops up to 0.02 short of them deep in the path of 131 lesions and 95 features.
+
+An outcome `y` is either 0 or 1 for each row (binomial), or an array of two columns, time and event (Cox; 1 is the
+event, 0 and the competing event 2 count as censored).
 """
 
-from collections import namedtuple
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import exp, log, log1p, sqrt
+from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy.special import expit
+from scipy.stats import rankdata
 
 from nenflow.errors import InputError
+from nenflow.models.penalised import solve_path, steepest
 
 # Conventions of glmnet, as its documentation gives them.
 N_LAMBDAS = 100
 SMALLEST_LAMBDA = {True: 1e-4, False: 1e-2}  # relative to the largest; True: at least as many lesions as features
-MOST_EXPLAINED = 0.999  # the path ends where the model explains more of the null deviance than this,
-LEAST_GAIN = 1e-5  # or where one step explains less than this in addition,
-FEWEST_LAMBDAS = 5  # but not before so many penalties
 CLIPPED = 1e-5  # probabilities in the cross-validated deviance are kept this far from 0 and 1
 FEWEST_PER_FOLD = 3  # with fewer lesions per fold the standard error is taken over lesions, not over folds
+FEWEST_FOR_AUC = 10  # an AUC in fewer lesions per fold says nothing
+DECIMALS = 9  # of scores before they are ranked: below them is rounding, which would break ties
+MEASURES = ("deviance", "auc")
 
-_CURVATURE_FLOOR = 1e-9  # a weight of zero would make the system singular; it moves no solution
-_ROUNDS = 10_000  # a guard only: a penalty takes about five rounds
-_SLACK = 1e-10  # a feature on the very edge of entering stays out, or rounding would move it in and out for ever
-_INNER = 1e-4  # the quadratic model is solved so much more exactly than the whole
-_STALE = 0.15  # the curvature is computed anew when a round shrinks the error by less than this
+Enrich = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -66,73 +64,100 @@ class Path:
 
 @dataclass(frozen=True)
 class CrossValidation(Path):
-    """The path of all lesions with its cross-validated deviance.
+    """The path of all lesions with its cross-validated measure.
 
     Attributes:
-        cvm: mean deviance of the lesions left out, per lesion, shape (n_lambdas,).
-        cvsd: its standard error, shape (n_lambdas,).
-        index_min, lambda_min: where the deviance is least.
-        index_1se, lambda_1se: the largest penalty whose deviance is within one standard error of the least.
+        cvm: measure in the lesions left out, shape (n_lambdas,): mean deviance per lesion (Cox: partial-likelihood
+            deviance per event), the less the better; or AUC, the more the better. Of a repeated cross-validation the
+            mean over the repeats.
+        cvsd: its standard error over the folds, shape (n_lambdas,). Of a repeated cross-validation the mean of the
+            repeats' own: repeats deal the same lesions out anew and make no more of them, so they do not shrink it.
+        index_min, lambda_min: where the measure is best.
+        index_1se, lambda_1se: the largest penalty whose measure is within one standard error of the best.
+        measure: "deviance" or "auc".
+        repeats: cvm and cvsd of each repeat, shape (n_repeats, 2, n_lambdas).
     """
 
     cvm: np.ndarray
     cvsd: np.ndarray
     index_min: int
     index_1se: int
+    measure: str
+    repeats: np.ndarray
 
     @property
     def lambda_min(self) -> float:
-        """The penalty with the least cross-validated deviance."""
+        """The penalty with the best cross-validated measure."""
         return float(self.lambdas[self.index_min])
 
     @property
     def lambda_1se(self) -> float:
-        """The largest penalty within one standard error of the least deviance."""
+        """The largest penalty within one standard error of the best measure."""
         return float(self.lambdas[self.index_1se])
 
+    def index(self, rule: str) -> int:
+        """Position in the path that a rule, "lambda.min" or "lambda.1se", chooses."""
+        return {"lambda.min": self.index_min, "lambda.1se": self.index_1se}[rule]
 
-def lasso_path(X: np.ndarray, y: np.ndarray, lambdas: np.ndarray | None = None, threshold: float = 1e-12) -> Path:
-    """Minimise mean negative log-likelihood + lambda * sum |coefficient * sd| for falling penalties.
+    def frequencies(self, rule: str = "lambda.min") -> np.ndarray:
+        """Share of the repeats whose own choice of penalty selects a feature, shape (n_features,)."""
+        place = ("lambda.min", "lambda.1se").index(rule)
+        chosen = [_choose(cvm, cvsd, self.measure)[place] for cvm, cvsd in self.repeats]
+        return (self.coefs[chosen] != 0).mean(axis=0)
 
+
+def lasso_path(
+    X: np.ndarray, y: np.ndarray, lambdas: np.ndarray | None = None, threshold: float = 1e-12, alpha: float = 1.0
+) -> Path:
+    """Minimise mean loss + lambda * sum(alpha * |b| + (1 - alpha) / 2 * b^2), b = coefficient * sd, for falling lambda.
+
+    The loss is the negative log-likelihood, or log partial likelihood (Breslow's ties), divided by the number of rows.
     Features are standardised by their sd with n in the denominator; coefficients are given on the scale of the input.
-    A feature without variation keeps the coefficient zero. The intercept is not penalised.
+    A feature without variation keeps the coefficient zero. The intercept is not penalised; a Cox model has none (zero).
 
     Args:
         X: features, shape (n, p).
-        y: outcome, 0 or 1, shape (n,).
+        y: outcome, 0 or 1, shape (n,); or time and event, shape (n, 2).
         lambdas: falling penalties; without them 100 from the smallest one that selects nothing down to 1e-4 of it
             (1e-2 with fewer lesions than features), and the path ends early where nothing is left to explain.
         threshold: a solution stands when the last change of each coefficient, squared and times the curvature, is
             below this (glmnet's measure; its default is 1e-7).
+        alpha: the LASSO's share of the penalty, 0 < alpha <= 1; below 1 it is an elastic net (Zou & Hastie 2005).
 
     Raises:
-        InputError: a value is missing, or the outcome has one class only.
+        InputError: a value is missing, the outcome has one class only, no event or no time after zero, or alpha is
+            outside its range.
     """
-    X = np.ascontiguousarray(X, dtype=float)
-    y = np.ascontiguousarray(y, dtype=float)
-    n, p = X.shape
-    if not (np.isfinite(X).all() and np.isin(y, (0, 1)).all()):
-        raise InputError("A LASSO needs a value of every feature, and 0 or 1 as outcome, of each lesion.")
-    if y.min() == y.max():
-        raise InputError("The outcome is the same in all lesions of a LASSO fit; it needs lesions with and without it.")
+    X, y = _checked(X, y)
+    if not 0 < alpha <= 1:
+        raise InputError(f"The elastic net's alpha is {alpha}; it must be above 0 and at most 1 (1 is the LASSO).")
+    if _single(y):
+        raise InputError(
+            "The outcome is the same in all lesions of a LASSO fit; it needs lesions with and without it."
+            if y.ndim == 1
+            else "No patient of a LASSO fit has the event; it needs some who have."
+        )
     centre = X.mean(axis=0)
     scale = X.std(axis=0)
     constant = np.ptp(X, axis=0) == 0  # not scale == 0, which rounding may miss
-    Z = np.ascontiguousarray(((X - centre) / np.where(constant, 1, scale)).T)
+    scale[constant] = 1
+    order, event, ends, deaths = _risk_sets(y)
+    Z = np.ascontiguousarray(((X - centre) / scale)[order].T)
     Z[constant] = 0
     own_grid = lambdas is None
     if own_grid:
-        largest = np.abs(Z @ (y - y.mean())).max(initial=0) / n
-        lambdas = largest * np.geomspace(1, SMALLEST_LAMBDA[n >= p], N_LAMBDAS)
+        lambdas = (
+            steepest(Z, event, ends, deaths) / alpha * np.geomspace(1, SMALLEST_LAMBDA[len(X) >= len(Z)], N_LAMBDAS)
+        )
     lambdas = np.ascontiguousarray(lambdas, dtype=float)
     if lambdas[0] <= 0:  # no feature varies: the null model is the whole path
         lambdas = np.zeros(1)
-    betas, intercepts, dev_ratio = _path(Z, y, lambdas, threshold, own_grid)
-    coefs = np.where(constant, 0, betas / np.where(constant, 1, scale))
+    betas, intercepts, dev_ratio = solve_path(Z, event, ends, deaths, lambdas, float(alpha), threshold, own_grid)
+    coefs = np.where(constant, 0, betas / scale)
     return Path(
         lambdas=lambdas[: len(betas)],
         coefs=coefs,
-        intercepts=intercepts - coefs @ centre,
+        intercepts=intercepts - coefs @ centre if y.ndim == 1 else intercepts,
         df=(coefs != 0).sum(axis=1),
         dev_ratio=dev_ratio,
         threshold=threshold,
@@ -140,55 +165,207 @@ def lasso_path(X: np.ndarray, y: np.ndarray, lambdas: np.ndarray | None = None, 
 
 
 def cross_validate(
-    X: np.ndarray, y: np.ndarray, folds: np.ndarray, lambdas: np.ndarray | None = None, threshold: float = 1e-12
+    X: np.ndarray,
+    y: np.ndarray,
+    folds: np.ndarray,
+    lambdas: np.ndarray | None = None,
+    threshold: float = 1e-12,
+    alpha: float = 1.0,
+    measure: str = "deviance",
+    enrich: Enrich | None = None,
 ) -> CrossValidation:
-    """Fit the path and judge each penalty by the deviance of lesions left out, as R's cv.glmnet does.
+    """Fit the path and judge each penalty by the lesions left out, as R's cv.glmnet does.
 
     Without given penalties each fold has its own, and its coefficients are interpolated to those of the whole path.
+    The deviance of a Cox model in a fold is that of all rows less that of the rows it was fitted to (van Houwelingen et
+    al. 2006, Stat Med 25:3201; glmnet's grouped = TRUE). A fold that cannot be judged (AUC: one outcome only; Cox: no
+    event) drops out. Unlike glmnet, ties of an AUC count one half (there they are broken at random), and an AUC with
+    fewer than 10 lesions per fold is refused (there it becomes a deviance).
 
     Args:
         X: features, shape (n, p).
-        y: outcome, 0 or 1, shape (n,).
-        folds: the fold of each lesion, any labels, shape (n,); see `folds_of`.
-        lambdas, threshold: as in `lasso_path`.
+        y: outcome, 0 or 1, shape (n,); or time and event, shape (n, 2).
+        folds: the fold of each lesion, any labels, shape (n,), see `folds_of`; or of several repeats, (repeats, n).
+        lambdas, threshold, alpha: as in `lasso_path`.
+        measure: "deviance" or, of a binary outcome, "auc".
+        enrich: adds rows to those that a model is fitted to (oversampling): to each fold's training rows, and to all
+            rows for the path; the lesions left out stay as they are.
 
     Raises:
-        InputError: there is one fold only, or outside some fold the outcome has one class only.
+        InputError: there is one fold only, or outside some fold the outcome has one class only or no event, or the
+            measure does not fit the outcome.
     """
+    X, y = _checked(X, y)
+    folds = np.atleast_2d(folds)
+    _check_measure(measure, y, folds)
+
+    def fit(X: np.ndarray, y: np.ndarray) -> Path:
+        return lasso_path(*(enrich(X, y) if enrich else (X, y)), lambdas, threshold, alpha)
+
+    path = fit(X, y)
+    repeats = np.array([_curve(X, y, fold_of, path.lambdas, fit, measure) for fold_of in folds])
+    cvm, cvsd = repeats.mean(axis=0)
+    index_min, index_1se = _choose(cvm, cvsd, measure)
+    return CrossValidation(
+        **vars(path), cvm=cvm, cvsd=cvsd, index_min=index_min, index_1se=index_1se, measure=measure, repeats=repeats
+    )
+
+
+def selection_frequencies(
+    X: np.ndarray,
+    y: np.ndarray,
+    resamples: Iterable[tuple[np.ndarray, np.ndarray]],
+    rule: str = "lambda.min",
+    **options: Any,
+) -> np.ndarray:
+    """Share of resamples in which the cross-validated LASSO selects a feature (Meinshausen & Buehlmann 2010).
+
+    Args:
+        X, y: as in `cross_validate`.
+        resamples: of each the rows drawn (positions from 0, may repeat) and the fold of each of them, which keeps the
+            copies of a row together, see `folds_of`.
+        rule: "lambda.min" or "lambda.1se".
+        options: alpha, measure, ... of `cross_validate`.
+
+    Returns:
+        shape (n_features,).
+    """
+    X, y = _checked(X, y)
+    found = [cross_validate(X[rows], y[rows], folds, **options) for rows, folds in resamples]
+    return np.mean([one.coefs[one.index(rule)] != 0 for one in found], axis=0)
+
+
+def _checked(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features and outcome as numbers; a competing event counts as censored."""
     X = np.ascontiguousarray(X, dtype=float)
-    y = np.asarray(y, dtype=float)
-    folds = np.asarray(folds)
-    names = np.unique(folds)
-    if len(names) < 2:
+    y = np.ascontiguousarray(y, dtype=float)
+    if y.ndim == 1 and not (np.isfinite(X).all() and np.isin(y, (0, 1)).all()):
+        raise InputError("A LASSO needs a value of every feature, and 0 or 1 as outcome, of each lesion.")
+    if y.ndim == 2:
+        if not (
+            np.isfinite(X).all() and np.isin(y[:, 1], (0, 1, 2)).all() and ((y[:, 0] > 0) & (y[:, 0] < np.inf)).all()
+        ):
+            raise InputError(
+                "A LASSO for survival needs of each patient a value of every feature, a time above zero and "
+                "whether the event happened (1) or not (0)."
+            )
+        y = np.column_stack([y[:, 0], y[:, 1] == 1])
+    return X, y
+
+
+def _single(y: np.ndarray) -> bool:
+    """Whether the outcome gives nothing to learn from: one class only, or no event."""
+    return np.ptp(y) == 0 if y.ndim == 1 else not y[:, 1].any()
+
+
+def _risk_sets(y: np.ndarray) -> tuple[np.ndarray | slice, np.ndarray, np.ndarray, np.ndarray]:
+    """Order of the rows, events in that order, and per event time, falling, how many are at risk and how many die."""
+    if y.ndim == 1:
+        return slice(None), y, np.empty(0, np.int64), np.empty(0)
+    order = np.argsort(-y[:, 0], kind="stable")
+    time, event = y[order].T
+    times, deaths = np.unique(time[event == 1], return_counts=True)
+    ends = np.searchsorted(-time, -times[::-1], side="right")
+    return order, np.ascontiguousarray(event), ends.astype(np.int64), deaths[::-1].astype(float)
+
+
+def _check_measure(measure: str, y: np.ndarray, folds: np.ndarray) -> None:
+    if measure not in MEASURES:
+        raise InputError(f"The LASSO's measure is '{measure}'; it must be deviance or auc.")
+    if folds.shape[1] != len(y):
+        raise InputError(f"Cross-validation needs a fold for each of the {len(y)} rows; there are {folds.shape[1]}.")
+    most = max(len(np.unique(fold_of)) for fold_of in folds)
+    if min(len(np.unique(fold_of)) for fold_of in folds) < 2:
         raise InputError("Cross-validation needs two folds at least.")
-    path = lasso_path(X, y, lambdas, threshold)
-    deviance = np.empty((len(y), len(path.lambdas)))
+    if measure == "auc" and y.ndim == 2:
+        raise InputError("The LASSO for survival is cross-validated by deviance; its measure cannot be auc.")
+    if measure == "auc" and len(y) / most < FEWEST_FOR_AUC:
+        raise InputError(
+            f"{len(y)} lesions in {most} folds are too few for AUCs in the folds; "
+            "use the measure deviance, or fewer folds."
+        )
+
+
+def _curve(
+    X: np.ndarray,
+    y: np.ndarray,
+    folds: np.ndarray,
+    lambdas: np.ndarray,
+    fit: Callable[[np.ndarray, np.ndarray], Path],
+    measure: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The measure along the penalties and its standard error."""
+    names = np.unique(folds)
+    by_row = measure == "deviance" and y.ndim == 1 and len(y) / len(names) < FEWEST_PER_FOLD
+    judge = _partial_deviance if y.ndim == 2 else {"deviance": _deviance, "auc": _auc}[measure]
+    values, weights = [], []
     for name in names:
         out = folds == name
-        if np.ptp(y[~out]) == 0:
+        if _single(y[~out]):
             raise InputError(
                 "All lesions with one of the two outcomes lie in a single fold, so the LASSO cannot be "
                 "cross-validated; use fewer folds or more patients."
             )
-        inner = lasso_path(X[~out], y[~out], lambdas, threshold)
-        coefs, intercepts = inner.at(path.lambdas)
-        probability = expit(X[out] @ coefs.T + intercepts)
-        right = np.where(y[out, None] == 1, probability, 1 - probability)
-        deviance[out] = -2 * np.log(np.clip(right, CLIPPED, 1 - CLIPPED))
-    cvm, cvsd = _mean_and_error(deviance, folds)
-    index_min = int(np.argmin(cvm))
-    index_1se = int(np.argmax(cvm <= cvm[index_min] + cvsd[index_min]))
-    return CrossValidation(**vars(path), cvm=cvm, cvsd=cvsd, index_min=index_min, index_1se=index_1se)
+        value, weight = judge(X, y, out, *fit(X[~out], y[~out]).at(lambdas))
+        if by_row:
+            values.extend(value)
+            weights.extend(np.ones(len(value)))
+        elif weight > 0:
+            values.append(value.mean(axis=0))
+            weights.append(weight)
+    if len(values) < 2:
+        raise InputError(
+            "Only one fold has lesions of both outcomes (or an event), so the LASSO cannot be cross-validated; use "
+            "fewer folds or more patients."
+        )
+    cvm = np.average(values, axis=0, weights=weights)
+    return cvm, np.sqrt(np.average((values - cvm) ** 2, axis=0, weights=weights) / (len(values) - 1))
 
 
-def _mean_and_error(deviance: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    names, fold = np.unique(folds, return_inverse=True)
-    if len(folds) / len(names) < FEWEST_PER_FOLD:
-        fold = np.arange(len(folds))
-    size = np.bincount(fold)
-    means = np.stack([np.bincount(fold, column) / size for column in deviance.T], axis=1)
-    cvm = np.average(means, axis=0, weights=size)
-    return cvm, np.sqrt(np.average((means - cvm) ** 2, axis=0, weights=size) / (len(size) - 1))
+def _deviance(
+    X: np.ndarray, y: np.ndarray, out: np.ndarray, coefs: np.ndarray, intercepts: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Deviance of each row left out along the penalties, and how many they are."""
+    probability = expit(X[out] @ coefs.T + intercepts)
+    right = np.where(y[out, None] == 1, probability, 1 - probability)
+    return -2 * np.log(np.clip(right, CLIPPED, 1 - CLIPPED)), float(out.sum())
+
+
+def _auc(
+    X: np.ndarray, y: np.ndarray, out: np.ndarray, coefs: np.ndarray, intercepts: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """AUC in the fold along the penalties, one row, and its number of lesions, 0 where the fold has one class only."""
+    event = y[out] == 1
+    pairs = event.sum() * (~event).sum()
+    if pairs == 0:
+        return np.zeros((1, len(coefs))), 0.0
+    ranks = rankdata(np.round(X[out] @ coefs.T + intercepts, DECIMALS), axis=0)
+    return ((ranks[event].sum(axis=0) - event.sum() * (event.sum() + 1) / 2) / pairs)[None], float(out.sum())
+
+
+def _partial_deviance(
+    X: np.ndarray, y: np.ndarray, out: np.ndarray, coefs: np.ndarray, intercepts: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """What the fold adds to the partial-likelihood deviance, per event in it, one row; and how many events."""
+    events = y[out, 1].sum()
+    eta = X @ coefs.T
+    added = _partial(eta, y) - _partial(eta[~out], y[~out])
+    return added[None] / max(events, 1), float(events)
+
+
+def _partial(eta: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Partial-likelihood deviance (Breslow's ties) of linear predictors (n, k), against the saturated model, (k,)."""
+    order, event, ends, deaths = _risk_sets(y)
+    eta = (eta - eta.max(axis=0))[order]
+    at_risk = np.cumsum(np.exp(eta), axis=0)[ends - 1]
+    return 2 * (deaths @ (np.log(at_risk) - np.log(deaths)[:, None]) - event @ eta)
+
+
+def _choose(cvm: np.ndarray, cvsd: np.ndarray, measure: str) -> tuple[int, int]:
+    """Positions of lambda.min and lambda.1se."""
+    loss = -cvm if measure == "auc" else cvm
+    best = int(np.argmin(loss))
+    return best, int(np.argmax(loss <= loss[best] + cvsd[best]))
 
 
 def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
@@ -199,7 +376,7 @@ def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.n
     manner, but took a quarter of the time of a refit.)
 
     Args:
-        y: outcome, 0 or 1, shape (n,).
+        y: outcome, 0 or 1, shape (n,); or time and event, shape (n, 2).
         groups: label of each lesion's group, shape (n,).
         n_folds: number of folds.
         seed: the same seed gives the same folds.
@@ -208,14 +385,19 @@ def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.n
         the fold of each lesion, 0 to n_folds - 1, shape (n,).
 
     Raises:
-        InputError: there are fewer groups than folds, or fewer lesions of one outcome than two.
+        InputError: there are fewer groups than folds, or fewer lesions of one outcome (of survival: events) than two.
     """
-    y = np.asarray(y).astype(int)
+    y = np.asarray(y)
+    survival = y.ndim == 2
+    y = (y[:, 1] == 1 if survival else y).astype(int)
     n_groups = len(np.unique(groups))
     if n_groups < n_folds:
         raise InputError(f"{n_folds} folds need {n_folds} patients (or lesions) at least; there are {n_groups}.")
-    rarer = np.bincount(y, minlength=2).min()
-    if rarer < 2:
+    counts = np.bincount(y, minlength=2)
+    if survival and counts[1] < 2:
+        raise InputError(f"Cross-validation of a survival model needs two events at least; there are {counts[1]}.")
+    rarer = counts.min()
+    if rarer < 2 and not survival:
         raise InputError(
             f"Cross-validation needs two lesions of each outcome at least; of the rarer one there are {rarer}."
         )
@@ -227,261 +409,8 @@ def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.n
     fold_of_group = np.empty(n_groups, dtype=int)
     for number in order:
         # where least of what the group brings lies already: the fold that keeps the shares' variance least
-        crowded = dealt @ (held[number] / np.bincount(y) ** 2)
+        crowded = dealt @ (held[number] / np.maximum(counts, 1) ** 2)
         fold = np.lexsort((dealt.sum(axis=1), crowded))[0]
         fold_of_group[number] = fold
         dealt[fold] += held[number]
     return fold_of_group[group]
-
-
-# The solver, compiled. Everything below looks at a few features only: `work` lists them, and rows of `H`, `mean`,
-# `beta` and `gradient` follow that list; `active` lists, as positions in `work` and in order of entry, those whose
-# coefficient is not zero. H is the curvature of the mean log-likelihood at the weights w, the intercept eliminated; C
-# is the Cholesky factor of H over `active`. Counts travel beside: m features in `work`, the first `known` of them in H;
-# k in `active`, the first `solid` of them in C.
-_Solver = namedtuple("_Solver", "Z y eta residual w mean H C work listed active beta before gradient step")
-# Sums may be reordered and vectorised; infinities stay meaningful, so not all of fastmath. Loops instead of slices:
-# taking a slice costs as much as the product of two columns.
-_compiled = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
-
-
-@_compiled
-def _extend(s, known, m):
-    """Compute the rows of H for the features work[known:m]."""
-    Z, w, H, work = s.Z, s.w, s.H, s.work
-    n = w.size
-    total = w.sum()
-    weighted = np.empty(n)
-    for a in range(known, m):
-        j = work[a]
-        mean = 0.0
-        for i in range(n):
-            mean += Z[j, i] * w[i]
-        mean /= total
-        s.mean[a] = mean
-        for i in range(n):
-            weighted[i] = (Z[j, i] - mean) * w[i] / n
-        for b in range(a + 1):
-            k = work[b]
-            value = 0.0
-            for i in range(n):
-                value += weighted[i] * Z[k, i]
-            H[a, b] = H[b, a] = value
-
-
-@_compiled
-def _factorise(s, solid, k):
-    """Complete the Cholesky factor from row `solid` to row k; the number of rows done, less than k where singular."""
-    H, C, active = s.H, s.C, s.active
-    for a in range(solid, k):
-        for b in range(a + 1):
-            value = H[active[a], active[b]]
-            for c in range(b):
-                value -= C[a, c] * C[b, c]
-            if b < a:
-                C[a, b] = value / C[b, b]
-            elif value <= 1e-12 * H[active[a], active[a]]:
-                return a
-            else:
-                C[a, a] = sqrt(value)
-    return k
-
-
-@_compiled
-def _jump(s, m, k, lam):
-    """Go to the minimum over the active features, or to where the first reaches zero; its position then, else -1."""
-    C, H, active, beta, gradient, step = s.C, s.H, s.active, s.beta, s.gradient, s.step
-    for a in range(k):
-        value = gradient[active[a]] - (lam if beta[active[a]] > 0 else -lam)
-        for c in range(a):
-            value -= C[a, c] * step[c]
-        step[a] = value / C[a, a]
-    length, first = 1.0, -1
-    for a in range(k - 1, -1, -1):
-        move = step[a] / C[a, a]
-        step[a] = move
-        for c in range(a):
-            step[c] -= C[a, c] * move
-        b = beta[active[a]]
-        if b * (b + move) <= 0.0 and -b / move < length:
-            length, first = -b / move, a
-    for a in range(k):
-        j = active[a]
-        move = length * step[a]
-        beta[j] += move
-        for c in range(m):
-            gradient[c] -= move * H[j, c]
-    return first
-
-
-@_compiled
-def _drop(s, a, k, solid):
-    """Take the feature at position a out of the active ones."""
-    s.beta[s.active[a]] = 0.0
-    for c in range(a, k - 1):
-        s.active[c] = s.active[c + 1]
-    return k - 1, min(solid, a)
-
-
-@_compiled
-def _sweep(s, m, k, solid, lam):
-    """One pass of coordinate descent over the quadratic model; the new k and solid, and the largest move."""
-    H, active, beta, gradient = s.H, s.active, s.beta, s.gradient
-    largest = 0.0
-    for a in range(m):
-        h = H[a, a]
-        old = beta[a]
-        pull = gradient[a] + h * old
-        new = 0.0
-        if abs(pull) > lam * (1 + _SLACK) and h > 0.0:
-            new = (pull - lam if pull > 0 else pull + lam) / h
-        if new == old:
-            continue
-        largest = max(largest, h * (new - old) ** 2)
-        beta[a] = new
-        for c in range(m):
-            gradient[c] += (old - new) * H[a, c]
-        if old == 0.0:
-            active[k] = a
-            k += 1
-        elif new == 0.0:
-            position = 0
-            while active[position] != a:
-                position += 1
-            k, solid = _drop(s, position, k, solid)
-    return k, solid, largest
-
-
-@_compiled
-def _enters(s, m, lam):
-    """Whether a feature without a coefficient would get one."""
-    entering = 0
-    for a in range(m):
-        entering += s.beta[a] == 0.0 and abs(s.gradient[a]) > lam * (1 + _SLACK) and s.H[a, a] > 0.0
-    return entering > 0
-
-
-@_compiled
-def _minimise(s, m, k, solid, lam, threshold):
-    """Minimise the quadratic model + lam * sum |beta|; the new k and solid."""
-    for _ in range(_ROUNDS):
-        if k > 0:
-            solid = _factorise(s, solid, k)
-            if solid == k:
-                first = _jump(s, m, k, lam)
-                if first >= 0:
-                    k, solid = _drop(s, first, k, solid)
-                    continue
-                if not _enters(s, m, lam):
-                    break
-        k, solid, largest = _sweep(s, m, k, solid, lam)
-        if largest < _INNER * threshold:
-            break
-    return k, solid
-
-
-@_compiled
-def _round(s, m, k, solid, intercept, lam, threshold):
-    """Improve the solution once with the curvature at hand; the new k, solid and intercept, and the largest move."""
-    Z, eta, residual = s.Z, s.eta, s.residual
-    n = s.y.size
-    # The weights shrink along the path, much alike: one factor keeps an old curvature useful. Instead of H it divides
-    # gradient and penalty, which comes to the same.
-    now = 0.0
-    for i in range(n):
-        now += abs(residual[i]) * (1 - abs(residual[i]))
-    fade = now / s.w.sum() if now > 0.0 else 1.0
-    total = residual.sum() / fade
-    for a in range(m):
-        j = s.work[a]
-        value = 0.0
-        for i in range(n):
-            value += Z[j, i] * residual[i]
-        s.gradient[a] = (value / fade - s.mean[a] * total) / n
-        s.before[a] = s.beta[a]
-    k, solid = _minimise(s, m, k, solid, lam / fade, threshold)
-    weight = s.w.sum()
-    shift = total / weight
-    largest = shift * shift * weight / n
-    for a in range(m):
-        change = s.beta[a] - s.before[a]
-        if change != 0.0:
-            j = s.work[a]
-            shift -= change * s.mean[a]
-            largest = max(largest, s.H[a, a] * change * change)
-            for i in range(n):
-                eta[i] += change * Z[j, i]
-    for i in range(n):
-        eta[i] += shift
-        residual[i] = s.y[i] - 1 / (1 + exp(-eta[i]))
-    return k, solid, intercept + shift, largest
-
-
-@_compiled
-def _list(s, m, bound):
-    """Put the features whose gradient exceeds the bound on the list."""
-    n = s.y.size
-    for j in range(s.listed.size):
-        if s.listed[j]:
-            continue
-        value = 0.0
-        for i in range(n):
-            value += s.Z[j, i] * s.residual[i]
-        if abs(value) / n > bound:
-            s.listed[j] = True
-            s.work[m] = j
-            m += 1
-    return m
-
-
-@_compiled
-def _deviance(s):
-    total = 0.0
-    for i in range(s.y.size):
-        wrong = -s.eta[i] if s.y[i] > 0.5 else s.eta[i]
-        total += 2 * (max(wrong, 0.0) + log1p(exp(-abs(wrong))))
-    return total
-
-
-@_compiled
-def _path(Z, y, lambdas, threshold, may_stop):
-    """Coefficients of the standardised features Z (p, n), intercepts and explained deviance along the penalties."""
-    p, n = Z.shape
-    share = y.mean()
-    intercept = log(share / (1 - share))
-    row, square, order = np.zeros(p), np.zeros((p, p)), np.zeros(p, np.int64)
-    s = _Solver(
-        Z, y, np.full(n, intercept), y - share, np.full(n, share * (1 - share)), row.copy(), square, square.copy(),
-        order, np.zeros(p, np.bool_), order.copy(), row.copy(), row.copy(), row.copy(), row,
-    )  # fmt: skip
-    null = _deviance(s)
-    betas, intercepts, explained = np.zeros((lambdas.size, p)), np.zeros(lambdas.size), np.zeros(lambdas.size)
-    m = known = k = solid = 0
-    for number in range(lambdas.size):
-        lam = lambdas[number]
-        # The strong rule (Tibshirani 2012) foresees which features may enter; any that it misses is found afterwards.
-        m = _list(s, m, max(2 * lam - lambdas[max(number - 1, 0)], 0.0))
-        last = np.inf
-        for _ in range(_ROUNDS):
-            _extend(s, known, m)
-            known = m
-            k, solid, intercept, largest = _round(s, m, k, solid, intercept, lam, threshold)
-            if largest < threshold:
-                m = _list(s, m, lam * (1 + _SLACK))
-                if m == known:
-                    break
-            elif largest > _STALE**2 * last:
-                for i in range(n):
-                    r = abs(s.residual[i])
-                    s.w[i] = max(r * (1 - r), _CURVATURE_FLOOR)
-                known = solid = 0
-            last = largest
-        explained[number] = 1 - _deviance(s) / null
-        intercepts[number] = intercept
-        for a in range(m):
-            betas[number, s.work[a]] = s.beta[a]
-        if may_stop and number + 1 >= FEWEST_LAMBDAS:
-            gain = explained[number] - explained[number - 1]
-            if explained[number] > MOST_EXPLAINED or gain < LEAST_GAIN:
-                return betas[: number + 1], intercepts[: number + 1], explained[: number + 1]
-    return betas, intercepts, explained
