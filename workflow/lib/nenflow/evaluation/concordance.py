@@ -55,7 +55,7 @@ def uno_c(time, event, score, tau: float | None = None) -> dict[str, float]:
         As `harrell_c`, with weighted numbers of pairs.
     """
     time, event, score = check_survival(time, event, score)
-    weight = _Censoring.of(time, event).before ** -2.0
+    weight = _Censoring.of(time, event).before() ** -2.0
     if tau is not None:
         # An event after tau compares with nobody; for the pairs it closes it remains what it is, a later time.
         weight = np.where(time > tau, 0.0, weight)
@@ -107,7 +107,7 @@ def time_dependent_roc(time, event, score, t: float) -> pd.DataFrame:
         )
     values = np.unique(score)
     thresholds = np.concatenate([[-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]])
-    weight = np.where(case, 1 / _Censoring.of(time, event).before, 0.0)
+    weight = np.where(case, 1 / _Censoring.of(time, event).before(), 0.0)
     above = score[:, None] >= thresholds
     return pd.DataFrame(
         {
@@ -246,32 +246,35 @@ class _Censoring:
     Attributes:
         time, event: of the units.
         moments: times at which units were censored, rising.
-        at_risk: share of the units that could be censored then (events of the same time have gone).
-        hazard: share of those that were.
-        before: G just before each unit's time.
+        steps: G before the first of them and from each of them on.
+        at_risk: share of the units still there at each moment, for the standard error. As riskRegression has it, it
+            holds the events of the same time, unlike in G; without such ties that is the same.
+        hazard: share of these that were censored.
     """
 
     time: np.ndarray
     event: np.ndarray
     moments: np.ndarray
+    steps: np.ndarray
     at_risk: np.ndarray
     hazard: np.ndarray
-    before: np.ndarray
 
     @classmethod
     def of(cls, time: np.ndarray, event: np.ndarray) -> "_Censoring":
         moments, censored = np.unique(time[~event], return_counts=True)
-        ordered = np.sort(time)
-        at_risk = len(time) - np.searchsorted(ordered, moments)
+        there = len(time) - np.searchsorted(np.sort(time), moments)
         deaths = np.sort(time[event])
-        at_risk = at_risk - (np.searchsorted(deaths, moments, side="right") - np.searchsorted(deaths, moments))
-        steps = np.concatenate([[1.0], np.cumprod(1 - censored / at_risk)])
-        before = steps[np.searchsorted(moments, time)]
-        return cls(time, event, moments, at_risk / len(time), censored / at_risk, before)
+        tied = np.searchsorted(deaths, moments, side="right") - np.searchsorted(deaths, moments)
+        steps = np.concatenate([[1.0], np.cumprod(1 - censored / (there - tied))])
+        return cls(time, event, moments, steps, there / len(time), censored / there)
 
-    def free(self, t: float) -> float:
+    def at(self, t: float) -> float:
         """G at time t."""
-        return float(np.prod(1 - self.hazard[self.moments <= t]))
+        return self.steps[np.searchsorted(self.moments, t, side="right")]
+
+    def before(self) -> np.ndarray:
+        """G just before each unit's time."""
+        return self.steps[np.searchsorted(self.moments, self.time)]
 
     def owed(self, share: np.ndarray, until: np.ndarray) -> np.ndarray:
         """How the sum of `share` * 1/G(until) depends on each unit's being censored, per unit.
@@ -305,7 +308,7 @@ def _product_limit(time: np.ndarray, event: np.ndarray, times: np.ndarray) -> np
 def _auc_influence(censoring, case, control, score) -> tuple[float, np.ndarray]:
     """AUC at a time and each unit's influence on it, shape (n,). G(t) of the controls cancels."""
     n = len(score)
-    weight = np.where(case, 1 / censoring.before, 0.0)
+    weight = np.where(case, 1 / censoring.before(), 0.0)
     mass, controls = weight.mean(), control.mean()
     below = _share_below(score[control], score)  # controls below each unit, ties half
     above = _weight_above(score[case], weight[case], score) / weight.sum()
@@ -331,9 +334,9 @@ def _weight_above(values: np.ndarray, weight: np.ndarray, score: np.ndarray) -> 
 def _brier_influence(censoring, t, predicted) -> tuple[float, np.ndarray]:
     """Brier score at time t and each unit's influence on it, shape (n,)."""
     case, control = censoring.event & (censoring.time <= t), censoring.time > t
-    weight = np.where(case, 1 / censoring.before, 0.0)
+    weight = np.where(case, 1 / censoring.before(), 0.0)
     if control.any():
-        weight = np.where(control, 1 / censoring.free(t), weight)
+        weight = np.where(control, 1 / censoring.at(t), weight)
     share = weight * (control - predicted) ** 2
     score = float(share.mean())
     until = np.where(control, t, np.nextafter(censoring.time, 0))
