@@ -83,7 +83,7 @@ class ComBat(TransformerMixin, Step):
         spread = np.sqrt((residual**2).mean(axis=0))
         kept = _usable(values, spread, codes, self.mean_only)
         centre = values.mean(axis=0) - covariates.mean(axis=0) @ effects
-        scores = (values - centre - covariates @ effects)[:, kept] / spread[kept]
+        scores = (values - _expected(centre, covariates, effects))[:, kept] / spread[kept]
         found = [_site_effect(scores[codes == code], self.mean_only) for code in range(len(labels))]
 
         def by_feature(numbers: np.ndarray) -> dict[str, float]:
@@ -115,10 +115,8 @@ class ComBat(TransformerMixin, Step):
         document = self.document()
         features, covariates = list(document["centre"]), document["covariates"]
         sites = _sites(X, self.batch)
-        effects = np.array([list(document["effects"][name].values()) for name in covariates])
-        expected = np.array(list(document["centre"].values()))
-        if covariates:
-            expected = expected + values_of(X, covariates) @ effects
+        effects = [np.array(list(document["effects"][name].values())) for name in covariates]
+        expected = _expected(np.array(list(document["centre"].values())), values_of(X, covariates), effects)
         scale = np.array(list(document["scale"].values()))
         scores = (values_of(X, features) - expected) / scale
         known = {entry["site"]: entry for entry in document["sites"]}
@@ -205,6 +203,14 @@ def _effects(
     centred = _within(values, codes)
     effects = np.linalg.lstsq(within / unit, centred, rcond=_EXPLAINED)[0] / unit[:, None]
     return effects, centred - within @ effects
+
+
+def _expected(centre: np.ndarray, covariates: np.ndarray, effects: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of each feature given the covariates, added up one by one: a row's value depends on no other row."""
+    expected = np.tile(centre, (len(covariates), 1))
+    for column, effect in zip(covariates.T, effects, strict=True):
+        expected += column[:, None] * effect
+    return expected
 
 
 def _usable(values: np.ndarray, spread: np.ndarray, codes: np.ndarray, mean_only: bool) -> np.ndarray:
