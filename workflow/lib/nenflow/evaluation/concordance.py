@@ -14,6 +14,7 @@ from numba import njit
 
 from nenflow.errors import InputError
 from nenflow.evaluation.discrimination import DIGITS, Z95
+from nenflow.evaluation.survival import check_survival
 
 
 def harrell_c(time, event, score, strata=None, clusters=None) -> dict[str, float]:
@@ -36,7 +37,7 @@ def harrell_c(time, event, score, strata=None, clusters=None) -> dict[str, float
     Raises:
         InputError: values missing or out of range, or no pair whose order is known.
     """
-    time, event, score = check_survival(time, event, score)
+    time, event, score = _checked(time, event, score)
     return _concordance(time, event, score, np.ones(len(time)), strata, clusters)
 
 
@@ -54,7 +55,7 @@ def uno_c(time, event, score, tau: float | None = None) -> dict[str, float]:
     Returns:
         As `harrell_c`, with weighted numbers of pairs.
     """
-    time, event, score = check_survival(time, event, score)
+    time, event, score = _checked(time, event, score)
     weight = _Censoring.of(time, event).before() ** -2.0
     if tau is not None:
         # An event after tau compares with nobody; for the pairs it closes it remains what it is, a later time.
@@ -76,7 +77,7 @@ def time_dependent_auc(time, event, score, times) -> pd.DataFrame:
         Columns time, auc, se, low, high (95 %), events (up to t) and event_free (after t). NaN at a time with no event
         up to it or nobody event-free after it.
     """
-    time, event, score = check_survival(time, event, score)
+    time, event, score = _checked(time, event, score)
     censoring = _Censoring.of(time, event)
     rows = []
     for t in np.atleast_1d(np.asarray(times, dtype=float)):
@@ -99,7 +100,7 @@ def time_dependent_roc(time, event, score, t: float) -> pd.DataFrame:
     Raises:
         InputError: no event up to t, or nobody event-free after t.
     """
-    time, event, score = check_survival(time, event, score)
+    time, event, score = _checked(time, event, score)
     case, control = event & (time <= t), time > t
     if not (case.any() and control.any()):
         raise InputError(
@@ -137,7 +138,7 @@ def brier_scores(time, event, survival, times) -> pd.DataFrame:
     Raises:
         InputError: values missing or out of range.
     """
-    time, event, _ = check_survival(time, event)
+    time, event, _ = _checked(time, event)
     times = np.atleast_1d(np.asarray(times, dtype=float))
     survival = np.asarray(survival, dtype=float).reshape(len(time), -1)
     if survival.shape[1] != len(times):
@@ -171,29 +172,18 @@ def integrated_brier(times, brier) -> float:
     return float(np.diff(times) @ brier[:-1] / times[-1]) if times[-1] > 0 else 0.0
 
 
-def check_survival(time, event, score=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return times, whether the event came (competing events count as censored) and the score rounded to 9 decimals.
-
-    Raises:
-        InputError: times that are missing or not positive, events other than 0, 1, 2, no event, or missing scores.
-    """
-    time, event = np.asarray(time, dtype=float), np.asarray(event, dtype=float)
+def _checked(time, event, score=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times, whether the event came, and the score rounded to 9 decimals (zeros where there is none)."""
+    time, event = check_survival(time, event)
     score = np.zeros(len(time)) if score is None else np.asarray(score, dtype=float)
-    if not time.shape == event.shape == score.shape:
-        raise ValueError(f"time, event and score differ in shape: {time.shape}, {event.shape}, {score.shape}")
-    wrong = int((~(np.isfinite(time) & (time > 0))).sum())
-    if wrong:
-        raise InputError(
-            f"{wrong} of {len(time)} times are missing or not above 0; mend them or leave these units out."
-        )
-    if not np.isin(event, (0, 1, 2)).all():
-        raise InputError("The event holds values other than 0, 1 and 2; check the endpoint in study.yaml.")
-    if not (event == 1).any():
+    if score.shape != time.shape:
+        raise ValueError(f"time and score differ in shape: {time.shape} and {score.shape}")
+    if not event.any():
         raise InputError("No unit had the event, so nothing can be said about the time to it; check the endpoint.")
     missing = int((~np.isfinite(score)).sum())
     if missing:
         raise InputError(f"{missing} of {len(score)} scores are missing or infinite; exclude these units or mend them.")
-    return time, event == 1, np.round(score, DIGITS)
+    return time, event, np.round(score, DIGITS)
 
 
 def _concordance(time, event, score, weight, strata, clusters) -> dict[str, float]:
