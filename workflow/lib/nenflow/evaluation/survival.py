@@ -33,12 +33,14 @@ def check_survival(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.
         raise ValueError(f"time and event differ in shape: {time.shape} and {event.shape}")
     if not time.size:
         raise InputError("There is no follow-up at all; check the endpoint's columns and who is excluded.")
-    wrong = int((~(np.isfinite(time) & (time > 0))).sum())
-    if wrong:
+    right = (time > 0) & (time < np.inf)
+    if not right.all():
+        wrong = int((~right).sum())
         raise InputError(f"{wrong} of {len(time)} follow-up times are missing or not above 0; mend or exclude them.")
-    if not np.isin(event, (0, 1, 2)).all():
+    died = event == 1
+    if not (died | (event == 0) | (event == 2)).all():
         raise InputError("An event is neither 0 (censored), 1 (event) nor 2 (competing event); check the endpoint.")
-    return time, event == 1
+    return time, died
 
 
 def kaplan_meier(time: np.ndarray, event: np.ndarray, interval: str = "log") -> pd.DataFrame:

@@ -9,7 +9,7 @@ very variable that explains most; likelihood ratios stay meaningful, and Firth's
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, log, sqrt
 
 import numpy as np
 import pandas as pd
@@ -87,7 +87,7 @@ class _Data:
         value = _likelihood(self.X, self.event, self.first, self.last, self.efron, coef, score, information)
         return value, score, information + np.tril(information, -1).T
 
-    def maximise(self, start: np.ndarray, free: np.ndarray, firth: bool) -> tuple[np.ndarray, float, bool]:
+    def maximise(self, start: np.ndarray, free: np.ndarray, firth: bool) -> tuple[np.ndarray, float, np.ndarray, bool]:
         return _maximise(self.X, self.event, self.first, self.last, self.efron, firth, start, free)
 
 
@@ -118,7 +118,7 @@ def fit_cox(
     """
     data = _prepare(X, time, event, ties, strata)
     k = data.X.shape[1]
-    found, log_likelihood, converged = data.maximise(np.zeros(k), np.ones(k, dtype=np.bool_), firth)
+    found, log_likelihood, information, converged = data.maximise(np.zeros(k), np.ones(k, dtype=np.bool_), firth)
     separated = not _is_moderate(data, found, converged) and _is_monotone(data)
     if not converged and not separated:
         raise InputError(
@@ -128,11 +128,11 @@ def fit_cox(
     null, score, at_zero = data.likelihood(np.zeros(k))
     if firth and k:
         null += np.linalg.slogdet(at_zero)[1] / 2
-    covariance = np.linalg.pinv(data.likelihood(found)[2], hermitian=True)
+    covariance = np.linalg.pinv(information, hermitian=True) if separated else np.linalg.inv(information)
     if clusters is not None:
         covariance = _robust(data, found, covariance, np.asarray(clusters))
     return _report(
-        data, found, covariance, log_likelihood, null, score @ np.linalg.pinv(at_zero) @ score, separated, firth
+        data, found, covariance, log_likelihood, null, score @ np.linalg.solve(at_zero, score), separated, firth
     )
 
 
@@ -141,9 +141,9 @@ def _report(data, found, covariance, log_likelihood, null, score_statistic, sepa
     k = len(data.kept)
     coef, whole = np.zeros(k), np.full((k, k), np.nan)
     coef[data.kept] = found / data.scale
-    whole[np.ix_(data.kept, data.kept)] = covariance / np.outer(data.scale, data.scale)
-    se, p = np.sqrt(np.diag(whole)), np.ones(k)
-    p[data.kept] = 2 * ndtr(-np.abs(coef[data.kept] / se[data.kept]))
+    whole[data.kept[:, None] & data.kept] = (covariance / (data.scale[:, None] * data.scale)).ravel()
+    se = np.sqrt(whole.diagonal())
+    p = np.where(data.kept, 2 * ndtr(-np.abs(coef / se)), 1.0)
     ties, events = "efron" if data.efron else "breslow", int(data.event.sum())
     return CoxFit(
         coef,
@@ -233,10 +233,10 @@ def profile_interval(
         return -np.inf, np.inf
     place = int(data.kept[:column].sum())
     free = np.ones(data.X.shape[1], dtype=np.bool_)
-    best, highest, converged = data.maximise(np.zeros(free.size), free, firth)
+    best, highest, information, converged = data.maximise(np.zeros(free.size), free, firth)
     monotone = not firth and not _is_moderate(data, best, converged) and _is_monotone(data)
     # Under a monotone likelihood the standard error says nothing, so the way out goes in steps of one sd.
-    step = 1.0 if monotone else np.sqrt(np.linalg.pinv(data.likelihood(best)[2])[place, place])
+    step = 1.0 if monotone else np.sqrt(np.linalg.inv(information)[place, place])
     free[place] = False
     drop = chdtri(1, 1 - level)
 
@@ -375,26 +375,10 @@ def _prepare(X, time, event, ties: str, strata) -> _Data:
     rows = np.flatnonzero(time >= onset[codes])  # whoever left before the first event says nothing
     order, first, last = _order(time[rows], codes[rows])
     rows = rows[order]
-    used, kept = _columns(X[rows], codes[rows])
-    scale = used.std(axis=0)
-    design = np.ascontiguousarray(used / scale)
-    return _Data(design, died[rows], first, last, rows, kept, scale, len(time), ties == "efron")
-
-
-def _columns(X: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns centred within strata, only those that say something new; and which they are.
-
-    The first set of people at risk in a stratum holds all later ones, so a combination of variables that is constant
-    there changes no partial likelihood, and no other does.
-    """
-    counts = np.maximum(np.bincount(codes), 1)
-    sums = np.zeros((len(counts), X.shape[1]))
-    np.add.at(sums, codes, X)
-    centred = X - (sums / counts[:, None])[codes]
-    if X.shape[1]:
-        centred[:, np.abs(centred).max(axis=0) <= _ROUNDING * np.abs(X).max(axis=0)] = 0.0
-    kept = independent(np.column_stack([np.ones(len(X)), centred]))[1:]
-    return centred[:, kept], kept
+    design, scale = _standardise(X[rows], first)
+    kept = independent(design)[1:]
+    used = np.ascontiguousarray(design[:, 1:][:, kept] / scale[kept])
+    return _Data(used, died[rows], first, last, rows, kept, scale[kept], len(time), ties == "efron")
 
 
 def _strata(strata, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -410,9 +394,10 @@ def _order(time: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     """Order of rows by stratum and from the last time to the first; which open a stratum, which close a time."""
     order = np.lexsort((-time, codes))
     first = np.ones(len(order), dtype=np.bool_)
-    first[1:] = np.diff(codes[order]) != 0
+    codes, time = codes[order], time[order]
+    first[1:] = codes[1:] != codes[:-1]
     last = np.ones(len(order), dtype=np.bool_)
-    last[:-1] = first[1:] | (np.diff(time[order]) != 0)
+    last[:-1] = first[1:] | (time[1:] != time[:-1])
     return order, first, last
 
 
@@ -478,6 +463,27 @@ def _score_residuals(data: _Data, coef: np.ndarray) -> np.ndarray:
     tied = data.X[died] * (hazard_tied - hazard)[now, None] - (shift_tied - shift)[now]
     residual[died] += data.X[died] - mean[now] - weight[died] * tied
     return residual
+
+
+@njit(cache=True)
+def _standardise(X, first):
+    """A column of ones and the variables less their mean in each stratum; and their standard deviations then.
+
+    The first set of people at risk in a stratum holds all later ones, so a combination of variables that is constant
+    in these rows changes no partial likelihood, and no other does.
+    """
+    n, k = X.shape
+    centred, scale = np.ones((n, k + 1)), np.zeros(k)
+    bounds = np.append(np.flatnonzero(first), n)
+    for j in range(k):
+        for s in range(bounds.size - 1):
+            part = X[bounds[s] : bounds[s + 1], j]
+            centred[bounds[s] : bounds[s + 1], j + 1] = part - part.mean()
+        column = centred[:, j + 1]
+        if np.abs(column).max() <= _ROUNDING * np.abs(X[:, j]).max():
+            column[:] = 0.0
+        scale[j] = sqrt((column * column).mean())
+    return centred, scale
 
 
 @njit(cache=True)
@@ -662,7 +668,7 @@ def _add_penalty(X, event, first, last, efron, coef, score, L):
 def _maximise(X, event, first, last, efron, firth, start, free):
     """Newton's method over the free coefficients, steps halved where the likelihood falls.
 
-    Returns the coefficients, the (penalised) log partial likelihood and whether the score vanished.
+    Returns the coefficients, the (penalised) log partial likelihood, the information and whether the score vanished.
     """
     k = X.shape[1]
     coef, trial, score = start.copy(), start.copy(), np.empty(k)
@@ -671,6 +677,7 @@ def _maximise(X, event, first, last, efron, firth, start, free):
     size = places.size
     part, factor, step = np.empty((size, size)), np.zeros((size, size)), np.empty(size)
     value = _value(X, event, first, last, efron, firth, coef, score, information, L)
+    converged = False
     for _ in range(_ROUNDS):
         if firth:
             _add_penalty(X, event, first, last, efron, coef, score, L)
@@ -679,12 +686,13 @@ def _maximise(X, event, first, last, efron, firth, start, free):
             for b in range(a + 1):
                 part[a, b] = information[places[a], places[b]]
         if not cholesky(part, factor):
-            return coef, value, False
+            break
         forward(factor, step)
         decrement = (step * step).sum()
         backward(factor, step)
-        if decrement < _CONVERGED:
-            return coef, value, True
+        converged = decrement < _CONVERGED
+        if converged:
+            break
         length = 1.0
         while True:
             for a in range(size):
@@ -695,4 +703,5 @@ def _maximise(X, event, first, last, efron, firth, start, free):
             length /= 2
         coef[:] = trial
         value = new
-    return coef, value, False
+    information += np.tril(information, -1).T
+    return coef, value, information, converged
