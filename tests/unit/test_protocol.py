@@ -6,7 +6,7 @@ from sklearn.base import clone
 from nenflow.documents import read_json, write_json
 from nenflow.errors import InputError
 from nenflow.models.protocol import build_protocol, fit_step, from_document, scores, to_document
-from nenflow.models.steps import univariable_table
+from nenflow.models.tables import univariable_table
 from nenflow.tables import UNIT, read_table, write_table
 
 STEPS = [

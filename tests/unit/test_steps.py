@@ -5,17 +5,15 @@ from scipy.stats import spearmanr
 
 from nenflow.documents import read_json, write_json
 from nenflow.errors import InputError
+from nenflow.models.filters import SpearmanPruning, ZScore
 from nenflow.models.logistic import likelihood_ratio
 from nenflow.models.steps import (
     BackwardElimination,
     LassoSignature,
     LogisticModel,
-    SpearmanPruning,
     UnivariableSelection,
-    ZScore,
-    multivariable_table,
-    univariable_table,
 )
+from nenflow.models.tables import multivariable_table, univariable_table
 
 EXACT = 1e-12
 R_COEFFICIENT = 1e-8

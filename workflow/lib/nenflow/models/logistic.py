@@ -5,23 +5,22 @@ border only (quasi-complete). Then some odds ratio has no finite estimate (Alber
 Wald's p goes to 1 for the very variable that explains most (Hauck & Donner 1977). Likelihood ratios stay meaningful.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log1p, sqrt
+from math import exp, log1p
 
 import numpy as np
 from numba import njit
-from scipy.optimize import brentq, linprog
+from scipy.optimize import linprog
 from scipy.special import chdtrc, chdtri, expit, ndtr
 
 from nenflow.errors import InputError
+from nenflow.models.likelihood import backward, cholesky, forward, independent, interval_end
 
 _ROUNDS = 200  # a guard only; a fit takes 4 to 10 rounds
 _CONVERGED = 1e-20  # Newton's decrement, in units of the log-likelihood
 _MODERATE = 15.0  # linear predictors up to here are told apart from infinite ones by a vanishing score
 _FARTHEST = 30.0  # beyond it a probability equals 0 or 1 to 13 digits
-_STEPS = 20  # an interval's end not found in so many steps, each half as long again, lies at infinity
-_ALIASED = 1e-9  # a variable whose part not explained by those before it is smaller than this adds nothing
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def fit_logistic(X: np.ndarray, y: np.ndarray, firth: bool = False) -> Fit:
         InputError: the outcome has one class only or is not 0 or 1, or values are missing.
     """
     design, y = _design(X, y)
-    kept = _independent(design)
+    kept = independent(design)
     used = np.ascontiguousarray(design[:, kept])
     start = np.zeros(used.shape[1])
     free = np.ones(used.shape[1], dtype=np.bool_)
@@ -99,25 +98,30 @@ def is_separated(X: np.ndarray, y: np.ndarray) -> bool:
     return -answer.fun > 1e-6
 
 
-def likelihood_ratio(X: np.ndarray, y: np.ndarray, column: int, firth: bool = False) -> float:
-    """P value of leaving one variable out, by the likelihood ratio (penalised with `firth`); valid under separation.
+def likelihood_ratio(X: np.ndarray, y: np.ndarray, columns: int | Sequence[int], firth: bool = False) -> float:
+    """P value of leaving variables out together, by the likelihood ratio (penalised with `firth`).
+
+    Valid under separation. The chi-square has one degree of freedom for each variable that is not aliased.
 
     Args:
         X: variables, shape (n, k).
         y: outcome, 0 or 1, shape (n,).
-        column: the variable in question, 0 to k - 1.
+        columns: the variable or variables in question, 0 to k - 1.
         firth: compare penalised likelihoods, the penalty that of all the variables (Heinze & Schemper 2002).
     """
     design, y = _design(X, y)
-    kept = _independent(design)
-    if not kept[column + 1]:
+    kept = independent(design)
+    out = np.zeros(len(kept), dtype=np.bool_)
+    out[np.atleast_1d(columns) + 1] = True
+    df = int((out & kept).sum())
+    if df == 0:
         return 1.0
     used = np.ascontiguousarray(design[:, kept])
     free = np.ones(used.shape[1], dtype=np.bool_)
     full = _maximise(used, y, np.zeros(used.shape[1]), free, firth)[1]
-    free[kept[: column + 1].sum()] = False
+    free[out[kept]] = False
     without = _maximise(used, y, np.zeros(used.shape[1]), free, firth)[1]
-    return float(chdtrc(1, max(2 * (full - without), 0.0)))
+    return float(chdtrc(df, max(2 * (full - without), 0.0)))
 
 
 def profile_interval(
@@ -154,18 +158,7 @@ def profile_interval(
 
     # Under separation the standard error says nothing, so the way out goes in steps of one sd of the variable.
     step = 1 / max(used[:, place].std(), 0.1) if fit.separated and not firth else fit.se[j]
-    return _end(excess, fit.coef[j], -step), _end(excess, fit.coef[j], step)
-
-
-def _end(excess: Callable[[float], float], centre: float, step: float) -> float:
-    """Where `excess` becomes positive on the way from the centre in ever larger steps; infinity where it never does."""
-    near = centre
-    for _ in range(_STEPS):
-        far = near + step
-        if excess(far) > 0:
-            return float(brentq(excess, near, far, xtol=1e-12, rtol=1e-12))
-        near, step = far, 1.5 * step
-    return float(np.copysign(np.inf, step))
+    return interval_end(excess, fit.coef[j], -step), interval_end(excess, fit.coef[j], step)
 
 
 def _design(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,67 +174,9 @@ def _design(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return design, y
 
 
-@njit(cache=True)
-def _independent(design):
-    """Which columns are no combination of the columns before them (Gram-Schmidt, twice for accuracy)."""
-    n, k = design.shape
-    basis = np.zeros((k, n))
-    kept = np.zeros(k, np.bool_)
-    for j in range(k):
-        rest = design[:, j].copy()
-        # the first column is the intercept; what counts of the others is how much they vary
-        size = sqrt(n) * (1.0 if j == 0 else rest.std())
-        if rest.min() == rest.max() and j > 0:
-            continue
-        for _ in range(2):
-            for b in range(j):
-                if kept[b]:
-                    rest -= (basis[b] * rest).sum() * basis[b]
-        length = sqrt((rest * rest).sum())
-        if length > _ALIASED * size:
-            kept[j] = True
-            basis[j] = rest / length
-    return kept
-
-
 def _information(design: np.ndarray, coef: np.ndarray) -> np.ndarray:
     probability = expit(design @ coef)
     return design.T @ (design * (probability * (1 - probability))[:, None])
-
-
-@njit(cache=True)
-def _cholesky(A, L):
-    """Lower factor of A into L; twice the log of its diagonal's product is log |A|. False where A is singular."""
-    for a in range(A.shape[0]):
-        for b in range(a + 1):
-            value = A[a, b]
-            for c in range(b):
-                value -= L[a, c] * L[b, c]
-            if b < a:
-                L[a, b] = value / L[b, b]
-            elif value <= 1e-14 * A[a, a] or not value > 0:
-                return False
-            else:
-                L[a, a] = sqrt(value)
-    return True
-
-
-@njit(cache=True)
-def _forward(L, x):
-    """Solve L x = x in place."""
-    for a in range(x.size):
-        for c in range(a):
-            x[a] -= L[a, c] * x[c]
-        x[a] /= L[a, a]
-
-
-@njit(cache=True)
-def _backward(L, x):
-    """Solve L' x = x in place."""
-    for a in range(x.size - 1, -1, -1):
-        for c in range(a + 1, x.size):
-            x[a] -= L[c, a] * x[c]
-        x[a] /= L[a, a]
 
 
 @njit(cache=True)
@@ -261,7 +196,7 @@ def _likelihood(design, y, coef, firth, probability, information, L):
         for a in range(k):
             for b in range(a + 1):
                 information[a, b] += weight * design[i, a] * design[i, b]
-    regular = _cholesky(information, L)
+    regular = cholesky(information, L)
     if firth:
         if not regular:
             return -np.inf
@@ -280,7 +215,7 @@ def _score(design, y, firth, probability, L, score):
         residual = y[i] - probability[i]
         if firth:
             row[:] = design[i]
-            _forward(L, row)
+            forward(L, row)
             leverage = 0.0
             for a in range(k):
                 leverage += row[a] * row[a]
@@ -312,11 +247,11 @@ def _maximise(design, y, start, free, firth):
             step[a] = score[places[a]]
             for b in range(a + 1):
                 part[a, b] = information[places[a], places[b]]
-        if not _cholesky(part, factor):
+        if not cholesky(part, factor):
             return coef, value, False
-        _forward(factor, step)
+        forward(factor, step)
         decrement = (step * step).sum()
-        _backward(factor, step)
+        backward(factor, step)
         if not firth and np.abs(design @ coef).max() > _FARTHEST and decrement < 1e-10:
             return coef, value, False
         length = 1.0

@@ -9,15 +9,18 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from nenflow.errors import InputError
+from nenflow.models.base import is_survival
+from nenflow.models.filters import SpearmanPruning, ZScore
 from nenflow.models.steps import (
     SIGNATURE,
     BackwardElimination,
+    CoxModel,
+    ForwardSelection,
     LassoSignature,
     LogisticModel,
-    SpearmanPruning,
     UnivariableSelection,
-    ZScore,
 )
+from nenflow.models.terms import Terms
 from nenflow.stability import StabilityFilter
 
 STEPS = {
@@ -25,11 +28,15 @@ STEPS = {
     "zscore": ZScore,
     "spearman": SpearmanPruning,
     "lasso": LassoSignature,
+    "terms": Terms,
     "univariable": UnivariableSelection,
+    "forward": ForwardSelection,
     "backward": BackwardElimination,
     "logistic": LogisticModel,
+    "cox": CoxModel,
 }
-_GIVEN = {"readings", "clinical", "seed"}  # what the study gives a step, not the step's options
+FINAL = ("logistic", "cox")
+_GIVEN = {"readings", "clinical", "seed", "times", "imputations"}  # what the study gives a step, not its options
 
 
 def build_protocol(
@@ -37,20 +44,25 @@ def build_protocol(
     clinical: Sequence[str],
     readings: dict[str, pd.DataFrame] | None,
     seed: int,
+    times: Sequence[float] = (),
+    imputations: int = 0,
 ) -> Pipeline:
     """Build the analysis that study.yaml describes.
 
     Args:
-        steps: one-key dicts, name of the step: its options, in order.
+        steps: one-key dicts, name of the step: its options, in order. A protocol without image features has no `lasso`
+            nor the steps before it.
         clinical: columns that are no image features.
         readings: features of the lesions read repeatedly (reference, intra, inter), index (patient, region).
-        seed: decides the folds of the LASSO.
+        seed: decides the folds of the LASSO and imputed values.
+        times: of a time-to-event endpoint, the points of time at which survival is predicted.
+        imputations: how often missing values are imputed; 0 refuses them.
 
     Returns:
         an unfitted pipeline; its steps carry the names used in study.yaml.
 
     Raises:
-        InputError: a step or an option is unknown, a step occurs twice, or the last one is not `logistic`.
+        InputError: a step or an option is unknown, a step occurs twice, or the last one is no final model.
     """
     # Refits clone the readings; a copy lies in one block, and copying that again is a hundred times faster.
     readings = readings and {name: reading.copy() for name, reading in readings.items()}
@@ -61,9 +73,12 @@ def build_protocol(
         (name, options), *_ = step.items()
         if name in built:
             raise InputError(f"The step '{name}' occurs twice in the protocol.")
-        built[name] = build_step(name, options or {}, clinical, readings, seed)
-    if not built or list(built)[-1] != "logistic":
-        raise InputError("The last step of a protocol must be 'logistic', which gives each lesion its probability.")
+        built[name] = build_step(name, options or {}, clinical, readings, seed, times, imputations)
+    names = list(built)
+    if not names or names[-1] not in FINAL or any(name in FINAL for name in names[:-1]):
+        raise InputError(
+            "The last step of a protocol must be 'logistic' (probabilities) or 'cox' (survival), and no other step may."
+        )
     return Pipeline(list(built.items()))
 
 
@@ -73,6 +88,8 @@ def build_step(
     clinical: Sequence[str],
     readings: dict[str, pd.DataFrame] | None,
     seed: int,
+    times: Sequence[float] = (),
+    imputations: int = 0,
 ) -> Any:
     """Build one step; arguments and errors as in `build_protocol`."""
     if name not in STEPS:
@@ -84,7 +101,13 @@ def build_step(
             raise InputError(
                 f"The step '{name}' has no option '{option}'; it knows {', '.join(sorted(known)) or 'none'}."
             )
-    given = {"readings": readings, "clinical": tuple(clinical), "seed": seed}
+    given = {
+        "readings": readings,
+        "clinical": tuple(clinical),
+        "seed": seed,
+        "times": tuple(times),
+        "imputations": imputations,
+    }
     return STEPS[name](**options, **{key: value for key, value in given.items() if key in parameters})
 
 
@@ -92,17 +115,33 @@ def fit_step(
     name: str,
     options: dict[str, Any],
     X: pd.DataFrame,
-    y: pd.Series,
+    y: pd.Series | pd.DataFrame,
     clinical: Sequence[str],
     readings: dict[str, pd.DataFrame] | None,
     seed: int,
+    times: Sequence[float] = (),
+    imputations: int = 0,
 ) -> tuple[Any, pd.DataFrame]:
     """Fit one step on what the step before it passed on, exactly as inside the pipeline.
 
+    Args:
+        X: one row per lesion.
+        y: 0 or 1 of each row, or columns time and event.
+        name, options, clinical, readings, seed, times, imputations: as in `build_protocol`.
+
     Returns:
         the fitted step, and the table that it passes on (the last step passes on what it was given).
+
+    Raises:
+        InputError: survival is wanted at a time that nobody was followed up to (in a resample of the pipeline it stays
+            as it was at the last time instead, since the longest follow-up may not be drawn).
     """
-    step = build_step(name, options, clinical, readings, seed).fit(X, y)
+    if is_survival(y) and len(times) and max(times) > y["time"].max():
+        raise InputError(
+            f"The endpoint's time point {max(times):g} is after the longest follow-up ({y['time'].max():g}), so that "
+            "survival cannot be known there; choose earlier time points."
+        )
+    step = build_step(name, options, clinical, readings, seed, times, imputations).fit(X, y)
     return step, step.transform(X) if hasattr(step, "transform") else X
 
 
@@ -127,13 +166,24 @@ def scores(protocol: Pipeline, X: pd.DataFrame) -> pd.DataFrame:
     """Scores of each lesion from a fitted protocol, with X's index.
 
     Returns:
-        columns Radscore (missing where the protocol has no LASSO), linear_predictor (log odds), probability.
+        columns Radscore (missing where the protocol has no LASSO), linear_predictor (log odds, or log relative hazard
+        of a Cox model), and probability of the event; of a Cox model instead survival_<time>, the probability of no
+        event until then, for each of its times.
     """
     names = list(protocol.named_steps)
     after = names.index("lasso") + 1 if "lasso" in names else 0
     passed_on = protocol[:after].transform(X) if after else X  # once: the steps before the LASSO see all features
+    last = protocol[after:-1].transform(passed_on) if len(names) > after + 1 else passed_on
+    final = protocol[-1]
     table = pd.DataFrame(index=X.index)
     table[SIGNATURE] = passed_on[SIGNATURE] if after else np.nan
-    table["linear_predictor"] = protocol[after:].decision_function(passed_on)
-    table["probability"] = protocol[after:].predict_proba(passed_on)[:, 1]
-    return table
+    table["linear_predictor"] = final.decision_function(last)
+    if isinstance(final, CoxModel):
+        times, survival = final.document()["times"], final.predict_survival(last)
+        return table.assign(**{survival_column(time): s for time, s in zip(times, survival.T, strict=True)})
+    return table.assign(probability=final.predict_proba(last)[:, 1])
+
+
+def survival_column(time: float) -> str:
+    """Name of the column of survival probabilities at a time: survival_365, survival_2.5."""
+    return f"survival_{time:g}"

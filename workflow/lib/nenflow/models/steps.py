@@ -2,7 +2,8 @@
 
 A table has one row per lesion (index patient, region); in a bootstrap resample rows repeat. `clinical` names the
 columns that are no image features: the steps up to the signature pass them through, the later ones weigh them with the
-Radscore. A fitted step is its document, a plain dict that JSON can hold: what it chose, and all it needs to be applied.
+Radscore. The outcome y is 0 or 1 of each row, or a table with columns time and event. A fitted step is its document, a
+plain dict that JSON can hold: what it chose, and all it needs to be applied.
 """
 
 from collections.abc import Sequence
@@ -10,116 +11,26 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numba import njit
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClassifierMixin, TransformerMixin
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
+from nenflow.evaluation.survival import check_survival
+from nenflow.models.base import Step, is_survival, linear_predictor, present, values_of
+from nenflow.models.cox import baseline_hazard, survival_at
 from nenflow.models.lasso import cross_validate, folds_of
-from nenflow.models.logistic import fit_logistic, likelihood_ratio, profile_interval
+from nenflow.models.missing import apply_imputer, fit_imputer
+from nenflow.models.regression import FIRTH, LIKELIHOOD, Regression, has_missing, refuse_other_outcome
+from nenflow.models.selection import CRITERIA, backward, backward_aic, forward, forward_aic, tests_of
+from nenflow.models.terms import terms_of
 
 SIGNATURE = "Radscore"
 DECIMALS = 9  # of linear predictors: below them is rounding, which would break ties between equal lesions
 FEW_VALUES = 10  # a variable with so many values at most has them all on its axis, as in rms
-LIKELIHOOD, FIRTH = "maximum likelihood", "Firth's penalised likelihood"
-WALD, RATIO, NO_VARIATION = "Wald", "likelihood ratio (separated)", "no variation"
 
 
-class _Step(BaseEstimator):
-    """What all steps share: the document."""
-
-    def document(self) -> dict[str, Any]:
-        """What the fitted step chose and all it needs to be applied: plain, ready for JSON."""
-        check_is_fitted(self, "document_")
-        return self.document_
-
-    @classmethod
-    def from_document(cls, document: dict[str, Any], clinical: Sequence[str] = ()) -> Self:
-        """A step that applies what the document says."""
-        options = {name: document[name] for name in cls._get_param_names() if name in document}
-        step = cls(**options, clinical=clinical)
-        step.document_ = document
-        return step
-
-    def _features(self, X: pd.DataFrame) -> list[str]:
-        clinical = set(self.clinical)
-        return [name for name in X.columns if name not in clinical]
-
-    def _with_clinical(self, features: np.ndarray, names: list[str], X: pd.DataFrame) -> pd.DataFrame:
-        """New features (n, k), then X's clinical variables, as one block of numbers, which pandas is fast on."""
-        clinical = set(self.clinical)
-        passed = [name for name in X.columns if name in clinical]
-        values = np.column_stack([features, X[passed].to_numpy(dtype=float)])
-        return pd.DataFrame(values, index=X.index, columns=[*names, *passed])
-
-
-class ZScore(TransformerMixin, _Step):
-    """Centre each feature and divide it by its standard deviation (n - 1), as R's scale().
-
-    A feature without variation has no z-score; it is dropped, and the document says so.
-
-    Document: centre and scale by feature, dropped (features without variation).
-    """
-
-    def __init__(self, clinical: Sequence[str] = ()):
-        self.clinical = clinical
-
-    def fit(self, X: pd.DataFrame, y: pd.Series | None = None) -> Self:
-        """Take centres and scales from X."""
-        features = self._features(X)
-        values = _values(X, features)
-        varies = np.ptp(values, axis=0) > 0
-        centre, scale = values.mean(axis=0), values.std(axis=0, ddof=1)
-        kept = [name for name, wanted in zip(features, varies, strict=True) if wanted]
-        self.document_ = {
-            "centre": dict(zip(kept, centre[varies].tolist(), strict=True)),
-            "scale": dict(zip(kept, scale[varies].tolist(), strict=True)),
-            "dropped": [name for name, wanted in zip(features, varies, strict=True) if not wanted],
-        }
-        return self
-
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Z-scores, then the clinical variables."""
-        centre, scale = self.document()["centre"], self.document()["scale"]
-        values = (_values(X, list(centre)) - np.array(list(centre.values()))) / np.array(list(scale.values()))
-        return self._with_clinical(values, list(centre), X)
-
-
-class SpearmanPruning(TransformerMixin, _Step):
-    """Of each pair of features with a rank correlation beyond a threshold, keep the one that comes first.
-
-    The features are walked through in the order of the columns; one is kept unless its |rho| with one already kept
-    exceeds the threshold. So the order decides, and nothing else: original features win over wavelet ones.
-
-    Document: threshold, kept, dropped (each with the kept feature that it was dropped for, and their rho).
-    """
-
-    def __init__(self, threshold: float = 0.90, clinical: Sequence[str] = ()):
-        self.threshold = threshold
-        self.clinical = clinical
-
-    def fit(self, X: pd.DataFrame, y: pd.Series | None = None) -> Self:
-        """Choose features by their correlations in X."""
-        features = self._features(X)
-        rival, rho = _prune(_unit_ranks(_values(X, features)), float(self.threshold))
-        self.document_ = {
-            "threshold": self.threshold,
-            "kept": [features[j] for j in np.flatnonzero(rival < 0)],
-            "dropped": {
-                features[j]: {"for": features[rival[j]], "rho": float(rho[j])} for j in np.flatnonzero(rival >= 0)
-            },
-        }
-        return self
-
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """The features kept, then the clinical variables."""
-        kept = self.document()["kept"]
-        return self._with_clinical(_values(X, kept), kept, X)
-
-
-class LassoSignature(TransformerMixin, _Step):
+class LassoSignature(TransformerMixin, Step):
     """Choose and weigh features by a cross-validated LASSO; their weighted sum is the Radscore.
 
     The Radscore is the linear predictor with its intercept; where nothing is chosen it is the same for all.
@@ -160,10 +71,11 @@ class LassoSignature(TransformerMixin, _Step):
         features = self._features(X)
         if not features:
             raise InputError("The LASSO has no feature to choose from; the steps before it left none.")
-        outcome = np.asarray(y, dtype=float)
+        outcome = lasso_outcome(y)
         if fold_of is None:
-            fold_of = folds_of(outcome, _groups(X.index, self.folds_by), self.folds, self.seed)
-        found = cross_validate(_values(X, features), outcome, np.asarray(fold_of))
+            event = outcome[:, 1] if is_survival(y) else outcome
+            fold_of = folds_of(event, _groups(X.index, self.folds_by), self.folds, self.seed)
+        found = cross_validate(values_of(X, features), outcome, np.asarray(fold_of))
         index = found.index_min if self.rule == "lambda.min" else found.index_1se
         entering = np.flatnonzero((found.coefs != 0).any(axis=0))
         chosen = np.flatnonzero(found.coefs[index])
@@ -193,77 +105,182 @@ class LassoSignature(TransformerMixin, _Step):
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """The Radscore, then the clinical variables."""
-        return self._with_clinical(_linear_predictor(self.document(), X)[:, None], [SIGNATURE], X)
+        return self._with_clinical(linear_predictor(self.document(), X)[:, None], [SIGNATURE], X)
 
 
-class UnivariableSelection(TransformerMixin, _Step):
-    """Keep each variable whose own logistic model gives it p < `p`.
+class _Selection(TransformerMixin, Step):
+    """What selections share: columns to keep, and how missing values are met."""
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        """The variables kept."""
+        return X[present(X, self.document()["kept"])]
+
+    def _check_criterion(self) -> None:
+        if self.criterion not in CRITERIA:
+            raise InputError(f"A selection's criterion is '{self.criterion}'; it must be {' or '.join(CRITERIA)}.")
+
+    def _rule(self) -> dict[str, Any]:
+        return {"p": self.p} if self.criterion == "p" else {"criterion": self.criterion}
+
+
+class UnivariableSelection(_Selection):
+    """Keep each term whose own regression gives it p < `p`.
 
     Wald's p, as SPSS and R print it; the likelihood ratio's where the variable separates the outcomes, since Wald's
-    goes to 1 there. A variable without variation has p = 1.
+    goes to 1 there. A variable without variation has p = 1. The regression is logistic where y is 0 or 1, and Cox's
+    where y has columns time and event; here and in the steps below.
 
-    Document: p (the threshold), variables (p, coefficient, test of each), kept.
+    Args:
+        p: the threshold.
+        imputations, seed: completed tables that are pooled where values are missing; 0 refuses those.
+        clinical: columns that are no image features (not used; every step is given them).
+
+    Document: p (the threshold), variables (p, coefficient, test of each term, df where it has several columns), kept
+    (columns).
     """
 
-    def __init__(self, p: float = 0.05, clinical: Sequence[str] = ()):
+    def __init__(self, p: float = 0.05, imputations: int = 0, seed: int = 0, clinical: Sequence[str] = ()):
         self.p = p
+        self.imputations = imputations
+        self.seed = seed
         self.clinical = clinical
 
-    def fit(self, X: pd.DataFrame, y: pd.Series) -> Self:
-        """Fit one model per column of X."""
-        values = _values(X, list(X.columns))
-        tests = {name: _tests(values[:, [j]], y)[0] for j, name in enumerate(X.columns)}
+    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> Self:
+        """Fit one model per term of X."""
+        regression = Regression(X, y, self.imputations, self.seed)
+        terms = terms_of(X.columns)
+        tests = {term: tests_of(regression, columns)[term] for term, columns in terms.items()}
         self.document_ = {
             "p": self.p,
             "variables": tests,
-            "kept": [name for name, test in tests.items() if test["p"] < self.p],
+            "kept": [name for term, columns in terms.items() if tests[term]["p"] < self.p for name in columns],
         }
         return self
 
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """The variables kept."""
-        return X[_present(X, self.document()["kept"])]
 
+class BackwardElimination(_Selection):
+    """Start with all terms and leave out one after the other.
 
-class BackwardElimination(TransformerMixin, _Step):
-    """Start with all variables; drop the one with the largest p and fit anew, as long as that p is above `p`.
+    Criterion "p": the term with the largest p goes and the model is fitted anew, as long as that p is above `p` (Wald's
+    p; the likelihood ratio's in a model that separates the outcomes, see UnivariableSelection). Criterion "aic": the
+    term without which AIC is least goes, as long as AIC falls; it keeps more variables, like a p of about .157.
 
-    Wald's p; the likelihood ratio's in a model that separates the outcomes (see UnivariableSelection).
-
-    Document: p (the threshold), removed (in order: variable, p, test), kept.
+    Document: p (the threshold) or criterion, removed (in order: variable, and p with its test, or aic), kept (columns).
     """
 
-    def __init__(self, p: float = 0.05, clinical: Sequence[str] = ()):
+    def __init__(
+        self,
+        p: float = 0.05,
+        criterion: str = "p",
+        imputations: int = 0,
+        seed: int = 0,
+        clinical: Sequence[str] = (),
+    ):
         self.p = p
+        self.criterion = criterion
+        self.imputations = imputations
+        self.seed = seed
         self.clinical = clinical
 
-    def fit(self, X: pd.DataFrame, y: pd.Series) -> Self:
-        """Eliminate columns of X."""
-        kept, removed = list(X.columns), []
-        while kept:
-            tests = _tests(_values(X, kept), y)
-            worst = max(range(len(kept)), key=lambda j: tests[j]["p"])
-            if tests[worst]["p"] <= self.p:
-                break
-            removed.append({"variable": kept.pop(worst), "p": tests[worst]["p"], "test": tests[worst]["test"]})
-        self.document_ = {"p": self.p, "removed": removed, "kept": kept}
+    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> Self:
+        """Eliminate terms of X."""
+        self._check_criterion()
+        if self.criterion == "p":
+            kept, removed = backward(X, y, self.p, self.imputations, self.seed)
+        else:
+            kept, removed = backward_aic(X, y)
+        self.document_ = {**self._rule(), "removed": removed, "kept": kept}
         return self
 
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """The variables kept."""
-        return X[_present(X, self.document()["kept"])]
+
+class ForwardSelection(_Selection):
+    """Start without any term and add one after the other.
+
+    Criterion "p": the term with the least p beside those already in, as long as it is under `p`. Criterion "aic": the
+    term with which AIC is least, as long as AIC falls.
+
+    Document: p (the threshold) or criterion, added (in order: variable, and p with its test, or aic), kept (columns).
+    """
+
+    def __init__(
+        self,
+        p: float = 0.05,
+        criterion: str = "p",
+        imputations: int = 0,
+        seed: int = 0,
+        clinical: Sequence[str] = (),
+    ):
+        self.p = p
+        self.criterion = criterion
+        self.imputations = imputations
+        self.seed = seed
+        self.clinical = clinical
+
+    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> Self:
+        """Choose terms of X."""
+        self._check_criterion()
+        if self.criterion == "p":
+            kept, added = forward(X, y, self.p, self.imputations, self.seed)
+        else:
+            kept, added = forward_aic(X, y)
+        self.document_ = {**self._rule(), "added": added, "kept": kept}
+        return self
 
 
-class LogisticModel(ClassifierMixin, _Step):
+class _Final(Step):
+    """What final models share: one linear predictor from all columns, missing values filled by the document."""
+
+    def decision_function(self, X: pd.DataFrame) -> np.ndarray:
+        """The linear predictor, rounded to 9 decimals so that equal lesions stay equal."""
+        return np.round(_predictor(self.document(), X), DECIMALS)
+
+    def _fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame, ties: str = "efron") -> tuple[Any, dict, pd.DataFrame]:
+        """The fit of all columns, by Firth's method where they separate; what both models' documents say; filled X."""
+        names = list(X.columns)
+        regression = Regression(X, y, self.imputations, self.seed, ties)
+        fit = regression.fit(names)
+        separated = fit.separated
+        if separated:
+            fit = regression.fit(names, firth=True)
+        imputer = fit_imputer(X, y, self.imputations, self.seed) if regression.imputed else None
+        filled = apply_imputer(imputer, X) if imputer else X
+        labels = ["intercept", *names] if regression.kind.intercept else names
+        coefficients = dict(zip(labels, fit.coef, strict=True))
+        document = {
+            "method": FIRTH if separated else LIKELIHOOD,
+            "separated": separated,
+            "variables": names,
+            **({"intercept": coefficients.pop("intercept")} if regression.kind.intercept else {}),
+            "coefficients": coefficients,
+            "se": dict(zip(labels, fit.se, strict=True)),
+            "p": dict(zip(labels, fit.p, strict=True)),
+            "n": len(y),
+            "events": regression.kind.events,
+            "log_likelihood": fit.log_likelihood,
+            "scales": {name: _scale(column) for name, column in zip(names, values_of(filled, names).T, strict=True)},
+        }
+        if imputer:
+            document |= {"imputations": self.imputations, "imputer": imputer}
+        return fit, document, filled
+
+
+class LogisticModel(ClassifierMixin, _Final):
     """The final model: logistic regression on all columns, by Firth's method where they separate the outcomes.
 
     Without any column it is the share of events.
 
+    Args:
+        imputations, seed: completed tables that are pooled where values are missing; 0 refuses those.
+        clinical: columns that are no image features (not used; every step is given them).
+
     Document: method, separated, variables, intercept, coefficients, se, p (Wald), n, events, log_likelihood,
-    linear_predictor (least and greatest), scales (values or range of each variable, for the nomogram).
+    linear_predictor (least and greatest), scales (values or range of each variable, for the nomogram); with imputed
+    values also imputations and imputer (which fills the missing values of new lesions).
     """
 
-    def __init__(self, clinical: Sequence[str] = ()):
+    def __init__(self, imputations: int = 0, seed: int = 0, clinical: Sequence[str] = ()):
+        self.imputations = imputations
+        self.seed = seed
         self.clinical = clinical
 
     @property
@@ -273,31 +290,11 @@ class LogisticModel(ClassifierMixin, _Step):
 
     def fit(self, X: pd.DataFrame, y: pd.Series) -> Self:
         """Fit to all columns of X."""
-        names, values = list(X.columns), _values(X, list(X.columns))
-        fit = fit_logistic(values, y)
-        separated = fit.separated
-        if separated:
-            fit = fit_logistic(values, y, firth=True)
-        document = {
-            "method": FIRTH if separated else LIKELIHOOD,
-            "separated": separated,
-            "variables": names,
-            "intercept": fit.coef[0],
-            "coefficients": dict(zip(names, fit.coef[1:], strict=True)),
-            "se": dict(zip(["intercept", *names], fit.se, strict=True)),
-            "p": dict(zip(["intercept", *names], fit.p, strict=True)),
-            "n": len(y),
-            "events": int(np.sum(y)),
-            "log_likelihood": fit.log_likelihood,
-            "scales": {name: _scale(column) for name, column in zip(names, values.T, strict=True)},
-        }
-        predictor = np.round(_linear_predictor(document, X), DECIMALS)
+        refuse_other_outcome(y, survival=False)
+        _, document, filled = self._fit(X, y)
+        predictor = np.round(linear_predictor(document, filled), DECIMALS)
         self.document_ = plain({**document, "linear_predictor": [predictor.min(), predictor.max()]})
         return self
-
-    def decision_function(self, X: pd.DataFrame) -> np.ndarray:
-        """Log odds of the event, rounded to 9 decimals so that equal lesions stay equal."""
-        return np.round(_linear_predictor(self.document(), X), DECIMALS)
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Probabilities of no event and of the event, shape (n, 2)."""
@@ -309,93 +306,80 @@ class LogisticModel(ClassifierMixin, _Step):
         return (self.decision_function(X) > 0).astype(int)
 
 
-def univariable_table(X: pd.DataFrame, y: pd.Series) -> pd.DataFrame:
-    """Odds ratio of each column in a logistic model of its own.
+class CoxModel(_Final):
+    """The final model of a time-to-event endpoint: Cox regression on all columns.
 
-    Returns:
-        One row per column: variable, odds_ratio, low, high (95 % profile-likelihood interval), p (as in
-        UnivariableSelection), coefficient, se, test, method. Where the variable separates the outcomes, odds ratio and
-        interval are Firth's.
+    By Firth's method where the likelihood is monotone. Without any column everybody has the survival of all.
+
+    Args:
+        ties: how events at the same time are counted, "efron" or "breslow".
+        times: the endpoint's points of time, at which survival is predicted.
+        imputations, seed: completed tables that are pooled where values are missing; 0 refuses those.
+        clinical: columns that are no image features (not used; every step is given them).
+
+    Document: ties, times, method, separated, variables, coefficients, se, p (Wald), n, events, log_likelihood,
+    baseline (time, and the cumulative hazard where all variables are 0), linear_predictor (least and greatest), center
+    (its mean), scales (values or range of each variable, for the nomogram); with imputed values also imputations and
+    imputer.
     """
-    rows = [_odds_ratios(_values(X, [name]), y, [name])[0] for name in X.columns]
-    return pd.DataFrame(rows, columns=_COLUMNS)
 
+    def __init__(
+        self,
+        ties: str = "efron",
+        times: Sequence[float] = (),
+        imputations: int = 0,
+        seed: int = 0,
+        clinical: Sequence[str] = (),
+    ):
+        self.ties = ties
+        self.times = times
+        self.imputations = imputations
+        self.seed = seed
+        self.clinical = clinical
 
-def multivariable_table(X: pd.DataFrame, y: pd.Series) -> pd.DataFrame:
-    """Odds ratios of all columns in one logistic model, the intercept first; columns as in `univariable_table`.
-
-    Where the model separates the outcomes, everything is Firth's, p by the penalised likelihood ratio.
-    """
-    return pd.DataFrame(_odds_ratios(_values(X, list(X.columns)), y, list(X.columns), joint=True), columns=_COLUMNS)
-
-
-_COLUMNS = ["variable", "odds_ratio", "low", "high", "p", "coefficient", "se", "test", "method"]
-
-
-def _odds_ratios(values: np.ndarray, y: pd.Series, names: list[str], joint: bool = False) -> list[dict[str, Any]]:
-    fit = fit_logistic(values, y)
-    tests = _tests(values, y)
-    firth = fit.separated
-    if firth:
-        fit = fit_logistic(values, y, firth=True)
-    rows = []
-    for j, name in enumerate(["intercept", *names]):
-        if j == 0 and not joint:
-            continue
-        low, high = profile_interval(values, y, j - 1, firth)
-        test = {"p": fit.p[0], "test": WALD} if j == 0 else tests[j - 1]
-        if firth and joint and j > 0:
-            test = {"p": likelihood_ratio(values, y, j - 1, firth=True), "test": "penalised likelihood ratio"}
-        with np.errstate(over="ignore"):
-            ratio, low, high = np.exp([fit.coef[j], low, high])
-        if fit.aliased[j]:
-            ratio = low = high = np.nan
-        method = FIRTH if firth else LIKELIHOOD
-        row = [name, ratio, low, high, test["p"], fit.coef[j], fit.se[j], test["test"], method]
-        rows.append(dict(zip(_COLUMNS, row, strict=True)))
-    return rows
-
-
-def _tests(values: np.ndarray, y: pd.Series) -> list[dict[str, Any]]:
-    """For each variable in the model of all: p, coefficient, and which test gave p."""
-    fit = fit_logistic(values, y)
-    tests = []
-    for j in range(values.shape[1]):
-        if fit.aliased[j + 1]:
-            tests.append({"p": 1.0, "coefficient": 0.0, "test": NO_VARIATION})
-        elif fit.separated:
-            tests.append({"p": likelihood_ratio(values, y, j), "coefficient": None, "test": RATIO})
-        else:
-            tests.append({"p": float(fit.p[j + 1]), "coefficient": float(fit.coef[j + 1]), "test": WALD})
-    return tests
-
-
-def _values(X: pd.DataFrame, names: list[str]) -> np.ndarray:
-    """Columns as numbers, always in one layout, so that a table read back from a file gives the same last digit."""
-    values = np.ascontiguousarray(X[_present(X, names)].to_numpy(dtype=float))
-    if not np.isfinite(values).all():
-        broken = [name for name, column in zip(names, values.T, strict=True) if not np.isfinite(column).all()]
-        raise InputError(
-            f"{len(broken)} variable(s), the first being {broken[0]}, have missing values; the model needs all."
+    def fit(self, X: pd.DataFrame, y: pd.DataFrame) -> Self:
+        """Fit to all columns of X; y has columns time and event (1 event, 0 censored, 2 competing: as censored)."""
+        refuse_other_outcome(y, survival=True)
+        if self.ties not in ("efron", "breslow"):
+            raise InputError(f"The Cox model's ties is '{self.ties}'; it must be efron or breslow.")
+        fit, document, filled = self._fit(X, y, self.ties)
+        # ASSUME the baseline of imputed tables is that of the table filled with expected values.
+        baseline = baseline_hazard(fit, values_of(filled, list(X.columns)), y["time"].to_numpy(), y["event"].to_numpy())
+        predictor = np.round(linear_predictor(document, filled), DECIMALS)
+        self.document_ = plain(
+            {
+                "ties": self.ties,
+                "times": list(self.times),
+                **document,
+                "baseline": {name: baseline[name].tolist() for name in ("time", "hazard")},
+                "linear_predictor": [predictor.min(), predictor.max()],
+                "center": predictor.mean(),
+            }
         )
-    return values
+        return self
+
+    def predict_survival(self, X: pd.DataFrame, times: Sequence[float] | None = None) -> np.ndarray:
+        """Probabilities of no event until each time (those of the document without any), shape (n, len(times)).
+
+        A step function; after the last time of follow-up it stays as it was there, as R's `extend` has it.
+        """
+        document = self.document()
+        times = document["times"] if times is None else times
+        return survival_at(pd.DataFrame(document["baseline"]), self.decision_function(X), times)
 
 
-def _present(X: pd.DataFrame, names: list[str]) -> list[str]:
-    known = set(X.columns)
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise InputError(f"The table lacks {len(missing)} variable(s) the model needs, the first being {missing[0]}.")
-    return names
+def _predictor(document: dict[str, Any], X: pd.DataFrame) -> np.ndarray:
+    """The linear predictor of rows whose missing values are filled if the model knows how."""
+    if "imputer" in document and has_missing(X[present(X, document["variables"])]):
+        X = apply_imputer(document["imputer"], X)
+    return linear_predictor(document, X)
 
 
-def _linear_predictor(document: dict[str, Any], X: pd.DataFrame) -> np.ndarray:
-    """Intercept plus weighted sum, added up in the document's order: a row's value depends on no other row."""
-    total = np.full(len(X), float(document["intercept"]))
-    values = _values(X, list(document["coefficients"]))
-    for column, coefficient in zip(values.T, document["coefficients"].values(), strict=True):
-        total += coefficient * column
-    return total
+def lasso_outcome(y: pd.Series | pd.DataFrame) -> np.ndarray:
+    """The outcome as the LASSO takes it: 0 or 1, shape (n,); or time and event, shape (n, 2), competing as censored."""
+    if not is_survival(y):
+        return np.asarray(y, dtype=float)
+    return np.column_stack(check_survival(y["time"].to_numpy(), y["event"].to_numpy())).astype(float)
 
 
 def _groups(index: pd.Index, folds_by: str) -> np.ndarray:
@@ -410,50 +394,3 @@ def _scale(column: np.ndarray) -> dict[str, Any]:
     if len(values) <= FEW_VALUES:
         return {"values": values}
     return {"minimum": values[0], "maximum": values[-1]}
-
-
-def _unit_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks of each column, ties averaged, centred and of length one: rows whose products are rank correlations."""
-    columns = np.ascontiguousarray(values.T)
-    ranks = _ranks(columns, np.argsort(columns, axis=1))
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    length = np.sqrt((ranks**2).sum(axis=1, keepdims=True))
-    return ranks / np.where(length > 0, length, 1)
-
-
-@njit(cache=True)
-def _ranks(columns, order):
-    ranks = np.empty(columns.shape)
-    n = columns.shape[1]
-    for j in range(columns.shape[0]):
-        first = 0
-        while first < n:
-            last = first
-            while last + 1 < n and columns[j, order[j, last + 1]] == columns[j, order[j, first]]:
-                last += 1
-            for i in range(first, last + 1):
-                ranks[j, order[j, i]] = 0.5 * (first + last)
-            first = last + 1
-    return ranks
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _prune(ranks, threshold):
-    """For each feature the kept one that it is dropped for, or -1, and their correlation."""
-    p, n = ranks.shape
-    rival, rho = np.full(p, -1), np.zeros(p)
-    kept = np.empty(p, np.int64)
-    count = 0
-    for j in range(p):
-        for position in range(count):
-            k = kept[position]
-            product = 0.0
-            for i in range(n):
-                product += ranks[j, i] * ranks[k, i]
-            if abs(product) > threshold:
-                rival[j], rho[j] = k, product
-                break
-        if rival[j] < 0:
-            kept[count] = j
-            count += 1
-    return rival, rho

@@ -1,0 +1,87 @@
+"""What the steps of a protocol share: their document, and how they read the columns of a table."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from nenflow.errors import InputError
+
+
+class Step(BaseEstimator):
+    """A step of a protocol: a fitted one is its document, a plain dict that JSON can hold.
+
+    `clinical` names the columns that are no image features: the steps up to the signature pass them through.
+    """
+
+    def document(self) -> dict[str, Any]:
+        """What the fitted step chose and all it needs to be applied: plain, ready for JSON."""
+        check_is_fitted(self, "document_")
+        return self.document_
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any], clinical: Sequence[str] = ()) -> Self:
+        """A step that applies what the document says."""
+        options = {name: document[name] for name in cls._get_param_names() if name in document}
+        step = cls(**options, clinical=clinical)
+        step.document_ = document
+        return step
+
+    def _features(self, X: pd.DataFrame) -> list[str]:
+        clinical = set(self.clinical)
+        return [name for name in X.columns if name not in clinical]
+
+    def _with_clinical(self, features: np.ndarray, names: list[str], X: pd.DataFrame) -> pd.DataFrame:
+        """New features (n, k), then X's clinical variables, as one block of numbers, which pandas is fast on."""
+        clinical = set(self.clinical)
+        passed = [name for name in X.columns if name in clinical]
+        values = np.column_stack([features, X[passed].to_numpy(dtype=float)])
+        return pd.DataFrame(values, index=X.index, columns=[*names, *passed])
+
+
+def values_of(X: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Columns as numbers, always in one layout, so that a table read back from a file gives the same last digit.
+
+    Raises:
+        InputError: a column is not there, or a value is missing.
+    """
+    values = np.ascontiguousarray(X[present(X, names)].to_numpy(dtype=float))
+    if not np.isfinite(values).all():
+        broken = [name for name, column in zip(names, values.T, strict=True) if not np.isfinite(column).all()]
+        raise InputError(
+            f"{len(broken)} variable(s), the first being {broken[0]}, have missing values; the model needs all."
+        )
+    return values
+
+
+def present(X: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """The names, when the table has all these columns.
+
+    Raises:
+        InputError: a column is not there.
+    """
+    known = set(X.columns)
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise InputError(f"The table lacks {len(missing)} variable(s) the model needs, the first being {missing[0]}.")
+    return list(names)
+
+
+def is_survival(y: pd.Series | pd.DataFrame | np.ndarray) -> bool:
+    """Whether an outcome is a table of time and event, and not 0 or 1 for each lesion."""
+    return np.ndim(y) == 2
+
+
+def linear_predictor(document: dict[str, Any], X: pd.DataFrame) -> np.ndarray:
+    """Intercept plus weighted sum, added up in the document's order: a row's value depends on no other row.
+
+    A Cox model has no intercept.
+    """
+    total = np.full(len(X), float(document.get("intercept") or 0.0))
+    values = values_of(X, list(document["coefficients"]))
+    for column, coefficient in zip(values.T, document["coefficients"].values(), strict=True):
+        total += coefficient * column
+    return total
