@@ -1,7 +1,7 @@
 from nenflow.documents import read_json, write_json
 from nenflow.logs import start_log
 from nenflow.models.nomogram import nomogram
-from nenflow.models.steps import multivariable_table, univariable_table
+from nenflow.models.tables import multivariable_table, univariable_table
 from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
