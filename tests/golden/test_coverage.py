@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from golden.figures import ABOUT, leaves, matches
 
 HERE = Path(__file__).parent
