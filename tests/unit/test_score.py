@@ -16,8 +16,7 @@ from nenflow.models.score import (
     total_score,
 )
 
-CODES = {"values": [1, 2]}
-THREE = {"values": [0, 1, 2]}
+CODES, THREE = {"values": [1, 2]}, {"values": [0, 1, 2]}
 MODEL = {
     "coefficients": {"ki67=3-20": 2.4, "ki67=>20": 2.9, "invasion": 1.6, "adjuvant": -1.0},
     "scales": {"invasion": CODES, "adjuvant": CODES},
@@ -98,7 +97,7 @@ def test_more_risk_never_has_fewer_points_within_a_variable(slopes, rule):
     names = [f"x{j}" for j in range(len(slopes))]
     model = {
         "coefficients": dict(zip(names, slopes, strict=True)),
-        "scales": dict.fromkeys(names, {"values": [0, 1, 2]}),
+        "scales": dict.fromkeys(names, THREE),
     }
     score = integer_score(model, rule)
     for levels in points(score).values():
