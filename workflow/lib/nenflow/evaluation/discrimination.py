@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, rankdata
+from scipy.special import expit, logit
+from scipy.stats import beta, norm, rankdata
 
 from nenflow.errors import InputError
 
@@ -79,6 +80,18 @@ def delong_interval(y, score) -> tuple[float, float]:
     return _interval(auc(y, score), np.sqrt(variance))
 
 
+def delong_logit_interval(y, score) -> tuple[float, float]:
+    """95 % interval of the AUC from DeLong's variance on the scale of its log odds: it never leaves 0 to 1.
+
+    Pepe, The Statistical Evaluation of Medical Tests, 2003, section 5.2.4. NaN as in `delong_interval`.
+    """
+    area, variance = auc(y, score), delong_covariance(y, score)[0, 0]
+    if not variance > 0 or area in (0, 1):
+        return np.nan, np.nan
+    error = np.sqrt(variance) / (area * (1 - area))
+    return float(expit(logit(area) - Z95 * error)), float(expit(logit(area) + Z95 * error))
+
+
 def delong_test(y, first, second) -> dict[str, float]:
     """Compare the AUCs of two scores of the same units (DeLong 1988): z and two-sided p; NaN for equal scores."""
     covariance = delong_covariance(y, first, second)
@@ -98,6 +111,19 @@ def hanley_mcneil_interval(area: float, events: int, others: int) -> tuple[float
     """95 % interval of an AUC by Hanley and McNeil's standard error, cut to 0 to 1; NaN for an AUC of 0 or 1."""
     error = hanley_mcneil_error(area, events, others)
     return _interval(area, error) if error > 0 else (np.nan, np.nan)
+
+
+def exact_interval(successes: float, n: int) -> tuple[float, float]:
+    """Exact 95 % interval of a share, for sensitivity, specificity and the like (Clopper and Pearson, Biometrika 1934).
+
+    An AUC given as `successes = auc * n` has the "binomial exact" interval that MedCalc prints for it, which takes the
+    AUC for a share of the n units; NaN, NaN where n is 0.
+    """
+    if n == 0:
+        return np.nan, np.nan
+    low = beta.ppf(0.025, successes, n - successes + 1) if successes > 0 else 0.0
+    high = beta.ppf(0.975, successes + 1, n - successes) if successes < n else 1.0
+    return float(low), float(high)
 
 
 def _interval(area: float, error: float) -> tuple[float, float]:
@@ -161,6 +187,72 @@ def youden(y, score) -> dict[str, float]:
     }
 
 
+def closest_to_corner(y, score) -> dict[str, float]:
+    """Cut-off whose point of the ROC curve lies nearest to the corner of perfect sensitivity and specificity.
+
+    Perkins and Schisterman, Am J Epidemiol 2006; 163:670. Of several such points that with the highest sensitivity.
+
+    Returns:
+        threshold, sensitivity, specificity.
+    """
+    curve = roc_curve(y, score)
+    distance = np.round((1 - curve["sensitivity"]) ** 2 + (1 - curve["specificity"]) ** 2, 2 * DIGITS)
+    best = curve.loc[distance.idxmin()]
+    return {name: float(best[name]) for name in ("threshold", "sensitivity", "specificity")}
+
+
+def partial_auc(y, score, low: float, high: float, over: str = "specificity") -> float:
+    """Area under the part of the ROC curve where specificity (or sensitivity) lies between `low` and `high`.
+
+    McClish, Med Decis Making 1989; 9:190. Points of the curve are joined by straight lines; the area is not rescaled,
+    so a perfect score has `high - low`, as pROC::auc(partial.auc = c(high, low)) gives it.
+
+    Args:
+        y: 0/1 per unit, 1 = event.
+        score: higher means event.
+        low, high: bounds, 0 <= low < high <= 1.
+        over: "specificity" or "sensitivity".
+    """
+    if not 0 <= low < high <= 1 or over not in ("specificity", "sensitivity"):
+        raise InputError("A partial AUC needs two bounds from 0 to 1, the lower first, of specificity or sensitivity.")
+    curve = roc_curve(y, score)
+    rising = curve if over == "specificity" else curve.iloc[::-1]
+    x = rising[over].to_numpy()
+    height = rising["sensitivity" if over == "specificity" else "specificity"].to_numpy()
+    inner = (x > low) & (x < high)
+    # where the curve is vertical at a bound, the area counts the point on the inner side of it
+    start = _height_at(x, height, low, side="right")
+    end = _height_at(x, height, high, side="left")
+    return float(np.trapezoid([start, *height[inner], end], [low, *x[inner], high]))
+
+
+def _height_at(x: np.ndarray, height: np.ndarray, at: float, side: str) -> float:
+    """A curve's height at a place; of several points there the last ("right") or first ("left")."""
+    here = np.flatnonzero(np.isclose(x, at, rtol=0, atol=1e-12))
+    if len(here):
+        return float(height[here[-1 if side == "right" else 0]])
+    after = int(np.searchsorted(x, at))
+    share = (at - x[after - 1]) / (x[after] - x[after - 1])
+    return float(height[after - 1] + share * (height[after] - height[after - 1]))
+
+
+def rank_correlations(y, score) -> dict[str, float]:
+    """Dxy, Goodman and Kruskal's gamma and Kendall's tau-a between score and outcome, as in rms::lrm's statistics.
+
+    All three are (concordant - discordant) pairs of an event and a non-event, over: all such pairs (Somers' Dxy =
+    2 AUC - 1), those not tied in the score (gamma), all pairs of units (tau-a). lrm itself counts probabilities that
+    fall into the same bin of 0.0002 as tied; here only equal scores are.
+    """
+    event, score = check_outcome(y, score)
+    _, place, times = np.unique(score, return_inverse=True, return_counts=True)
+    events = np.bincount(place, weights=event, minlength=len(times))
+    n, n1, n0 = len(score), int(event.sum()), int((~event).sum())
+    tied = float((events * (times - events)).sum())
+    excess = (2 * auc(y, score) - 1) * n1 * n0
+    gamma = excess / (n1 * n0 - tied) if tied < n1 * n0 else np.nan
+    return {"dxy": excess / (n1 * n0), "gamma": gamma, "tau_a": excess / (n * (n - 1) / 2)}
+
+
 def brier(y, probability) -> float:
     """Mean squared distance between outcome (0/1) and predicted probability (Brier, Mon Weather Rev 1950; 78:1)."""
     return float(np.mean((np.asarray(probability, dtype=float) - np.asarray(y, dtype=float)) ** 2))
@@ -181,6 +273,8 @@ def performance(y, score, probability=None) -> dict:
         "events": events,
         "auc": area,
         "auc_delong": list(delong_interval(y, score)),
+        "auc_delong_logit": list(delong_logit_interval(y, score)),
+        "auc_binomial": list(exact_interval(area * (events + others), events + others)),
         "auc_hanley_mcneil": list(hanley_mcneil_interval(area, events, others)),
         "youden": youden(y, score),
         "brier": None if probability is None else brier(y, probability),
