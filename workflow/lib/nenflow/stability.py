@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import fdtri
+from scipy.special import fdtrc, fdtri, stdtrit
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,40 +12,108 @@ from nenflow.documents import plain
 from nenflow.errors import InputError
 from nenflow.tables import UNIT
 
-FORMS = ("ICC2", "ICC3")
+FORMS = ("ICC1", "ICC2", "ICC3")
+FILTERED = ("ICC2", "ICC3")  # forms that a filter may go by: the same raters read all lesions
+LIMIT = 1.96  # standard deviations, as Bland and Altman round them
+ICC_COLUMNS = [
+    *(
+        f"{form}{suffix}"
+        for form in ("ICC2", "ICC3", "ICC1", "ICC1k", "ICC2k", "ICC3k")
+        for suffix in ("", "_low", "_high")
+    ),
+    *("F", "df1", "df2", "p", "F_oneway", "df1_oneway", "df2_oneway", "p_oneway"),
+]
 # The readings that a reference is compared with: those of one rater, or of several who are judged together with it.
 Again = pd.DataFrame | Sequence[pd.DataFrame]
 NOT_COMPUTABLE = "not computable: the values are missing or do not vary"
 
 
 def icc(readings: np.ndarray, level: float = 0.95) -> pd.DataFrame:
-    """Intraclass correlations of single readings, ICC(2,1) and ICC(3,1), with their confidence intervals.
+    """All six intraclass correlations of each feature with their confidence intervals and F tests.
 
-    Two-way analysis of variance, subjects by raters, one reading per cell (Shrout & Fleiss 1979). ICC2 (absolute
-    agreement, raters random) counts a systematic difference between the raters as disagreement, ICC3 (consistency,
-    raters fixed) does not. Intervals as McGraw & Wong (1996), ICC2's by Satterthwaite's approximation; they are those
-    of R's psych::ICC(lmer = FALSE).
+    Shrout & Fleiss 1979 (Psychol Bull 86:420), subjects by raters, one reading per cell. ICC1: each subject was read by
+    other raters. ICC2 (absolute agreement, raters random) counts a systematic difference between the raters as
+    disagreement, ICC3 (consistency, raters fixed) does not. ICC1, ICC2 and ICC3 are of a single reading; ICC1k, ICC2k
+    and ICC3k of the mean of all. Intervals as McGraw & Wong (1996, Psychol Methods 1:30), ICC2's by Satterthwaite's
+    approximation; all is as R's psych::ICC(lmer = FALSE) gives it.
 
     Args:
         readings: array (features, subjects, raters).
         level: confidence level.
 
     Returns:
-        One row per feature: ICC2, ICC2_low, ICC2_high, ICC3, ICC3_low, ICC3_high; all NaN where no ICC can be computed
-        (a missing value, values that do not vary, fewer than two subjects or raters).
+        One row per feature: ICC2, ICC2_low, ICC2_high and so on for every form; F, df1, df2, p of the two-way analysis
+        (ICC2, ICC3) and F_oneway, df1_oneway, df2_oneway, p_oneway (ICC1), which test against no agreement. All NaN
+        where no ICC can be computed (a missing value, values that do not vary, fewer than two subjects or raters).
     """
     features, subjects, raters = readings.shape
-    between, columns, error = _mean_squares(np.ascontiguousarray(np.transpose(readings)))
-    icc2, icc3 = _coefficients(between, columns, error, subjects, raters)
-    table = pd.DataFrame({"ICC2": icc2, "ICC3": icc3}, index=range(features))
     if subjects < 2 or raters < 2:
-        low2 = high2 = low3 = high3 = np.nan
-    else:
-        upper = 1 - (1 - level) / 2
-        low2, high2 = _interval_icc2(icc2, between, columns, error, subjects, raters, upper)
-        low3, high3 = _interval_icc3(between, error, subjects, raters, upper)
-    table = table.assign(ICC2_low=low2, ICC2_high=high2, ICC3_low=low3, ICC3_high=high3)
-    return table[["ICC2", "ICC2_low", "ICC2_high", "ICC3", "ICC3_low", "ICC3_high"]]
+        return pd.DataFrame(np.nan, index=range(features), columns=ICC_COLUMNS)
+    between, columns, error = _mean_squares(np.ascontiguousarray(np.transpose(readings)))
+    within = ((raters - 1) * error + columns) / raters  # (SS raters + SS error) / (n (k - 1))
+    upper = 1 - (1 - level) / 2
+    single = {"ICC1": _ratio(between, within, raters)}
+    single["ICC2"], single["ICC3"] = _coefficients(between, columns, error, subjects, raters)
+    freedom = {"ICC1": subjects * (raters - 1), "ICC3": (subjects - 1) * (raters - 1)}
+    intervals = {
+        "ICC1": _interval(between, within, subjects, freedom["ICC1"], raters, upper),
+        "ICC2": _interval_icc2(single["ICC2"], between, columns, error, subjects, raters, upper),
+        "ICC3": _interval(between, error, subjects, freedom["ICC3"], raters, upper),
+    }
+    table = {}
+    for form in FORMS:
+        for suffix, value in zip(("", "_low", "_high"), (single[form], *intervals[form]), strict=True):
+            table[f"{form}{suffix}"] = value
+            table[f"{form}k{suffix}"] = _of_mean(value, raters)
+    for rest, suffix, form in ((within, "_oneway", "ICC1"), (error, "", "ICC3")):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = between / rest
+        for name, value in (("df1", subjects - 1), ("df2", freedom[form])):
+            table[f"{name}{suffix}"] = np.where(np.isnan(ratio), np.nan, value)
+        table[f"F{suffix}"], table[f"p{suffix}"] = ratio, fdtrc(subjects - 1, freedom[form], ratio)
+    return pd.DataFrame(table, index=range(features))[ICC_COLUMNS]
+
+
+def bland_altman(first: np.ndarray, second: np.ndarray, level: float = 0.95) -> pd.DataFrame:
+    """Bias and limits of agreement of two readings (Bland & Altman 1999, Stat Methods Med Res 8:135).
+
+    Args:
+        first, second: readings, shape (subjects, features), in the unit of the features.
+        level: confidence level of the intervals; the limits hold 95 % of differences (bias -+ 1.96 sd).
+
+    Returns:
+        One row per feature: n (subjects with both readings), bias (mean of second less first), bias_low, bias_high, sd
+        (of the differences), lower, lower_low, lower_high, upper, upper_low, upper_high (limits with intervals, whose
+        standard error is sd sqrt(1 / n + 1.96^2 / (2 (n - 1)))). NaN where fewer than two subjects have both.
+    """
+    difference = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
+    known = ~np.isnan(difference)
+    n = known.sum(axis=0)
+    enough = n > 1
+    size = np.where(enough, n, 2)  # stands in where the result becomes NaN
+    bias = np.where(known, difference, 0).sum(axis=0) / size
+    sd = np.sqrt((np.where(known, difference - bias, 0) ** 2).sum(axis=0) / (size - 1))
+    t = stdtrit(size - 1, (1 + level) / 2)
+    reach = {"bias": t * sd / np.sqrt(size)}
+    reach["lower"] = reach["upper"] = t * sd * np.sqrt(1 / size + LIMIT**2 / (2 * (size - 1)))
+    table = {"n": n, "bias": bias, "sd": sd, "lower": bias - LIMIT * sd, "upper": bias + LIMIT * sd}
+    for name, width in reach.items():
+        table |= {f"{name}_low": table[name] - width, f"{name}_high": table[name] + width}
+    columns = ["n", "bias", "bias_low", "bias_high", "sd"]
+    columns += [f"{name}{suffix}" for name in ("lower", "upper") for suffix in ("", "_low", "_high")]
+    result = pd.DataFrame(table)[columns]
+    result.loc[~enough, columns[1:]] = np.nan
+    return result
+
+
+def classify(coefficients: np.ndarray, stable: float = 0.75, excellent: float = 0.90) -> np.ndarray:
+    """Class of each ICC: unstable below `stable`, excellent from `excellent` on, else stable; "" where it is NaN.
+
+    The usual limits are those of Koo & Li (2016, J Chiropr Med 15:155), whose moderate and poor are unstable here.
+    """
+    coefficients = np.asarray(coefficients, dtype=float)
+    names = np.where(coefficients >= excellent, "excellent", np.where(coefficients >= stable, "stable", "unstable"))
+    return np.where(np.isnan(coefficients), "", names)
 
 
 def _mean_squares(readings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,10 +137,21 @@ def _mean_squares(readings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _coefficients(between, columns, error, subjects: int, raters: int) -> tuple[np.ndarray, np.ndarray]:
+    """ICC2 and ICC3 alone, as every refit of the filter needs them."""
     with np.errstate(invalid="ignore", divide="ignore"):
         icc2 = (between - error) / (between + (raters - 1) * error + raters * (columns - error) / subjects)
-        icc3 = (between - error) / (between + (raters - 1) * error)
-    return icc2, icc3
+    return icc2, _ratio(between, error, raters)
+
+
+def _ratio(between, rest, raters: int) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (between - rest) / (between + (raters - 1) * rest)
+
+
+def _of_mean(coefficient, raters: int) -> np.ndarray:
+    """Reliability of the mean of all readings by Spearman and Brown's formula; minus infinity at its pole."""
+    with np.errstate(divide="ignore"):
+        return raters * coefficient / (1 + (raters - 1) * coefficient)
 
 
 def _interval_icc2(icc2, between, columns, error, subjects: int, raters: int, upper: float):
@@ -92,13 +171,10 @@ def _interval_icc2(icc2, between, columns, error, subjects: int, raters: int, up
     return np.where(perfect, 1.0, low), np.where(perfect, 1.0, high)
 
 
-def _interval_icc3(between, error, subjects: int, raters: int, upper: float):
-    """Shrout & Fleiss 1979, multiplied through by the residual so that it may be zero."""
-    freedom = (subjects - 1) * (raters - 1)
+def _interval(between, rest, subjects: int, freedom: int, raters: int, upper: float):
+    """Of ICC1 and ICC3 (Shrout & Fleiss 1979), multiplied through by the residual so that it may be zero."""
     f_low, f_high = fdtri(subjects - 1, freedom, upper), fdtri(freedom, subjects - 1, upper)
-    low = (between - f_low * error) / (between + (raters - 1) * f_low * error)
-    high = (f_high * between - error) / (f_high * between + (raters - 1) * error)
-    return low, high
+    return _ratio(between, f_low * rest, raters), _ratio(f_high * between, rest, raters)
 
 
 def unit_features(features: pd.DataFrame, phase: str, rater: str, region: str | None = None) -> pd.DataFrame:
@@ -137,7 +213,12 @@ def _listed(one_or_more) -> list:
 
 
 def rate_agreement(
-    features: pd.DataFrame, raters: Mapping[str, str | Sequence[str]], units: pd.MultiIndex
+    features: pd.DataFrame,
+    raters: Mapping[str, str | Sequence[str]],
+    units: pd.MultiIndex,
+    form: str = "ICC2",
+    stable: float = 0.75,
+    excellent: float = 0.90,
 ) -> pd.DataFrame:
     """Agreement of every feature in every phase that was read again; a phase without a second reading is left out.
 
@@ -145,6 +226,7 @@ def rate_agreement(
         features: the feature table of a cohort, all phases and raters.
         raters: raters by role: reference, and one or more of intra, inter (a rater each) and perturbation (a list).
         units: the units of the analysis (patient, region); other regions of the table are not rated.
+        form, stable, excellent: decide the class; see `agreement_table`.
 
     Returns:
         the columns of `agreement_table`, and phase.
@@ -159,7 +241,7 @@ def rate_agreement(
         reference = readings.pop("reference")
         again = {role: second for role, second in readings.items() if _any_in(second, reference.index)}
         if again:
-            tables.append(agreement_table(reference, again).assign(phase=phase))
+            tables.append(agreement_table(reference, again, form, stable, excellent).assign(phase=phase))
     if not tables:
         names = [_listed(rater) for role, rater in raters.items() if role != "reference"]
         others = " or by ".join(name[0] if len(name) == 1 else f"{name[0]} to {name[-1]}" for name in names)
@@ -173,7 +255,13 @@ def _any_in(again: Again, units: pd.Index) -> bool:
     return any(len(table.index.intersection(units)) for table in _listed(again))
 
 
-def agreement_table(reference: pd.DataFrame, again: Mapping[str, Again]) -> pd.DataFrame:
+def agreement_table(
+    reference: pd.DataFrame,
+    again: Mapping[str, Again],
+    form: str = "ICC2",
+    stable: float = 0.75,
+    excellent: float = 0.90,
+) -> pd.DataFrame:
     """How well each feature agrees between the reference reading and each repeated one.
 
     Where a comparison has a list of readings, one ICC judges the reference and all of them as that many raters.
@@ -182,10 +270,12 @@ def agreement_table(reference: pd.DataFrame, again: Mapping[str, Again]) -> pd.D
         reference: features (columns) of units (index patient, region) as read for the analysis.
         again: the same features, read again, by the comparison's name (such as intra, inter, perturbation). Units
             that lack one of a comparison's readings take no part in it; `n` counts those that do.
+        form: the ICC that decides the class.
+        stable, excellent: limits of the classes; see `classify`.
 
     Returns:
-        One row per feature and comparison: feature, comparison, n, the columns of `icc`, and note, which says where
-        an ICC is not computable.
+        One row per feature and comparison: feature, comparison, n, the columns of `icc`, class (by `form`), and note,
+        which says where an ICC is not computable.
 
     Raises:
         InputError: no unit has all readings of a comparison, a unit occurs twice in a reading, or a reading lacks a
@@ -201,9 +291,10 @@ def agreement_table(reference: pd.DataFrame, again: Mapping[str, Again]) -> pd.D
                 f"No lesion has both a reference reading and a reading '{comparison}'; check the raters in cases.csv."
             )
         table = icc(readings.T).assign(feature=reference.columns, comparison=comparison, n=units)
+        table["class"] = classify(table[form], stable, excellent)
         table["note"] = np.where(table["ICC2"].isna(), NOT_COMPUTABLE, "")
         tables.append(table)
-    columns = ["feature", "comparison", "n", "ICC2", "ICC2_low", "ICC2_high", "ICC3", "ICC3_low", "ICC3_high", "note"]
+    columns = ["feature", "comparison", "n", *ICC_COLUMNS, "class", "note"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
@@ -267,8 +358,8 @@ class StabilityFilter(TransformerMixin, BaseEstimator):
             InputError: there are no repeated readings, fewer than two different units of X were read again, or no
                 feature is stable.
         """
-        if self.form not in FORMS:
-            raise InputError(f"The stability filter knows the forms {' and '.join(FORMS)}, not '{self.form}'.")
+        if self.form not in FILTERED:
+            raise InputError(f"The stability filter knows the forms {' and '.join(FILTERED)}, not '{self.form}'.")
         repeated = {name: reading for name, reading in (self.readings or {}).items() if name != "reference"}
         if not repeated:
             raise InputError("The stability step needs repeated readings; name them under stability: readings.")
@@ -283,7 +374,7 @@ class StabilityFilter(TransformerMixin, BaseEstimator):
             raters, rows = readings.shape[:2]
             self.readings_[name] = {"rows": rows, "units": units}
             estimates = _coefficients(*_mean_squares(readings), rows, raters)
-            agreement[name] = estimates[FORMS.index(self.form)]
+            agreement[name] = estimates[FILTERED.index(self.form)]
         self.agreement_ = pd.DataFrame(agreement, index=features)
         self.stable_ = list(features[(self.agreement_.to_numpy() >= self.threshold).all(axis=1)])
         if not self.stable_:

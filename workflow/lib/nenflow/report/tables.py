@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from scipy.special import expit
 
+from nenflow.cohort.comparison import TESTED
 from nenflow.report.wording import (
     MISSING,
     decimal,
@@ -28,7 +29,7 @@ def description_table(table: pd.DataFrame) -> pd.DataFrame:
         table: columns variable (label, blank in the rows that follow the first of a variable), level, then `overall` or
             one column per group, test and p; texts, p as a number. Rows Patients, Lesions or n hold numbers of units.
     """
-    groups = [name for name in table.columns if name not in ("variable", "level", "test", "p")]
+    groups = [name for name in table.columns if name not in ("variable", "level", *TESTED)]
     sizes = table[table["variable"] == "n"]
     heads = {name: f"{name} (n = {sizes[name].iloc[0]})" if len(sizes) else name.capitalize() for name in groups}
     rows = []
