@@ -7,12 +7,8 @@ from nenflow.documents import read_json, write_json
 from nenflow.errors import InputError
 from nenflow.models.filters import SpearmanPruning, ZScore
 from nenflow.models.logistic import likelihood_ratio
-from nenflow.models.steps import (
-    BackwardElimination,
-    LassoSignature,
-    LogisticModel,
-    UnivariableSelection,
-)
+from nenflow.models.signature import LassoSignature
+from nenflow.models.steps import BackwardElimination, LogisticModel, UnivariableSelection
 from nenflow.models.tables import multivariable_table, univariable_table
 
 EXACT = 1e-12

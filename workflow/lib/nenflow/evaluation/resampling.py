@@ -9,7 +9,7 @@ from nenflow.errors import InputError
 from nenflow.evaluation.calibration import GRID, calibration_line, curve_optimism
 from nenflow.evaluation.discrimination import auc, brier
 from nenflow.models.protocol import scores as protocol_scores
-from nenflow.models.steps import SIGNATURE
+from nenflow.models.signature import SIGNATURE
 
 CHANCE = 0.5
 PARTS = ["train", "test", "oob"]  # rows on which a refitted model is tried: drawn, all, of patients not drawn

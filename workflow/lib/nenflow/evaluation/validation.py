@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from nenflow.evaluation.resampling import CHANCE, PARTS
-from nenflow.models.steps import SIGNATURE
+from nenflow.models.signature import SIGNATURE
 
 LEVELS = (0.025, 0.975)
 

@@ -11,20 +11,15 @@ from sklearn.pipeline import Pipeline
 from nenflow.errors import InputError
 from nenflow.models.base import is_survival
 from nenflow.models.filters import SpearmanPruning, ZScore
-from nenflow.models.steps import (
-    SIGNATURE,
-    BackwardElimination,
-    CoxModel,
-    ForwardSelection,
-    LassoSignature,
-    LogisticModel,
-    UnivariableSelection,
-)
+from nenflow.models.harmonisation import ComBat
+from nenflow.models.signature import SIGNATURE, LassoSignature
+from nenflow.models.steps import BackwardElimination, CoxModel, ForwardSelection, LogisticModel, UnivariableSelection
 from nenflow.models.terms import Terms
 from nenflow.stability import StabilityFilter
 
 STEPS = {
     "stability": StabilityFilter,
+    "combat": ComBat,
     "zscore": ZScore,
     "spearman": SpearmanPruning,
     "lasso": LassoSignature,

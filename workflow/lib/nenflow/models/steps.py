@@ -1,9 +1,8 @@
-"""The steps of a protocol, each an estimator on tables of image features and clinical variables.
+"""Selections and final models as steps of a protocol, each an estimator on tables of variables.
 
-A table has one row per lesion (index patient, region); in a bootstrap resample rows repeat. `clinical` names the
-columns that are no image features: the steps up to the signature pass them through, the later ones weigh them with the
-Radscore. The outcome y is 0 or 1 of each row, or a table with columns time and event. A fitted step is its document, a
-plain dict that JSON can hold: what it chose, and all it needs to be applied.
+These steps come after the signature, if there is one: they weigh the Radscore with the clinical variables. A table has
+one row per lesion (index patient, region); in a bootstrap resample rows repeat. The outcome y is 0 or 1 of each row
+(the regressions are logistic then), or a table with columns time and event (Cox).
 """
 
 from collections.abc import Sequence
@@ -16,96 +15,15 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
-from nenflow.evaluation.survival import check_survival
-from nenflow.models.base import Step, is_survival, linear_predictor, present, values_of
+from nenflow.models.base import Step, linear_predictor, present, values_of
 from nenflow.models.cox import baseline_hazard, survival_at
-from nenflow.models.lasso import cross_validate, folds_of
 from nenflow.models.missing import apply_imputer, fit_imputer
 from nenflow.models.regression import FIRTH, LIKELIHOOD, Regression, has_missing, refuse_other_outcome
 from nenflow.models.selection import CRITERIA, backward, backward_aic, forward, forward_aic, tests_of
 from nenflow.models.terms import terms_of
 
-SIGNATURE = "Radscore"
 DECIMALS = 9  # of linear predictors: below them is rounding, which would break ties between equal lesions
 FEW_VALUES = 10  # a variable with so many values at most has them all on its axis, as in rms
-
-
-class LassoSignature(TransformerMixin, Step):
-    """Choose and weigh features by a cross-validated LASSO; their weighted sum is the Radscore.
-
-    The Radscore is the linear predictor with its intercept; where nothing is chosen it is the same for all.
-
-    Args:
-        folds: number of folds of the cross-validation.
-        folds_by: "patient" keeps the lesions of a patient in one fold; "lesion" splits them, as most publications do,
-            and keeps only copies of one lesion together.
-        rule: "lambda.min" or "lambda.1se".
-        seed: decides the folds.
-        clinical: columns that are no image features.
-
-    Document: coefficients (those not zero), intercept, lambda_min, lambda_1se, the options, and `path` with, per
-    lambda, the deviance (mean and error), explained share, number of features and the coefficients of every feature
-    that ever enters; fold_of (the fold of each row).
-    """
-
-    def __init__(
-        self,
-        folds: int = 10,
-        folds_by: str = "patient",
-        rule: str = "lambda.min",
-        seed: int = 0,
-        clinical: Sequence[str] = (),
-    ):
-        self.folds = folds
-        self.folds_by = folds_by
-        self.rule = rule
-        self.seed = seed
-        self.clinical = clinical
-
-    def fit(self, X: pd.DataFrame, y: pd.Series, fold_of: np.ndarray | None = None) -> Self:
-        """Cross-validate, then fit to all rows; `fold_of` (a label per row) replaces the step's own folds."""
-        if self.folds_by not in ("patient", "lesion"):
-            raise InputError(f"The LASSO's folds_by is '{self.folds_by}'; it must be patient or lesion.")
-        if self.rule not in ("lambda.min", "lambda.1se"):
-            raise InputError(f"The LASSO's rule is '{self.rule}'; it must be lambda.min or lambda.1se.")
-        features = self._features(X)
-        if not features:
-            raise InputError("The LASSO has no feature to choose from; the steps before it left none.")
-        outcome = lasso_outcome(y)
-        if fold_of is None:
-            event = outcome[:, 1] if is_survival(y) else outcome
-            fold_of = folds_of(event, _groups(X.index, self.folds_by), self.folds, self.seed)
-        found = cross_validate(values_of(X, features), outcome, np.asarray(fold_of))
-        index = found.index_min if self.rule == "lambda.min" else found.index_1se
-        entering = np.flatnonzero((found.coefs != 0).any(axis=0))
-        chosen = np.flatnonzero(found.coefs[index])
-        self.document_ = {
-            "coefficients": {features[j]: float(found.coefs[index, j]) for j in chosen},
-            "intercept": float(found.intercepts[index]),
-            "lambda_min": found.lambda_min,
-            "lambda_1se": found.lambda_1se,
-            "folds": self.folds,
-            "folds_by": self.folds_by,
-            "rule": self.rule,
-            "seed": self.seed,
-            "threshold": found.threshold,
-            "n_features": len(features),
-            "path": {
-                "lambda": found.lambdas.tolist(),
-                "deviance": found.cvm.tolist(),
-                "error": found.cvsd.tolist(),
-                "explained": found.dev_ratio.tolist(),
-                "nonzero": found.df.tolist(),
-                "intercept": found.intercepts.tolist(),
-                "coefficients": {features[j]: found.coefs[:, j].tolist() for j in entering},
-            },
-            "fold_of": np.asarray(fold_of).tolist(),
-        }
-        return self
-
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """The Radscore, then the clinical variables."""
-        return self._with_clinical(linear_predictor(self.document(), X)[:, None], [SIGNATURE], X)
 
 
 class _Selection(TransformerMixin, Step):
@@ -373,19 +291,6 @@ def _predictor(document: dict[str, Any], X: pd.DataFrame) -> np.ndarray:
     if "imputer" in document and has_missing(X[present(X, document["variables"])]):
         X = apply_imputer(document["imputer"], X)
     return linear_predictor(document, X)
-
-
-def lasso_outcome(y: pd.Series | pd.DataFrame) -> np.ndarray:
-    """The outcome as the LASSO takes it: 0 or 1, shape (n,); or time and event, shape (n, 2), competing as censored."""
-    if not is_survival(y):
-        return np.asarray(y, dtype=float)
-    return np.column_stack(check_survival(y["time"].to_numpy(), y["event"].to_numpy())).astype(float)
-
-
-def _groups(index: pd.Index, folds_by: str) -> np.ndarray:
-    """Numbers of the patients or lesions, in order of appearance."""
-    labels = index.get_level_values("patient") if folds_by == "patient" else index
-    return pd.factorize(labels)[0]
 
 
 def _scale(column: np.ndarray) -> dict[str, Any]:
