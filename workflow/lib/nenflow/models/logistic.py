@@ -151,8 +151,11 @@ def profile_interval(
     free[place] = False
     drop = chdtri(1, 1 - level)
 
+    # Where the other coefficients are on the way: left behind, an intercept far from the data would hide the maximum.
+    way = np.zeros_like(start) if fit.separated and not firth else fit.covariance[kept, j] / fit.covariance[j, j]
+
     def excess(value: float) -> float:
-        begin = start.copy()
+        begin = start + (value - fit.coef[j]) * way
         begin[place] = value
         return 2 * (fit.log_likelihood - _maximise(used, y, begin, free, firth)[1]) - drop
 
