@@ -64,8 +64,8 @@ def _ratios(regression: Regression, columns: list[str], joint: bool) -> list[dic
     for j in range(0 if joint else offset, len(fit.coef)):
         name = columns[j - offset] if j >= offset else "intercept"
         test = {"p": float(fit.p[j]), "test": WALD}
-        if j >= offset:
-            test = _column_test(regression, columns, j - offset, test, terms[term_of(name)], joint and firth)
+        if j >= offset or (firth and not regression.imputed):
+            test = _column_test(regression, columns, j - offset, test, terms.get(term_of(name)), joint and firth)
         wald = fit.coef[j] + np.array([-HALF_WIDTH, HALF_WIDTH]) * fit.se[j]
         ends = wald if regression.imputed else regression.interval(columns, j - offset, firth)
         with np.errstate(over="ignore"):
