@@ -50,7 +50,7 @@ def icc(readings: np.ndarray, level: float = 0.95) -> pd.DataFrame:
     if subjects < 2 or raters < 2:
         return pd.DataFrame(np.nan, index=range(features), columns=ICC_COLUMNS)
     between, columns, error = _mean_squares(np.ascontiguousarray(np.transpose(readings)))
-    within = ((raters - 1) * error + columns) / raters  # (SS raters + SS error) / (n (k - 1))
+    within = ((subjects - 1) * error + columns) / subjects  # (SS raters + SS error) / (n (k - 1))
     upper = 1 - (1 - level) / 2
     single = {"ICC1": _ratio(between, within, raters)}
     single["ICC2"], single["ICC3"] = _coefficients(between, columns, error, subjects, raters)
