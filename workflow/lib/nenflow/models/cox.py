@@ -24,6 +24,7 @@ from nenflow.models.likelihood import backward, cholesky, forward, independent, 
 _ROUNDS = 200  # a guard only; a fit takes 4 to 10 rounds
 _CONVERGED = 1e-20  # Newton's decrement, in units of the log-likelihood
 _MODERATE = 15.0  # ranges of the linear predictor up to here are told apart from infinite ones by a vanishing score
+_FARTHEST = 600.0  # exp of it is still a number
 _ROUNDING = 1e-12  # a variable that varies less than this share of its size does so by rounding only
 
 
@@ -68,10 +69,10 @@ class CoxFit:
 class _Data:
     """Rows by stratum, in each from the last time to the first; those at risk at an event, without aliased columns.
 
-    X is centred in each stratum and scaled, which changes no partial likelihood but keeps sums of squares exact.
+    Variables are centred in each stratum and scaled: that changes no partial likelihood but keeps squares exact.
     """
 
-    X: np.ndarray
+    Z: np.ndarray  # a column of ones, then the variables
     event: np.ndarray
     first: np.ndarray  # the row opens a stratum
     last: np.ndarray  # the row is the last of its time
@@ -81,14 +82,20 @@ class _Data:
     n: int
     efron: bool
 
-    def likelihood(self, coef: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        k = self.X.shape[1]
-        score, information = np.zeros(k), np.zeros((k, k))
-        value = _likelihood(self.X, self.event, self.first, self.last, self.efron, coef, score, information)
+    @property
+    def k(self) -> int:
+        return self.Z.shape[1] - 1
+
+    def at_zero(self) -> tuple[float, np.ndarray, np.ndarray]:
+        score, information = np.zeros(self.k), np.zeros((self.k, self.k))
+        value = _likelihood(self.Z, self.event, self.first, self.last, self.efron, score * 0, score, information)
         return value, score, information + np.tril(information, -1).T
 
+    def turns(self, coef: np.ndarray) -> tuple[np.ndarray, ...]:
+        return _turns(self.Z, self.event, self.first, self.last, self.efron, coef)
+
     def maximise(self, start: np.ndarray, free: np.ndarray, firth: bool) -> tuple[np.ndarray, float, np.ndarray, bool]:
-        return _maximise(self.X, self.event, self.first, self.last, self.efron, firth, start, free)
+        return _maximise(self.Z, self.event, self.first, self.last, self.efron, firth, start, free)
 
 
 def fit_cox(
@@ -117,16 +124,16 @@ def fit_cox(
             no maximum was found.
     """
     data = _prepare(X, time, event, ties, strata)
-    k = data.X.shape[1]
-    found, log_likelihood, information, converged = data.maximise(np.zeros(k), np.ones(k, dtype=np.bool_), firth)
+    start, free = np.zeros(data.k), np.ones(data.k, dtype=np.bool_)
+    found, log_likelihood, information, converged = data.maximise(start, free, firth)
     separated = not _is_moderate(data, found, converged) and _is_monotone(data)
     if not converged and not separated:
         raise InputError(
             "The Cox model has no clear maximum: its variables are nearly combinations of each other or hold extreme "
             "values; leave variables out or transform them."
         )
-    null, score, at_zero = data.likelihood(np.zeros(k))
-    if firth and k:
+    null, score, at_zero = data.at_zero()
+    if firth and data.k:
         null += np.linalg.slogdet(at_zero)[1] / 2
     covariance = np.linalg.pinv(information, hermitian=True) if separated else np.linalg.inv(information)
     if clusters is not None:
@@ -232,7 +239,7 @@ def profile_interval(
     if not data.kept[column]:
         return -np.inf, np.inf
     place = int(data.kept[:column].sum())
-    free = np.ones(data.X.shape[1], dtype=np.bool_)
+    free = np.ones(data.k, dtype=np.bool_)
     best, highest, information, converged = data.maximise(np.zeros(free.size), free, firth)
     monotone = not firth and not _is_moderate(data, best, converged) and _is_monotone(data)
     # Under a monotone likelihood the standard error says nothing, so the way out goes in steps of one sd.
@@ -259,6 +266,9 @@ def baseline_hazard(
 
     Returns:
         stratum (0 where there are no strata), time (every time of follow-up, ascending), hazard.
+
+    Raises:
+        InputError: values are missing, or so far from 0 that no hazard at 0 can be computed.
     """
     time, died = check_survival(time, event)
     codes, labels = _strata(strata, len(time))
@@ -266,10 +276,15 @@ def baseline_hazard(
     predictor = fit.linear_predictor(X)
     if not np.isfinite(predictor).all():
         raise InputError("A baseline hazard needs complete variables; complete the table or leave rows out.")
-    predictor, top = predictor - predictor.max(), predictor.max()
-    steps = _moments(predictor[order, None], died[order], first, last, fit.ties == "efron", np.ones(1))
-    at = pd.DataFrame({"code": codes[order], "time": time[order], "hazard": 0.0})
-    at.loc[steps[0], "hazard"] = steps[2] * np.exp(-top)
+    if np.abs(predictor).max() > _FARTHEST:
+        raise InputError(
+            "A variable of the Cox model is so large that its hazard at 0 cannot be computed (a year, perhaps); "
+            "subtract a typical value from it."
+        )
+    Z = np.column_stack([np.ones(len(order)), predictor[order]])
+    ends, _, risk, _, _ = _turns(Z, died[order], first, last, fit.ties == "efron", np.ones(1))
+    hazard = np.bincount(ends, weights=1 / risk, minlength=len(order))
+    at = pd.DataFrame({"code": codes[order], "time": time[order], "hazard": hazard})
     baseline = at.groupby(["code", "time"], as_index=False)["hazard"].sum()
     hazard = baseline.groupby("code")["hazard"].cumsum()
     return pd.DataFrame({"stratum": labels[baseline["code"]], "time": baseline["time"], "hazard": hazard})
@@ -327,13 +342,11 @@ def schoenfeld_test(
     """
     data = _prepare(X, time, event, fit.ties, strata)
     coef = fit.coef[data.kept] * data.scale
-    at, deaths, _, _, _, _, mean, variance = _moments(data.X, data.event, data.first, data.last, data.efron, coef)
-    times = np.asarray(time, dtype=float)[data.rows][at]
-    g = _just_before(np.asarray(time), np.asarray(event), times)
-    g -= np.average(g, weights=deaths)  # changes no test, but keeps the matrix regular
-    sums = np.add.reduceat(data.X * data.event[:, None], np.concatenate([[0], at[:-1] + 1]), axis=0)
-    score = g @ (sums - deaths[:, None] * mean)
-    plain, once, twice = (np.tensordot(g**power, variance, axes=1) for power in range(3))
+    ends, _, _, mean, variance = data.turns(coef)
+    g = _just_before(np.asarray(time), np.asarray(event), np.asarray(time, dtype=float)[data.rows])
+    g -= g[data.event].mean()  # changes no test, but keeps the matrix regular
+    score = g[data.event] @ data.Z[data.event, 1:] - g[ends] @ mean
+    plain, once, twice = (np.tensordot(g[ends] ** power, variance, axes=1) for power in range(3))
     # What is left of the time-dependent part once the constant effects are fitted anew.
     information = twice - once @ np.linalg.pinv(plain, hermitian=True) @ once
     names = np.asarray(terms)[data.kept]
@@ -377,8 +390,10 @@ def _prepare(X, time, event, ties: str, strata) -> _Data:
     rows = rows[order]
     design, scale = _standardise(X[rows], first)
     kept = independent(design)[1:]
-    used = np.ascontiguousarray(design[:, 1:][:, kept] / scale[kept])
-    return _Data(used, died[rows], first, last, rows, kept, scale[kept], len(time), ties == "efron")
+    used = np.column_stack([design[:, 0], design[:, 1:][:, kept] / scale[kept]])
+    return _Data(
+        np.ascontiguousarray(used), died[rows], first, last, rows, kept, scale[kept], len(time), ties == "efron"
+    )
 
 
 def _strata(strata, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -402,7 +417,7 @@ def _order(time: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 
 def _is_moderate(data: _Data, found: np.ndarray, converged: bool) -> bool:
-    return converged and (found.size == 0 or np.ptp(data.X @ found) <= _MODERATE)
+    return converged and (found.size == 0 or np.ptp(data.Z[:, 1:] @ found) <= _MODERATE)
 
 
 def _is_monotone(data: _Data) -> bool:
@@ -412,19 +427,19 @@ def _is_monotone(data: _Data) -> bool:
     larger than for one of them. Whoever is at risk then is compared with the next later event, or with this one if
     censored in between; the combination is bounded to a box and the sum of its differences maximised.
     """
-    differences, leader = [], -1
+    X, differences = data.Z[:, 1:], []
     for group in np.split(np.arange(len(data.event)), np.flatnonzero(data.last)[:-1] + 1):
         died = group[data.event[group]]
         if data.first[group[0]]:
-            leader, waiting = -1, []
+            leader, waiting = -1, []  # who had the next later event, and who left since
         waiting.extend(group[~data.event[group]])
         if not died.size:
             continue
         top = died[0]
-        differences.extend(data.X[top] - data.X[row] for row in waiting)
-        differences.extend(sign * (data.X[top] - data.X[row]) for row in died[1:] for sign in (1, -1))
+        differences.extend(X[top] - X[row] for row in waiting)
+        differences.extend(sign * (X[top] - X[row]) for row in died[1:] for sign in (1, -1))
         if leader >= 0:
-            differences.append(data.X[top] - data.X[leader])
+            differences.append(X[top] - X[leader])
         leader, waiting = top, []
     if not differences:
         return False
@@ -440,7 +455,7 @@ def _robust(data: _Data, coef: np.ndarray, covariance: np.ndarray, clusters: np.
     codes = pd.factorize(clusters)[0]
     if (codes < 0).any():
         raise InputError("A row belongs to no cluster; give every row its patient.")
-    sums = np.zeros((codes.max() + 1, data.X.shape[1]))
+    sums = np.zeros((codes.max() + 1, data.k))
     np.add.at(sums, codes[data.rows], _score_residuals(data, coef))
     shifts = sums @ covariance
     return shifts.T @ shifts
@@ -448,20 +463,21 @@ def _robust(data: _Data, coef: np.ndarray, covariance: np.ndarray, clusters: np.
 
 def _score_residuals(data: _Data, coef: np.ndarray) -> np.ndarray:
     """What each row adds to the score, shape (n, k): its event against those at risk, less its share in events."""
-    at, _, hazard, hazard_tied, shift, shift_tied, mean, _ = _moments(
-        data.X, data.event, data.first, data.last, data.efron, coef
-    )
+    X, weight = data.Z[:, 1:], np.exp(data.Z[:, 1:] @ coef)[:, None]
+    ends, share, risk, mean, _ = data.turns(coef)
+    # Sums over the events of a stratum up to each row's time: rows run from late to early.
+    steps = np.column_stack([np.ones(len(ends)), mean]) / risk[:, None]
+    summed = np.concatenate([np.cumsum(steps[::-1], axis=0)[::-1], np.zeros((1, data.k + 1))])
     stratum = np.cumsum(data.first)
-    # Sums over the events up to each row's time: rows run from late to early, so sums start at a stratum's end.
-    H = np.concatenate([np.cumsum(hazard[::-1])[::-1], [0.0]])
-    A = np.concatenate([np.cumsum(shift[::-1], axis=0)[::-1], np.zeros((1, data.X.shape[1]))])
-    own = np.searchsorted(at, np.arange(len(data.event)))  # the first event at or before the row's time
-    beyond = np.searchsorted(stratum[at], stratum, side="right")
-    weight = np.exp(data.X @ coef)[:, None]
-    residual = -weight * (data.X * (H[own] - H[beyond])[:, None] - (A[own] - A[beyond]))
-    died, now = data.event, own[data.event]
-    tied = data.X[died] * (hazard_tied - hazard)[now, None] - (shift_tied - shift)[now]
-    residual[died] += data.X[died] - mean[now] - weight[died] * tied
+    since = summed[np.searchsorted(ends, np.arange(len(X)))] - summed[np.searchsorted(stratum[ends], stratum, "right")]
+    residual = weight * (since[:, 1:] - since[:, :1] * X)
+    # Efron: who has the event counts less and less among those at risk in the turns of its time.
+    now = np.searchsorted(ends, np.flatnonzero(data.event))
+    own = np.zeros((len(ends) + 1, 2 * data.k + 1))
+    np.add.at(own, np.searchsorted(ends, ends), np.column_stack([mean, steps * share[:, None]]))
+    deaths = np.bincount(ends, minlength=len(X))[ends[now]][:, None]
+    died, mean, less = data.event, own[now, : data.k], own[now, data.k :]
+    residual[died] += X[died] - mean / deaths + weight[died] * (less[:, :1] * X[died] - less[:, 1:])
     return residual
 
 
@@ -487,161 +503,133 @@ def _standardise(X, first):
 
 
 @njit(cache=True)
-def _likelihood(X, event, first, last, efron, coef, score, information):
-    """Log partial likelihood; adds the score and the lower triangle of the information."""
-    n, k = X.shape
-    eta = np.zeros(n)
-    for i in range(n):
-        for a in range(k):
-            eta[i] += X[i, a] * coef[a]
+def _add(sums, z, weight):
+    """Adds a weighted square; row and column 0 belong to the ones, so they sum the weights and the variables."""
+    for a in range(z.size):
+        for b in range(a + 1):
+            sums[a, b] += weight * z[a] * z[b]
+
+
+@njit(cache=True)
+def _predictor(Z, coef):
+    """Linear predictor, less its greatest value so that no exponential overflows; and that value."""
+    eta = np.zeros(Z.shape[0])
+    for i in range(Z.shape[0]):
+        for a in range(coef.size):
+            eta[i] += Z[i, a + 1] * coef[a]
     top = eta.max()
-    s0, s1, s2 = 0.0, np.zeros(k), np.zeros((k, k))  # of those at risk
-    e0, e1, e2 = 0.0, np.zeros(k), np.zeros((k, k))  # of those with the event now
+    return eta - top, top
+
+
+@njit(cache=True)
+def _likelihood(Z, event, first, last, efron, coef, score, information):
+    """Log partial likelihood; adds the score and the lower triangle of the information."""
+    k = coef.size
+    eta, _ = _predictor(Z, coef)
+    at_risk, now = np.zeros((k + 1, k + 1)), np.zeros((k + 1, k + 1))
     mean, deaths, total = np.empty(k), 0, 0.0
-    for i in range(n):
+    for i in range(eta.size):
         if first[i]:
-            s0 = 0.0
-            s1[:] = 0.0
-            s2[:] = 0.0
-        weight = exp(eta[i] - top)
-        s0 += weight
-        for a in range(k):
-            s1[a] += weight * X[i, a]
-            for b in range(a + 1):
-                s2[a, b] += weight * X[i, a] * X[i, b]
+            at_risk[:] = 0.0
+        _add(at_risk, Z[i], exp(eta[i]))
         if event[i]:
+            _add(now, Z[i], exp(eta[i]))
             deaths += 1
-            total += eta[i] - top
-            e0 += weight
+            total += eta[i]
             for a in range(k):
-                score[a] += X[i, a]
-                e1[a] += weight * X[i, a]
-                for b in range(a + 1):
-                    e2[a, b] += weight * X[i, a] * X[i, b]
+                score[a] += Z[i, a + 1]
         if last[i] and deaths > 0:
             for turn in range(deaths):
                 share = turn / deaths if efron else 0.0
-                risk = s0 - share * e0
+                risk = at_risk[0, 0] - share * now[0, 0]
                 if not risk > 0:
                     return -np.inf
                 total -= log(risk)
                 for a in range(k):
-                    mean[a] = (s1[a] - share * e1[a]) / risk
+                    mean[a] = (at_risk[a + 1, 0] - share * now[a + 1, 0]) / risk
                     score[a] -= mean[a]
                     for b in range(a + 1):
-                        information[a, b] += (s2[a, b] - share * e2[a, b]) / risk - mean[a] * mean[b]
-            deaths, e0 = 0, 0.0
-            e1[:] = 0.0
-            e2[:] = 0.0
+                        square = (at_risk[a + 1, b + 1] - share * now[a + 1, b + 1]) / risk
+                        information[a, b] += square - mean[a] * mean[b]
+            deaths = 0
+            now[:] = 0.0
     return total
 
 
 @njit(cache=True)
-def _penalty(X, event, first, last, efron, coef, V, slope):
-    """Adds half the derivative of log |information|: half the trace of V times the third cumulants (Firth 1993)."""
-    n, k = X.shape
-    s0, sq, e0, eq = 0.0, 0.0, 0.0, 0.0
-    s1, s3, e1, e3 = np.zeros(k), np.zeros(k), np.zeros(k), np.zeros(k)
-    s2, e2 = np.zeros((k, k)), np.zeros((k, k))
-    eta = X @ coef
-    eta -= eta.max()
-    deaths = 0
-    for i in range(n):
+def _turns(Z, event, first, last, efron, coef):
+    """What those at risk are like at each event, rows from late to early; tied events take turns (Efron).
+
+    Returns, per event: the last row of its time, the share by which those with the event count less in this turn, the
+    sum of risks exp(linear predictor), and the mean (events, k) and variance (events, k, k) of the variables.
+    """
+    k, events = coef.size, event.sum()
+    eta, top = _predictor(Z, coef)
+    ends, shares, risks = np.zeros(events, np.int64), np.zeros(events), np.zeros(events)
+    means, variances = np.zeros((events, k)), np.zeros((events, k, k))
+    at_risk, now = np.zeros((k + 1, k + 1)), np.zeros((k + 1, k + 1))
+    done, deaths = 0, 0
+    for i in range(eta.size):
         if first[i]:
-            s0, sq = 0.0, 0.0
-            s1[:], s3[:] = 0.0, 0.0
-            s2[:] = 0.0
-        x, weight = X[i], exp(eta[i])
-        square = (x * (V @ x)).sum()
-        s0 += weight
-        sq += weight * square
-        s1 += weight * x
-        s3 += weight * square * x
-        s2 += weight * np.outer(x, x)
+            at_risk[:] = 0.0
+        _add(at_risk, Z[i], exp(eta[i]))
         if event[i]:
+            _add(now, Z[i], exp(eta[i]))
             deaths += 1
-            e0 += weight
-            eq += weight * square
-            e1 += weight * x
-            e3 += weight * square * x
-            e2 += weight * np.outer(x, x)
         if last[i] and deaths > 0:
             for turn in range(deaths):
                 share = turn / deaths if efron else 0.0
-                risk = s0 - share * e0
-                mean = (s1 - share * e1) / risk
-                third = (s3 - share * e3 - mean * (sq - share * eq)) / risk
-                towards = V @ mean
-                third += 2 * (mean * (mean * towards).sum() - (s2 - share * e2) @ towards / risk)
-                slope += third / 2
-            deaths, e0, eq = 0, 0.0, 0.0
-            e1[:], e3[:] = 0.0, 0.0
-            e2[:] = 0.0
+                left = (at_risk - share * now) / (at_risk[0, 0] - share * now[0, 0])
+                ends[done], shares[done] = i, share
+                risks[done] = (at_risk[0, 0] - share * now[0, 0]) * exp(top)
+                means[done] = left[1:, 0]
+                lower = left[1:, 1:] - np.outer(means[done], means[done])
+                variances[done] = np.tril(lower) + np.tril(lower, -1).T
+                done += 1
+            deaths = 0
+            now[:] = 0.0
+    return ends, shares, risks, means, variances
 
 
 @njit(cache=True)
-def _moments(X, event, first, last, efron, coef):
-    """Per time with events (rows from late to early): where it ends and the events there, then the increase of
-
-    the cumulative hazard, the same for those with the event now, both times the means of those at risk, the mean of
-    the means, and the variances summed.
-    """
-    n, k = X.shape
-    weights = np.exp(X @ coef)
-    times = 0
-    waiting = False
-    for i in range(n):
-        waiting = waiting or event[i]
-        if last[i] and waiting:
-            times += 1
-            waiting = False
-    at, deaths = np.zeros(times, np.int64), np.zeros(times, np.int64)
-    hazard, hazard_tied = np.zeros(times), np.zeros(times)
-    shift, shift_tied, means = np.zeros((times, k)), np.zeros((times, k)), np.zeros((times, k))
-    variance = np.zeros((times, k, k))
-    s0, s1, s2 = 0.0, np.zeros(k), np.zeros((k, k))
-    e0, e1, e2 = 0.0, np.zeros(k), np.zeros((k, k))
-    t = 0
-    for i in range(n):
+def _penalty(Z, event, first, last, efron, coef, V, slope):
+    """Adds half the derivative of log |information|: half the trace of V times the third cumulants (Firth 1993)."""
+    k = coef.size
+    eta, _ = _predictor(Z, coef)
+    at_risk, now = np.zeros((k + 1, k + 1)), np.zeros((k + 1, k + 1))
+    cubes, cubes_now, deaths = np.zeros(k + 1), np.zeros(k + 1), 0  # of x' V x and its products with the variables
+    for i in range(eta.size):
         if first[i]:
-            s0 = 0.0
-            s1[:] = 0.0
-            s2[:] = 0.0
-        x, weight = X[i], weights[i]
-        s0 += weight
-        s1 += weight * x
-        s2 += weight * np.outer(x, x)
+            at_risk[:] = 0.0
+            cubes[:] = 0.0
+        x, weight = Z[i, 1:].copy(), exp(eta[i])
+        cube = weight * (x * (V @ x)).sum() * Z[i]
+        _add(at_risk, Z[i], weight)
+        cubes += cube
         if event[i]:
-            deaths[t] += 1
-            e0 += weight
-            e1 += weight * x
-            e2 += weight * np.outer(x, x)
-        if last[i] and t < times and deaths[t] > 0:
-            at[t] = i
-            for turn in range(deaths[t]):
-                share = turn / deaths[t] if efron else 0.0
-                risk = s0 - share * e0
-                mean = (s1 - share * e1) / risk
-                hazard[t] += 1 / risk
-                hazard_tied[t] += (1 - share) / risk
-                shift[t] += mean / risk
-                shift_tied[t] += mean * (1 - share) / risk
-                means[t] += mean / deaths[t]
-                variance[t] += (s2 - share * e2) / risk - np.outer(mean, mean)
-            t += 1
-            e0 = 0.0
-            e1[:] = 0.0
-            e2[:] = 0.0
-    return at, deaths, hazard, hazard_tied, shift, shift_tied, means, variance
+            deaths += 1
+            _add(now, Z[i], weight)
+            cubes_now += cube
+        if last[i] and deaths > 0:
+            for turn in range(deaths):
+                share = turn / deaths if efron else 0.0
+                risk = at_risk[0, 0] - share * now[0, 0]
+                left = (at_risk - share * now) / risk
+                mean, square = left[1:, 0].copy(), np.tril(left[1:, 1:]) + np.tril(left[1:, 1:], -1).T
+                third, towards = (cubes - share * cubes_now) / risk, V @ mean
+                slope += (third[1:] - mean * third[0]) / 2 + mean * (mean * towards).sum() - square @ towards
+            deaths = 0
+            now[:] = 0.0
+            cubes_now[:] = 0.0
 
 
 @njit(cache=True)
-def _value(X, event, first, last, efron, firth, coef, score, information, L):
+def _value(Z, event, first, last, efron, firth, coef, score, information, L):
     """(Penalised) log partial likelihood; fills score, information and its factor."""
     k = coef.size
     score[:] = 0.0
     information[:] = 0.0
-    value = _likelihood(X, event, first, last, efron, coef, score, information)
+    value = _likelihood(Z, event, first, last, efron, coef, score, information)
     if firth:
         if not np.isfinite(value) or not cholesky(information, L):
             return -np.inf
@@ -651,7 +639,7 @@ def _value(X, event, first, last, efron, firth, coef, score, information, L):
 
 
 @njit(cache=True)
-def _add_penalty(X, event, first, last, efron, coef, score, L):
+def _add_penalty(Z, event, first, last, efron, coef, score, L):
     """Adds the penalty's derivative to the score; L is the factor of the information."""
     k = coef.size
     V, column = np.empty((k, k)), np.empty(k)
@@ -661,26 +649,26 @@ def _add_penalty(X, event, first, last, efron, coef, score, L):
         forward(L, column)
         backward(L, column)
         V[a] = column
-    _penalty(X, event, first, last, efron, coef, V, score)
+    _penalty(Z, event, first, last, efron, coef, V, score)
 
 
 @njit(cache=True)
-def _maximise(X, event, first, last, efron, firth, start, free):
+def _maximise(Z, event, first, last, efron, firth, start, free):
     """Newton's method over the free coefficients, steps halved where the likelihood falls.
 
     Returns the coefficients, the (penalised) log partial likelihood, the information and whether the score vanished.
     """
-    k = X.shape[1]
+    k = Z.shape[1] - 1
     coef, trial, score = start.copy(), start.copy(), np.empty(k)
     information, L = np.empty((k, k)), np.zeros((k, k))
     places = np.flatnonzero(free)
     size = places.size
     part, factor, step = np.empty((size, size)), np.zeros((size, size)), np.empty(size)
-    value = _value(X, event, first, last, efron, firth, coef, score, information, L)
+    value = _value(Z, event, first, last, efron, firth, coef, score, information, L)
     converged = False
     for _ in range(_ROUNDS):
         if firth:
-            _add_penalty(X, event, first, last, efron, coef, score, L)
+            _add_penalty(Z, event, first, last, efron, coef, score, L)
         for a in range(size):
             step[a] = score[places[a]]
             for b in range(a + 1):
@@ -697,7 +685,7 @@ def _maximise(X, event, first, last, efron, firth, start, free):
         while True:
             for a in range(size):
                 trial[places[a]] = coef[places[a]] + length * step[a]
-            new = _value(X, event, first, last, efron, firth, trial, score, information, L)
+            new = _value(Z, event, first, last, efron, firth, trial, score, information, L)
             if new >= value - 1e-12 * (1 + abs(value)) or length < 1e-10:
                 break
             length /= 2
