@@ -490,15 +490,22 @@ def _standardise(X, first):
     """
     n, k = X.shape
     centred, scale = np.ones((n, k + 1)), np.zeros(k)
-    bounds = np.append(np.flatnonzero(first), n)
     for j in range(k):
-        for s in range(bounds.size - 1):
-            part = X[bounds[s] : bounds[s + 1], j]
-            centred[bounds[s] : bounds[s + 1], j + 1] = part - part.mean()
-        column = centred[:, j + 1]
-        if np.abs(column).max() <= _ROUNDING * np.abs(X[:, j]).max():
-            column[:] = 0.0
-        scale[j] = sqrt((column * column).mean())
+        start, largest, furthest = 0, 0.0, 0.0
+        for stop in range(1, n + 1):
+            if stop == n or first[stop]:
+                mean = 0.0
+                for i in range(start, stop):
+                    mean += X[i, j] / (stop - start)
+                for i in range(start, stop):
+                    centred[i, j + 1] = X[i, j] - mean
+                    largest, furthest = max(largest, abs(X[i, j])), max(furthest, abs(X[i, j] - mean))
+                start = stop
+        for i in range(n):
+            if furthest <= _ROUNDING * largest:
+                centred[i, j + 1] = 0.0
+            scale[j] += centred[i, j + 1] ** 2 / n
+        scale[j] = sqrt(scale[j])
     return centred, scale
 
 
@@ -518,7 +525,9 @@ def _predictor(Z, coef):
         for a in range(coef.size):
             eta[i] += Z[i, a + 1] * coef[a]
     top = eta.max()
-    return eta - top, top
+    for i in range(eta.size):
+        eta[i] -= top
+    return eta, top
 
 
 @njit(cache=True)
@@ -579,16 +588,44 @@ def _turns(Z, event, first, last, efron, coef):
         if last[i] and deaths > 0:
             for turn in range(deaths):
                 share = turn / deaths if efron else 0.0
-                left = (at_risk - share * now) / (at_risk[0, 0] - share * now[0, 0])
-                ends[done], shares[done] = i, share
-                risks[done] = (at_risk[0, 0] - share * now[0, 0]) * exp(top)
-                means[done] = left[1:, 0]
-                lower = left[1:, 1:] - np.outer(means[done], means[done])
-                variances[done] = np.tril(lower) + np.tril(lower, -1).T
+                risk = at_risk[0, 0] - share * now[0, 0]
+                ends[done], shares[done], risks[done] = i, share, risk * exp(top)
+                for a in range(k):
+                    means[done, a] = (at_risk[a + 1, 0] - share * now[a + 1, 0]) / risk
+                    for b in range(a + 1):
+                        square = (at_risk[a + 1, b + 1] - share * now[a + 1, b + 1]) / risk
+                        variances[done, a, b] = square - means[done, a] * means[done, b]
+                        variances[done, b, a] = variances[done, a, b]
                 done += 1
             deaths = 0
             now[:] = 0.0
     return ends, shares, risks, means, variances
+
+
+@njit(cache=True)
+def _form(V, z):
+    """x' V x of the variables after the leading one."""
+    total = 0.0
+    for a in range(V.shape[0]):
+        for b in range(V.shape[0]):
+            total += V[a, b] * z[a + 1] * z[b + 1]
+    return total
+
+
+@njit(cache=True)
+def _add_third(sums, cube, V, slope):
+    """Adds half the trace of V times the third cumulants, from sums of products and of x' V x times the variables."""
+    k, risk = V.shape[0], sums[0, 0]
+    mean = sums[:, 0] / risk
+    inner = _form(V, mean)
+    for r in range(k):
+        through = 0.0
+        for a in range(k):
+            towards = 0.0
+            for b in range(k):
+                towards += V[a, b] * mean[b + 1]
+            through += sums[max(a, r) + 1, min(a, r) + 1] / risk * towards
+        slope[r] += (cube[r + 1] - mean[r + 1] * cube[0]) / risk / 2 + mean[r + 1] * inner - through
 
 
 @njit(cache=True)
@@ -597,27 +634,30 @@ def _penalty(Z, event, first, last, efron, coef, V, slope):
     k = coef.size
     eta, _ = _predictor(Z, coef)
     at_risk, now = np.zeros((k + 1, k + 1)), np.zeros((k + 1, k + 1))
-    cubes, cubes_now, deaths = np.zeros(k + 1), np.zeros(k + 1), 0  # of x' V x and its products with the variables
+    cubes, cubes_now = np.zeros(k + 1), np.zeros(k + 1)  # of x' V x and its products with the variables
+    sums, cube, deaths = np.zeros((k + 1, k + 1)), np.zeros(k + 1), 0
     for i in range(eta.size):
         if first[i]:
             at_risk[:] = 0.0
             cubes[:] = 0.0
-        x, weight = Z[i, 1:].copy(), exp(eta[i])
-        cube = weight * (x * (V @ x)).sum() * Z[i]
+        weight = exp(eta[i])
+        length = weight * _form(V, Z[i])
         _add(at_risk, Z[i], weight)
-        cubes += cube
+        for a in range(k + 1):
+            cubes[a] += length * Z[i, a]
         if event[i]:
             deaths += 1
             _add(now, Z[i], weight)
-            cubes_now += cube
+            for a in range(k + 1):
+                cubes_now[a] += length * Z[i, a]
         if last[i] and deaths > 0:
             for turn in range(deaths):
                 share = turn / deaths if efron else 0.0
-                risk = at_risk[0, 0] - share * now[0, 0]
-                left = (at_risk - share * now) / risk
-                mean, square = left[1:, 0].copy(), np.tril(left[1:, 1:]) + np.tril(left[1:, 1:], -1).T
-                third, towards = (cubes - share * cubes_now) / risk, V @ mean
-                slope += (third[1:] - mean * third[0]) / 2 + mean * (mean * towards).sum() - square @ towards
+                for a in range(k + 1):
+                    cube[a] = cubes[a] - share * cubes_now[a]
+                    for b in range(a + 1):
+                        sums[a, b] = at_risk[a, b] - share * now[a, b]
+                _add_third(sums, cube, V, slope)
             deaths = 0
             now[:] = 0.0
             cubes_now[:] = 0.0
@@ -676,7 +716,9 @@ def _maximise(Z, event, first, last, efron, firth, start, free):
         if not cholesky(part, factor):
             break
         forward(factor, step)
-        decrement = (step * step).sum()
+        decrement = 0.0
+        for a in range(size):
+            decrement += step[a] ** 2
         backward(factor, step)
         converged = decrement < _CONVERGED
         if converged:
@@ -691,5 +733,7 @@ def _maximise(Z, event, first, last, efron, firth, start, free):
             length /= 2
         coef[:] = trial
         value = new
-    information += np.tril(information, -1).T
+    for a in range(k):
+        for b in range(a):
+            information[b, a] = information[a, b]
     return coef, value, information, converged
