@@ -1,204 +1,27 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
+from sklearn.base import clone
 
+from lesion_tables import lesions, outcome, signal, survival_signal
 from nenflow.documents import read_json, write_json
 from nenflow.errors import InputError
+from nenflow.models.cox import fit_cox
 from nenflow.models.filters import SpearmanPruning, ZScore
 from nenflow.models.logistic import likelihood_ratio
 from nenflow.models.signature import LassoSignature
-from nenflow.models.steps import BackwardElimination, LogisticModel, UnivariableSelection
-from nenflow.models.tables import multivariable_table, univariable_table
-
-EXACT = 1e-12
-R_COEFFICIENT = 1e-8
-R_PROFILE = 1e-3  # R interpolates profiles
+from nenflow.models.steps import BackwardElimination, CoxModel, ForwardSelection, LogisticModel, UnivariableSelection
+from nenflow.models.terms import Terms, term_of
 
 
-def lesions(values, patients=None):
-    """A table of features with 1, 2, ... as patients (or those given) and one region each."""
-    table = pd.DataFrame(values)
-    patients = [str(i) for i in range(len(table))] if patients is None else patients
-    regions = [f"L{i}" for i in range(len(table))]
-    return table.set_axis(pd.MultiIndex.from_arrays([patients, regions], names=["patient", "region"]))
+@pytest.fixture(scope="module", name="signal")
+def _signal():
+    return signal()
 
 
-def outcome(values, X):
-    return pd.Series(values, index=X.index)
-
-
-def test_z_score_is_that_of_r_and_says_what_it_drops():
-    X = lesions({"a": [1.0, 2, 3, 4], "same": [0.1] * 4, "b": [2.0, 2, 2, 6], "age": [50, 60, 70, 80]})
-    step = ZScore(clinical=("age",)).fit(X)
-    Z = step.transform(X)
-    assert list(Z.columns) == ["a", "b", "age"]
-    np.testing.assert_allclose(Z["a"], np.array([-1.5, -0.5, 0.5, 1.5]) / np.sqrt(5 / 3), rtol=EXACT)
-    np.testing.assert_allclose(Z["b"], [-0.5, -0.5, -0.5, 1.5], rtol=EXACT)
-    assert Z["age"].tolist() == [50, 60, 70, 80]
-    assert step.document()["dropped"] == ["same"]
-    new = lesions({"age": [55], "b": [3.0], "a": [7.0]})
-    np.testing.assert_allclose(step.transform(new)[["a", "b"]], [[4.5 / np.sqrt(5 / 3), 0]], atol=EXACT)
-
-
-def test_z_score_refuses_what_is_missing():
-    X = lesions({"a": [1.0, 2, np.nan], "b": [1.0, 2, 4]})
-    with pytest.raises(InputError, match="first being a"):
-        ZScore().fit(X)
-    step = ZScore().fit(X[["b"]])
-    with pytest.raises(InputError, match="lacks 1"):
-        step.transform(X[["a"]])
-
-
-def test_pruning_agrees_with_r(golden):
-    known = read_json(golden / "sonar.json")["prune"]
-    X = lesions(pd.read_csv(golden / "sonar.csv").drop(columns="mine"))
-    step = SpearmanPruning(threshold=known["cut"]).fit(X)
-    assert step.document()["kept"] == known["greedy_keep_first"]
-    assert list(step.transform(X).columns) == known["greedy_keep_first"]
-    for name, why in step.document()["dropped"].items():
-        assert why["rho"] == pytest.approx(spearmanr(X[name], X[why["for"]]).statistic, abs=EXACT)
-        assert abs(why["rho"]) > 0.9
-
-
-def test_pruning_keeps_the_first_and_forgets_the_dropped():
-    # b goes for a; c goes with b only, which is no longer there, so c stays; -a goes too; ties have mean ranks
-    a = np.arange(20.0)
-    b = a.copy()
-    b[[0, 4]] = b[[4, 0]]
-    c = b.copy()
-    c[[8, 19]] = c[[19, 8]]
-    X = lesions({"a": a, "b": b, "c": c, "minus": -a, "halves": a // 2, "age": a})
-    rho = {name: spearmanr(X["a"], X[name]).statistic for name in X}
-    assert rho["b"] > 0.9 > rho["c"]
-    assert spearmanr(X["b"], X["c"]).statistic > rho["c"]
-    step = SpearmanPruning(threshold=0.9, clinical=("age",)).fit(X)
-    assert step.document()["kept"] == ["a", "c"]
-    assert {name: why["for"] for name, why in step.document()["dropped"].items()} == {
-        "b": "a",
-        "minus": "a",
-        "halves": "a",
-    }
-    assert step.document()["dropped"]["halves"]["rho"] == pytest.approx(rho["halves"], abs=EXACT)
-    assert list(step.transform(X).columns) == ["a", "c", "age"]
-    # exactly at the threshold is not beyond it
-    assert SpearmanPruning(threshold=1.0).fit(X[["a", "age"]]).document()["kept"] == ["a", "age"]
-
-
-@pytest.fixture(scope="module")
-def signal():
-    """90 lesions of 60 patients; the outcome depends on two of twelve features and on age."""
-    rng = np.random.default_rng(12)
-    values = pd.DataFrame(rng.normal(size=(90, 12)), columns=[f"f{j}" for j in range(12)])
-    values["age"] = rng.integers(30, 80, size=90)
-    log_odds = 1.5 * values["f2"] - 1.5 * values["f7"] + 0.03 * (values["age"] - 55)
-    X = lesions(values, [str(i // 2) if i < 60 else str(i) for i in range(90)])
-    event = rng.random(90) < 1 / (1 + np.exp(-log_odds.to_numpy()))
-    return X, outcome(event.astype(int), X)
-
-
-def test_signature_is_the_linear_predictor_with_intercept(signal):
-    X, y = signal
-    step = LassoSignature(seed=3, clinical=("age",)).fit(X, y)
-    document = step.document()
-    out = step.transform(X)
-    assert list(out.columns) == ["Radscore", "age"]
-    expected = document["intercept"] + sum(c * X[name] for name, c in document["coefficients"].items())
-    np.testing.assert_allclose(out["Radscore"], expected, rtol=EXACT)
-    assert {"f2", "f7"} <= set(document["coefficients"])
-    assert "age" not in document["coefficients"]
-    path = document["path"]
-    chosen = path["lambda"].index(document["lambda_min"])
-    assert path["deviance"][chosen] == min(path["deviance"])
-    assert {name: c[chosen] for name, c in path["coefficients"].items() if c[chosen]} == document["coefficients"]
-    sparser = LassoSignature(seed=3, rule="lambda.1se", clinical=("age",)).fit(X, y).document()
-    assert abs(sparser["coefficients"]["f2"]) < abs(document["coefficients"]["f2"])
-    assert sparser["lambda_1se"] == document["lambda_1se"] > document["lambda_min"]
-
-
-def test_folds_keep_patients_or_copies_of_a_lesion_together(signal):
-    X, y = signal
-    twice = np.concatenate([np.arange(90), np.arange(30)])
-    X, y = X.iloc[twice], y.iloc[twice]
-    by_patient = pd.Series(LassoSignature(clinical=("age",)).fit(X, y).document()["fold_of"], index=X.index)
-    assert by_patient.groupby("patient").nunique().max() == 1
-    by_lesion = LassoSignature(folds_by="lesion", clinical=("age",)).fit(X, y).document()["fold_of"]
-    by_lesion = pd.Series(by_lesion, index=X.index)
-    assert by_lesion.groupby(["patient", "region"]).nunique().max() == 1
-    assert by_lesion.groupby("patient").nunique().max() == 2
-
-
-def test_each_row_is_scored_alone(signal):
-    X, y = signal
-    step = LassoSignature(clinical=("age",)).fit(X, y)
-    whole = step.transform(X)["Radscore"]
-    alone = pd.concat([step.transform(X.iloc[[i]])["Radscore"] for i in range(90)])
-    assert (whole == alone).all()
-
-
-def test_lasso_that_selects_nothing_gives_everyone_the_same_score():
-    rng = np.random.default_rng(0)  # a seed whose noise selects nothing, as about four in ten do
-    X = lesions(rng.normal(size=(80, 30)).astype(float)).rename(columns=str)
-    y = outcome(np.tile([0, 1], 40), X)
-    step = LassoSignature(seed=1).fit(X, y)
-    assert step.document()["coefficients"] == {}
-    assert step.transform(X)["Radscore"].tolist() == [step.document()["intercept"]] * 80
-    chosen = UnivariableSelection().fit(step.transform(X), y)
-    assert chosen.document()["variables"]["Radscore"] == {"p": 1.0, "coefficient": 0.0, "test": "no variation"}
-    final = LogisticModel().fit(chosen.transform(step.transform(X)), y)
-    assert final.document()["variables"] == []
-    assert final.decision_function(X).tolist() == [0.0] * 80
-    assert final.predict_proba(X)[:, 1].tolist() == [0.5] * 80
-
-
-def test_lasso_refuses_unknown_words_and_an_empty_table(signal):
-    X, y = signal
-    with pytest.raises(InputError, match="folds_by is 'region'"):
-        LassoSignature(folds_by="region").fit(X, y)
-    with pytest.raises(InputError, match="rule is 'best'"):
-        LassoSignature(rule="best").fit(X, y)
-    with pytest.raises(InputError, match="no feature to choose from"):
-        LassoSignature(clinical=("age",)).fit(X[["age"]], y)
-
-
-def aneurysm(golden):
-    table = pd.read_csv(golden / "aSAH.csv")
-    X = lesions(table.drop(columns="poor"))
-    return X, outcome(table["poor"].to_numpy(), X), read_json(golden / "aSAH.json")
-
-
-def test_univariable_selection_and_table_agree_with_r(golden):
-    X, y, known = aneurysm(golden)
-    step = UnivariableSelection(p=0.05).fit(X, y)
-    expected = {name: result["p"][1] for name, result in known["univariable"].items()}
-    assert {name: test["p"] for name, test in step.document()["variables"].items()} == pytest.approx(expected, abs=1e-7)
-    assert step.document()["kept"] == [name for name in X if expected[name] < 0.05]
-    table = univariable_table(X, y).set_index("variable")
-    for name, result in known["univariable"].items():
-        assert table.loc[name, "odds_ratio"] == pytest.approx(result["or"][1], rel=R_COEFFICIENT)
-        ends = (result["or_profile_lo"][1], result["or_profile_hi"][1])
-        assert tuple(table.loc[name, ["low", "high"]]) == pytest.approx(ends, rel=R_PROFILE)
-
-
-def test_backward_elimination_and_model_agree_with_r(golden):
-    X, y, known = aneurysm(golden)
-    backward = known["backward_p05"]
-    step = BackwardElimination(p=0.05).fit(X, y)
-    assert [row["variable"] for row in step.document()["removed"]] == backward["removed"]
-    assert [row["p"] for row in step.document()["removed"]] == pytest.approx(backward["p_at_removal"], abs=1e-7)
-    assert step.document()["kept"] == backward["kept"]
-    kept = step.transform(X)
-    final = LogisticModel().fit(kept, y)
-    fit = backward["fit"]
-    assert [final.document()["intercept"], *final.document()["coefficients"].values()] == pytest.approx(
-        fit["coef"], abs=R_COEFFICIENT
-    )
-    table = multivariable_table(kept, y)
-    assert table["variable"].tolist() == ["intercept", *kept.columns]
-    assert table["odds_ratio"].tolist() == pytest.approx(fit["or"], rel=R_COEFFICIENT)
-    assert table["low"].tolist() == pytest.approx(fit["or_profile_lo"], rel=R_PROFILE)
-    assert table["high"].tolist() == pytest.approx(fit["or_profile_hi"], rel=R_PROFILE)
-    assert set(table["method"]) == {"maximum likelihood"}
+@pytest.fixture(scope="module", name="survival")
+def _survival():
+    return survival_signal()
 
 
 @pytest.fixture
@@ -233,12 +56,6 @@ def test_separated_model_is_firths_and_says_so(separated):
     assert final.document()["method"] == "Firth's penalised likelihood"
     assert 0 < final.document()["coefficients"]["Radscore"] < 20
     assert np.all(np.isfinite(final.decision_function(X)))
-    row = univariable_table(X[["Radscore"]], y).iloc[0]
-    assert row["method"] == "Firth's penalised likelihood"
-    assert np.isfinite(row[["low", "high"]].to_numpy(float)).all()
-    joint = multivariable_table(X[["Radscore"]], y).set_index("variable")
-    assert joint.loc["Radscore", "test"] == "penalised likelihood ratio"
-    assert joint.loc["Radscore", "p"] < 1e-9
 
 
 def test_variable_without_variation_is_never_chosen():
@@ -248,9 +65,9 @@ def test_variable_without_variation_is_never_chosen():
     step = UnivariableSelection(p=0.99).fit(X, y)
     assert step.document()["variables"]["sex"]["p"] == 1
     assert step.document()["kept"] == ["x"]
-    table = univariable_table(X, y).set_index("variable")
-    assert table.loc["sex", ["odds_ratio", "low", "high"]].isna().all()
-    assert [row["variable"] for row in BackwardElimination().fit(X, y).document()["removed"]] == ["sex"]
+    for selection in (BackwardElimination(), BackwardElimination(criterion="aic")):
+        assert [row["variable"] for row in selection.fit(X, y).document()["removed"]] == ["sex"]
+    assert ForwardSelection(criterion="aic").fit(X, y).document()["kept"] == ["x"]
 
 
 def test_model_knows_its_scales(signal):
@@ -270,7 +87,11 @@ def test_model_knows_its_scales(signal):
         LassoSignature(folds=5, rule="lambda.1se", clinical=("age",)),
         UnivariableSelection(p=0.2, clinical=("age",)),
         BackwardElimination(p=0.2, clinical=("age",)),
+        BackwardElimination(criterion="aic", clinical=("age",)),
+        ForwardSelection(p=0.2, clinical=("age",)),
         LogisticModel(clinical=("age",)),
+        Terms(factors={}, splines={"age": 3}, clinical=("age",)),
+        LassoSignature(alpha=0.5, repeats=2, measure="auc", folds=3, clinical=("age",)),
     ],
     ids=lambda step: type(step).__name__,
 )
@@ -285,3 +106,147 @@ def test_saved_step_applies_and_reads_the_same(step, signal, tmp_path):
         assert (loaded.decision_function(X) == step.decision_function(X)).all()
     else:
         pd.testing.assert_frame_equal(loaded.transform(X), step.transform(X), check_exact=True)
+
+
+def test_saved_cox_model_predicts_the_same(survival, tmp_path):
+    X, y = survival
+    step = CoxModel(ties="breslow", times=[6, 12.5]).fit(X[["f2", "age"]], y)
+    write_json(step.document(), tmp_path / "step.json")
+    loaded = CoxModel.from_document(read_json(tmp_path / "step.json"))
+    assert loaded.document() == step.document()
+    assert loaded.get_params() == step.get_params()
+    assert (loaded.predict_survival(X) == step.predict_survival(X)).all()
+    # each row alone, in a table with other columns in another order
+    alone = np.vstack([step.predict_survival(X.iloc[[i], ::-1]) for i in range(5)])
+    assert (alone == step.predict_survival(X)[:5]).all()
+
+
+def test_cox_model_is_what_its_document_says(survival):
+    X, y = survival
+    document = CoxModel(times=[6, 24]).fit(X[["f2", "age"]], y).document()
+    fit = fit_cox(X[["f2", "age"]].to_numpy(), y["time"].to_numpy(), y["event"].to_numpy())
+    assert list(document["coefficients"].values()) == fit.coef.tolist()
+    assert list(document["p"].values()) == fit.p.tolist()
+    assert document["n"] == 90
+    assert document["events"] == y["event"].sum()
+    assert document["separated"] is False
+    predictor = X[["f2", "age"]].to_numpy() @ fit.coef
+    assert document["linear_predictor"] == pytest.approx([predictor.min(), predictor.max()], abs=1e-9)
+    assert document["center"] == pytest.approx(predictor.mean(), abs=1e-9)
+    times, hazard = np.array(document["baseline"]["time"]), np.array(document["baseline"]["hazard"])
+    survival_24 = np.exp(-hazard[times <= 24][-1] * np.exp(predictor))
+    model = CoxModel.from_document(document)
+    np.testing.assert_allclose(model.predict_survival(X)[:, 1], survival_24, rtol=1e-8)
+    assert (model.predict_survival(X, [times[0] / 2]) == 1).all()
+    assert (np.diff(model.predict_survival(X, [1, 6, 24, 50]), axis=1) <= 0).all()
+
+
+def test_cox_model_without_variables_is_the_nelson_aalen_survival_of_all(survival):
+    X, y = survival
+    model = CoxModel(ties="breslow", times=[12]).fit(X[[]], y)
+    assert model.document()["variables"] == []
+    hazard = sum(
+        ((y["time"] == t) & (y["event"] == 1)).sum() / (y["time"] >= t).sum() for t in y["time"].unique() if t <= 12
+    )
+    np.testing.assert_allclose(model.predict_survival(X), np.exp(-hazard), rtol=1e-12)
+
+
+def test_competing_events_count_as_censored(survival):
+    X, y = survival
+    competing = y.assign(event=np.where((y["event"] == 0) & (np.arange(90) % 2 == 0), 2, y["event"]))
+    assert (competing["event"] == 2).any()
+    for step in (CoxModel(times=[12]), BackwardElimination(p=0.2)):
+        kept = X[["f2", "f3", "age"]]
+        assert clone(step).fit(kept, competing).document() == clone(step).fit(kept, y).document()
+
+
+def test_monotone_likelihood_is_decided_by_the_likelihood_ratio_and_fitted_by_firth():
+    rng = np.random.default_rng(3)
+    early = np.repeat([1.0, 0.0], [10, 30])
+    time = np.where(early == 1, rng.uniform(1, 5, 40), rng.uniform(6, 20, 40))
+    X = lesions({"early": early, "other": rng.normal(size=40)})
+    y = pd.DataFrame({"time": time, "event": early.astype(int)}, index=X.index)
+    backward = BackwardElimination().fit(X, y).document()
+    assert backward["kept"] == ["early"]
+    assert backward["removed"][0]["test"] == "likelihood ratio (separated)"
+    model = CoxModel(times=[3]).fit(X[["early"]], y).document()
+    assert model["separated"] is True
+    assert model["method"] == "Firth's penalised likelihood"
+    assert 0 < model["coefficients"]["early"] < 20
+
+
+def test_selections_find_what_drives_survival(survival):
+    X, y = survival
+    candidates = X[["f0", "f1", "f2", "f7", "age"]]
+    for step in (BackwardElimination(p=0.05), ForwardSelection(p=0.05), UnivariableSelection(p=0.05)):
+        assert {"f2", "f7"} <= set(step.fit(candidates, y).document()["kept"])
+
+
+def test_terms_are_kept_and_dropped_as_a_whole(signal):
+    X, y = signal
+    race = np.random.default_rng(2).integers(1, 4, size=90)
+    table = X[["f2", "age"]].assign(race=race)
+    terms = Terms(factors={"race": ["white", "black", "other"]}, splines={"age": 4})
+    columns = ["f2", "age", "age'", "age''", "race=black", "race=other"]
+    wide = terms.fit(table).transform(table)
+    assert list(wide.columns) == columns
+    # one threshold between the p values of the columns of a term: the term's own p decides
+    tests = UnivariableSelection(p=0.5).fit(wide, y).document()["variables"]
+    assert list(tests) == ["f2", "age", "race"]
+    assert tests["race"]["df"] == 2
+    assert tests["age"]["df"] == 3
+    assert tests["age"]["coefficient"] is None
+    for step in (UnivariableSelection(p=0.3), BackwardElimination(p=0.3), ForwardSelection(p=0.3)):
+        document = step.fit(wide, y).document()
+        kept = {term_of(name) for name in document["kept"]}
+        assert document["kept"] == [name for name in columns if term_of(name) in kept]
+
+
+def test_missing_values_are_refused_or_imputed(signal, tmp_path):
+    X, y = signal
+    table = X[["f2", "f7", "age"]].copy()
+    table.iloc[::9, 2] = np.nan
+    for step in (UnivariableSelection(), BackwardElimination(), ForwardSelection(), LogisticModel()):
+        with pytest.raises(InputError, match="first being age"):
+            step.fit(table, y)
+    for step in (UnivariableSelection, BackwardElimination, ForwardSelection):
+        assert {"f2", "f7"} <= set(step(imputations=5, seed=1).fit(table, y).document()["kept"])
+    with pytest.raises(InputError, match="select by p"):
+        BackwardElimination(criterion="aic", imputations=5).fit(table, y)
+    model = LogisticModel(imputations=5, seed=1).fit(table, y)
+    complete = LogisticModel(imputations=5, seed=1).fit(X[["f2", "f7", "age"]], y)
+    assert "imputer" not in complete.document()
+    assert complete.document() == LogisticModel().fit(X[["f2", "f7", "age"]], y).document()
+    assert model.document()["coefficients"] == pytest.approx(complete.document()["coefficients"], rel=0.5)
+    assert model.document()["se"]["age"] > complete.document()["se"]["age"]
+    assert np.isfinite(model.predict_proba(table)).all()
+    # rows without a missing value are scored by the coefficients alone, others as the document fills them
+    write_json(model.document(), tmp_path / "model.json")
+    loaded = LogisticModel.from_document(read_json(tmp_path / "model.json"))
+    assert (loaded.decision_function(table.iloc[::-1]) == model.decision_function(table)[::-1]).all()
+
+
+def test_cox_model_with_imputed_values(survival):
+    X, y = survival
+    table = X[["f2", "age"]].copy()
+    table.iloc[::9, 1] = np.nan
+    with pytest.raises(InputError, match="first being age"):
+        CoxModel(times=[12]).fit(table, y)
+    model = CoxModel(times=[12], imputations=5, seed=2).fit(table, y)
+    assert model.document()["imputations"] == 5
+    assert np.isfinite(model.predict_survival(table)).all()
+    assert model.document() == clone(model).fit(table, y).document()
+
+
+def test_models_and_selections_refuse_what_they_are_not_for(signal, survival):
+    X, y = signal
+    with pytest.raises(InputError, match="use logistic"):
+        CoxModel().fit(X, y)
+    with pytest.raises(InputError, match="use cox"):
+        LogisticModel().fit(X, survival[1])
+    with pytest.raises(InputError, match="ties is 'exact'"):
+        CoxModel(ties="exact").fit(*survival)
+    with pytest.raises(InputError, match="criterion is 'bic'"):
+        BackwardElimination(criterion="bic").fit(X, y)
+    with pytest.raises(InputError, match="criterion is 'bic'"):
+        ForwardSelection(criterion="bic").fit(X, y)
