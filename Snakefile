@@ -20,7 +20,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        expand("results/{study}/report/{page}.html", study=STUDIES, page=["report", "gallery"]),
+        [page for study in STUDIES for page in pages(study)],
 
 
 onsuccess:

@@ -208,6 +208,7 @@ def extraction_settings(wildcards):
 
 # Models
 
+CHOOSING = {"univariable", "backward", "forward", "logistic", "cox"}  # steps that test variables
 STEPS = {
     (study, model): [next(iter(step)) for step in settings["steps"]]
     for study, study_settings in STUDIES.items()
@@ -232,22 +233,22 @@ def model_analysis(wildcards):
     named = [name for step in model["steps"] for key in step for name in named_variables(key, step[key])]
     keys = ("endpoint", "phase", "clinical", "region", "missing", "imputations")
     others = [name for name in dict.fromkeys(named) if name not in model["clinical"]]
-    return {key: model[key] for key in keys if key in model} | {"others": others}
+    times = STUDIES[wildcards.study]["endpoints"][model["endpoint"]].get("times", [])
+    return {key: model[key] for key in keys if key in model} | {"others": others, "times": times}
 
 
 def model_steps(wildcards):
-    """Params function: the protocol's steps, completed by what the study says elsewhere."""
+    """Params function: the protocol's steps; a factor comes with the names of its levels."""
     study = STUDIES[wildcards.study]
-    model = study["models"][wildcards.model]
-    endpoint = study["endpoints"][model["endpoint"]]
-    return [{name: completed_options(name, options, study, endpoint)} for step in model["steps"] for name, options in step.items()]
 
+    def completed(name, options):
+        if name == "terms" and "factors" in options:
+            levels = {factor: study["variables"][factor]["levels"] for factor in options["factors"]}
+            return options | {"factors": levels}
+        return options
 
-def completed_options(name, options, study, endpoint):
-    """A step's options with the names of factors' levels, and the times at which survival is given."""
-    if name == "terms" and "factors" in options:
-        return options | {"factors": {factor: study["variables"][factor]["levels"] for factor in options["factors"]}}
-    return options | {"times": endpoint["times"]} if name == "cox" else options
+    steps = study["models"][wildcards.model]["steps"]
+    return [{name: completed(name, options) for name, options in step.items()} for step in steps]
 
 
 def step_options(wildcards):
@@ -261,6 +262,29 @@ def step_input(wildcards):
     position = steps.index(wildcards.step)
     folder = f"results/{wildcards.study}/models/{wildcards.model}"
     return f"{folder}/steps/{steps[position - 1]}.csv" if position else f"{folder}/dataset.csv"
+
+
+def candidate_table(wildcards):
+    """The table whose variables are tested one by one: what the first step that chooses among them works on."""
+    steps = STEPS[wildcards.study, wildcards.model]
+    first = next(step for step in steps if step in CHOOSING)
+    wildcards.step = first
+    return step_input(wildcards)
+
+
+def final_step(ending):
+    """Input function: a file of the last step of a protocol, which is the model."""
+
+    def file(wildcards):
+        return f"results/{wildcards.study}/models/{wildcards.model}/steps/{STEPS[wildcards.study, wildcards.model][-1]}.{ending}"
+
+    return file
+
+
+def terms_step(wildcards):
+    """How variables enter the regressions, where a protocol says so."""
+    steps = STEPS[wildcards.study, wildcards.model]
+    return [f"results/{wildcards.study}/models/{wildcards.model}/steps/terms.json"] if "terms" in steps else []
 
 
 def step_readings(wildcards):
@@ -285,6 +309,12 @@ def marker_tables(wildcards):
 # Report
 
 
+def pages(study):
+    """The pages of a study: its report, and the gallery where there are images."""
+    names = ["report", "gallery"] if has_images(STUDIES[study]) else ["report"]
+    return expand("results/{study}/report/{page}.html", study=study, page=names)
+
+
 def report_inputs(wildcards):
     """All results that the page shows; a study without models or markers has none of theirs."""
     study = STUDIES[wildcards.study]
@@ -292,11 +322,12 @@ def report_inputs(wildcards):
     described = ["flow.csv", "exclusions.csv", "table_one.csv", "comparisons", "notes.json"]
     files = expand("cohort/{cohort}/{name}", cohort=cohorts, name=described)
     files += expand("cohort/{cohort}/signoff.csv", cohort=cohorts)
-    files += expand("images/{cohort}/{name}.csv", cohort=cohorts, name=["cases", "readings"])
-    files.append("features/conformance.csv")
+    if has_images(study):
+        files += expand("images/{cohort}/{name}.csv", cohort=cohorts, name=["cases", "readings"])
+        files.append("features/conformance.csv")
     if repeats_readings(study):
         files += expand("stability/{cohort}/{extraction}.csv", cohort=DEVELOPMENT, extraction=study["extractions"])
-    for model in study.get("models", {}):
+    for model, settings in study.get("models", {}).items():
         names = [
             "flow.csv",
             "exclusions.csv",
@@ -305,11 +336,18 @@ def report_inputs(wildcards):
             "univariable.csv",
             "multivariable.csv",
             "nomogram.json",
+            "points.csv",
+            "assumptions.csv",
+            "subdistribution.csv",
         ]
         files += expand("models/{model}/{name}", model=model, name=names)
         files += expand("models/{model}/steps/{step}.json", model=model, step=STEPS[wildcards.study, model])
-        names = ["performance.json", "roc.csv", "decision.csv", "validation.json", "calibration.csv"]
+        if "score" in settings:
+            files += expand("models/{model}/{name}", model=model, name=["score.json", "strata.csv"])
+        names = ["performance.json", "roc.csv", "decision.csv", "validation.json", "calibration.csv", "sample_size.csv"]
         files += expand("evaluation/{model}/{name}", model=model, name=names)
+    names = ["curves", "summary", "tests", "cutpoints", "incidence"]
+    files += expand("evaluation/survival_{endpoint}/{name}.csv", endpoint=study.get("survival", []), name=names)
     if "markers" in study:
         files += ["evaluation/markers.csv", "evaluation/markers_flow.csv"]
     return [f"results/{wildcards.study}/{name}" for name in files]

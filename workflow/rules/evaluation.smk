@@ -18,6 +18,7 @@ rule evaluate_model:
     conda:
         "../../envs/nenflow.yaml"
     params:
+        analysis=model_analysis,
         seed=setting("seed"),
         resamples=setting("evaluation", "resamples"),
         code=library_code("evaluation/evaluate_model.py"),
@@ -38,7 +39,8 @@ rule refit_resamples:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        model=setting("models", "{model}"),
+        steps=model_steps,
+        analysis=model_analysis,
         readings=readings,
         evaluation=setting("evaluation"),
         seed=setting("seed"),
@@ -71,6 +73,49 @@ rule validate_model:
         code=library_code("evaluation/validate_model.py"),
     script:
         "../scripts/evaluation/validate_model.py"
+
+
+rule plan_sample_size:
+    """How many units a model of that many candidate coefficients needs (Riley's criteria)."""
+    input:
+        dataset="results/{study}/models/{model}/dataset.csv",
+    output:
+        "results/{study}/evaluation/{model}/sample_size.csv",
+    log:
+        "logs/{study}/evaluation/plan_sample_size_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        planned=lambda wildcards: STUDIES[wildcards.study]["models"][wildcards.model].get("planned", {}),
+        analysis=model_analysis,
+        code=library_code("evaluation/plan_sample_size.py"),
+    script:
+        "../scripts/evaluation/plan_sample_size.py"
+
+
+rule describe_survival:
+    """Kaplan-Meier curves of a time-to-event endpoint, by groups, with their tests and searched cut-points."""
+    input:
+        patients=f"results/{{study}}/cohort/{DEVELOPMENT}/patients.csv",
+        lesions=f"results/{{study}}/cohort/{DEVELOPMENT}/lesions.csv",
+        exclusions=f"results/{{study}}/cohort/{DEVELOPMENT}/exclusions.csv",
+    output:
+        curves="results/{study}/evaluation/survival_{endpoint}/curves.csv",
+        summary="results/{study}/evaluation/survival_{endpoint}/summary.csv",
+        tests="results/{study}/evaluation/survival_{endpoint}/tests.csv",
+        cutpoints="results/{study}/evaluation/survival_{endpoint}/cutpoints.csv",
+        incidence="results/{study}/evaluation/survival_{endpoint}/incidence.csv",
+    log:
+        "logs/{study}/evaluation/describe_survival_{endpoint}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        study=settings("variables", "endpoints"),
+        settings=setting("survival", "{endpoint}"),
+        seed=setting("seed"),
+        code=library_code("evaluation/describe_survival.py"),
+    script:
+        "../scripts/evaluation/describe_survival.py"
 
 
 rule rate_markers:

@@ -62,26 +62,72 @@ rule save_model:
         "../../envs/nenflow.yaml"
     params:
         study=settings("title", "cohorts", "variables", "models"),
+        analysis=model_analysis,
         code=library_code("models/save_model.py"),
     script:
         "../scripts/models/save_model.py"
 
 
 rule tabulate_model:
-    """Univariable and multivariable odds ratios with profile intervals (table 3), and the nomogram."""
+    """Univariable and multivariable odds or hazard ratios with profile intervals (table 3), and the nomogram."""
     input:
-        candidates="results/{study}/models/{model}/steps/lasso.csv",
-        final="results/{study}/models/{model}/steps/logistic.csv",
-        model="results/{study}/models/{model}/steps/logistic.json",
+        candidates=candidate_table,
+        final=final_step("csv"),
+        model=final_step("json"),
+        terms=terms_step,
     output:
         univariable="results/{study}/models/{model}/univariable.csv",
         multivariable="results/{study}/models/{model}/multivariable.csv",
         nomogram="results/{study}/models/{model}/nomogram.json",
+        points="results/{study}/models/{model}/points.csv",
     log:
         "logs/{study}/models/tabulate_model_{model}.log",
     conda:
         "../../envs/nenflow.yaml"
     params:
+        analysis=model_analysis,
+        seed=setting("seed"),
         code=library_code("models/tabulate_model.py"),
     script:
         "../scripts/models/tabulate_model.py"
+
+
+rule check_model:
+    """What a model rests on (events per variable, variance inflation, proportional hazards), and competing risks."""
+    input:
+        candidates=candidate_table,
+        final=final_step("csv"),
+        model=final_step("json"),
+    output:
+        assumptions="results/{study}/models/{model}/assumptions.csv",
+        subdistribution="results/{study}/models/{model}/subdistribution.csv",
+    log:
+        "logs/{study}/models/check_model_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        analysis=model_analysis,
+        seed=setting("seed"),
+        code=library_code("models/check_model.py"),
+    script:
+        "../scripts/models/check_model.py"
+
+
+rule score_model:
+    """A risk score of whole points from the final model, and the risk seen in its strata."""
+    input:
+        model=final_step("json"),
+        final=final_step("csv"),
+        terms=terms_step,
+    output:
+        score="results/{study}/models/{model}/score.json",
+        strata="results/{study}/models/{model}/strata.csv",
+    log:
+        "logs/{study}/models/score_model_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        score=setting("models", "{model}", "score"),
+        code=library_code("models/score_model.py"),
+    script:
+        "../scripts/models/score_model.py"

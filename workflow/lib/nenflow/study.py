@@ -174,6 +174,8 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield from _check_final_step(study, model, f"models/{name}/steps")
     if "markers" in study:
         yield from _check_uses(study, study["markers"], "markers")
+    for name, settings in study.get("survival", {}).items():
+        yield from _check_survival(study, name, settings)
     if study.get("models") and "evaluation" not in study:
         yield "models: a study with models needs the key 'evaluation'"
     if has_images(study):
@@ -302,6 +304,9 @@ def _check_clinical(study: dict[str, Any], model: dict[str, Any], where: str) ->
     outcome = endpoint_variables(endpoint) if endpoint else []
     if not model["clinical"] and "extraction" not in model:
         yield f"{where}/clinical: is empty, and the model has no image features either"
+    planned = model.get("planned", {})
+    if "c" in planned and ("r2" in planned or (endpoint and "time" in endpoint)):
+        yield f"{where}/planned: c is for an outcome without time, and stands instead of r2"
     if (model.get("missing") == "impute") != ("imputations" in model):
         yield f"{where}/imputations: belongs to missing: impute, and is needed there"
     for name in model["clinical"]:
@@ -346,11 +351,33 @@ def _check_final_step(study: dict[str, Any], model: dict[str, Any], where: str) 
         yield f"{where}: {final} must be the last step"
     for step in model["steps"]:
         (name, options), *_ = step.items()
+        if "criterion" in options and model.get("missing") == "impute":
+            yield f"{where}/{name}: imputed values have no common likelihood for aic; select by p"
         for variable in named_variables(name, options):
             if variable not in study["variables"]:
                 yield _unknown(f"{where}/{name}", variable, study["variables"], "variable")
             elif name == "terms" and variable not in model["clinical"]:
                 yield f"{where}/terms: '{variable}' is not among the model's clinical variables"
+
+
+def _check_survival(study: dict[str, Any], name: str, settings: dict[str, Any]) -> Iterable[str]:
+    where, endpoint = f"survival/{name}", study["endpoints"].get(name)
+    if endpoint is None:
+        yield _unknown(where, name, study["endpoints"], "endpoint")
+        return
+    if "time" not in endpoint:
+        yield f"{where}: the endpoint has no time"
+    for key, kind in (("by", "categorical"), ("cutpoints", "continuous")):
+        for variable in settings.get(key, []):
+            declared = study["variables"].get(variable)
+            if declared is None:
+                yield _unknown(f"{where}/{key}", variable, study["variables"], "variable")
+            elif declared["type"] != kind:
+                yield f"{where}/{key}: '{variable}' is not {kind}"
+            elif declared["level"] != "patient":
+                yield f"{where}/{key}: '{variable}' belongs to lesions; survival is compared between patients"
+            elif variable in endpoint_variables(endpoint):
+                yield f"{where}/{key}: '{variable}' is the outcome itself"
 
 
 def named_variables(step: str, options: Mapping[str, Any]) -> list[str]:

@@ -1,21 +1,18 @@
-import pandas as pd
-
 from nenflow.documents import write_json
-from nenflow.evaluation.decision import decision_curve
-from nenflow.evaluation.discrimination import performance, roc_curve
-from nenflow.evaluation.resampling import resample_fixed
+from nenflow.evaluation.apparent import apparent_figures, scores_of
+from nenflow.evaluation.resampling import patient_resample, resample_fixed
 from nenflow.logs import start_log
+from nenflow.models.dataset import split
 from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
-table = read_table(snakemake.input.scores, index=UNIT)
-y, probability = table["outcome"], table["probability"]
-scores = {"Radscore": table["Radscore"], snakemake.wildcards.model: table["linear_predictor"]}
+model, params = snakemake.wildcards.model, snakemake.params
+table, y = split(read_table(snakemake.input.scores, index=UNIT))
+numbers = range(params.resamples)
+draws = [patient_resample(y.index, params.seed, number) for number in numbers]
 
-figures = {name: performance(y, score, None if name == "Radscore" else probability) for name, score in scores.items()}
+figures, roc, decision = apparent_figures(y, table, model, params.analysis["times"], draws)
 write_json(figures, snakemake.output.performance)
-write_table(pd.concat([roc_curve(y, score).assign(score=name) for name, score in scores.items()]), snakemake.output.roc)
-write_table(decision_curve(y, probability), snakemake.output.decision)
-write_table(
-    resample_fixed(y, scores, snakemake.params.seed, range(snakemake.params.resamples)), snakemake.output.resamples
-)
+write_table(roc, snakemake.output.roc)
+write_table(decision, snakemake.output.decision)
+write_table(resample_fixed(y, scores_of(table, model), params.seed, numbers), snakemake.output.resamples)

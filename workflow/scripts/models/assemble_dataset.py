@@ -8,7 +8,7 @@ start_log(snakemake.log[0])
 study = snakemake.params.study
 units = read_units(snakemake.input.patients, snakemake.input.lesions, study["variables"])
 dataset, exclusions = assemble_dataset(
-    features=read_table(snakemake.input.features) if "features" in snakemake.input.keys() else None,
+    features=read_table(snakemake.input.features) if snakemake.input.get("features") else None,
     units=units,
     excluded=read_table(snakemake.input.exclusions),
     cases=read_table(snakemake.input.cases),

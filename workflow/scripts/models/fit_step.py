@@ -21,6 +21,8 @@ step, passed_on = fit_step(
     clinical=[*analysis["clinical"], *analysis["others"]],
     readings=readings,
     seed=params.seed,
+    times=analysis["times"],
+    imputations=analysis.get("imputations", 0),
 )
 write_json(step.document(), snakemake.output.document)
 write_table(passed_on.join(y), snakemake.output.table)

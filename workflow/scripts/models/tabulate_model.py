@@ -1,13 +1,18 @@
 from nenflow.documents import read_json, write_json
 from nenflow.logs import start_log
-from nenflow.models.nomogram import nomogram
+from nenflow.models.dataset import split
+from nenflow.models.nomogram import nomogram, points_table
 from nenflow.models.tables import multivariable_table, univariable_table
 from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
-candidates = read_table(snakemake.input.candidates, index=UNIT)
-final = read_table(snakemake.input.final, index=UNIT)
+candidates = split(read_table(snakemake.input.candidates, index=UNIT))
+final = split(read_table(snakemake.input.final, index=UNIT))
+missing = {"imputations": snakemake.params.analysis.get("imputations", 0), "seed": snakemake.params.seed}
+write_table(univariable_table(*candidates, **missing), snakemake.output.univariable)
+write_table(multivariable_table(*final, **missing), snakemake.output.multivariable)
 
-write_table(univariable_table(candidates.drop(columns="outcome"), candidates["outcome"]), snakemake.output.univariable)
-write_table(multivariable_table(final.drop(columns="outcome"), final["outcome"]), snakemake.output.multivariable)
-write_json(nomogram(read_json(snakemake.input.model)), snakemake.output.nomogram)
+terms = read_json(snakemake.input.terms[0]) if snakemake.input.terms else None
+drawn = nomogram(read_json(snakemake.input.model), terms)
+write_json(drawn, snakemake.output.nomogram)
+write_table(points_table(drawn), snakemake.output.points)

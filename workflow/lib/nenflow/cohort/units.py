@@ -69,3 +69,19 @@ def outcome(units: pd.DataFrame, endpoint: Mapping[str, Any]) -> pd.DataFrame:
     if "competing" in endpoint:
         event = event.mask(values == endpoint["competing"], 2.0)
     return pd.DataFrame({"time": units[endpoint["time"]].astype(float), "event": event})
+
+
+def followed_up(units: pd.DataFrame, endpoint: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Patients whose time-to-event outcome is known, a row each, and that outcome (columns time, event).
+
+    Patients without outcome or time, or with a time of 0, are left out of both.
+    """
+    patients = units.groupby(level="patient", sort=False).first()
+    y = outcome(patients, endpoint)
+    known = y.notna().all(axis=1) & (y["time"] > 0)
+    return patients[known], y[known].astype({"event": int})
+
+
+def labelled(values: pd.Series, variable: Mapping[str, Any]) -> pd.Series:
+    """A categorical variable whose levels keep their declared order."""
+    return values.astype(pd.CategoricalDtype(variable["levels"], ordered=True))

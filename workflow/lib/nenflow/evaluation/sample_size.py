@@ -7,6 +7,7 @@ R2, and in its survival table the third criterion is no number of its own but th
 enough.
 """
 
+from collections.abc import Sequence
 from math import ceil, exp, log, log1p, sqrt
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.optimize import brentq
 from scipy.special import log_expit, logit, ndtri
 
 from nenflow.errors import InputError
+from nenflow.models.base import is_survival
 
 SHRINKAGE = 0.9
 OPTIMISM = 0.05  # of Nagelkerke's R2
@@ -72,6 +74,31 @@ def sample_size_survival(
     largest = 1 - exp(2 * (events * log(events) - events)) if events < np.e else 0.0
     r2 = _checked(parameters, r2, largest)
     return _table(parameters, events, r2, largest, _for_risk(rate, follow_up, time))
+
+
+def sample_size_of(
+    y: pd.Series | pd.DataFrame, parameters: int, times: Sequence[float], c: float | None, r2: float | None
+) -> pd.DataFrame:
+    """Units needed for a model of an outcome as frequent as it is in this study.
+
+    Args:
+        y: outcome, 0 or 1, or columns time and event.
+        parameters: candidate coefficients.
+        times: of a time-to-event outcome; the last one is when the overall risk is to be known.
+        c: expected AUC (outcome without time), from which R2 follows; or
+        r2: expected Cox-Snell R2; without either, 15 % of the largest possible.
+
+    Returns:
+        see `sample_size_binary`, and `available`: the units that the study has.
+    """
+    if is_survival(y):
+        rate = float((y["event"] == 1).sum() / y["time"].sum())
+        table = sample_size_survival(parameters, rate, float(y["time"].mean()), float(max(times)), r2)
+    else:
+        prevalence = float(np.mean(y))
+        expected = r2_of_c(c, prevalence) if c is not None else r2
+        table = sample_size_binary(parameters, prevalence, expected)
+    return table.assign(parameters=parameters, available=len(y))
 
 
 def r2_of_c(c: float, prevalence: float) -> float:

@@ -41,16 +41,17 @@ def assemble_dataset(
             and the model does not say what to do.
     """
     clinical = [*analysis.get("clinical", []), *analysis.get("others", [])]
-    reader = study["stability"]["readings"]["reference"] if features is not None else ""
-    image = pd.DataFrame(index=units.index)
+    image, lacking = pd.DataFrame(index=units.index), str  # without features nobody lacks any
     if features is not None:
+        reader = study["stability"]["readings"]["reference"]
         image = unit_features(features, analysis["phase"], reader, analysis.get("region"))
+        lacking = _lacking(cases, analysis, reader)
     columns = coded(units, study["variables"], clinical)
     found = outcome(units, study["endpoints"][analysis["endpoint"]])
     known = pd.concat([found, columns], axis=1)
     missing = analysis.get("missing", "refuse")
     needed = known if missing == "complete" else found
-    reasons = _reasons(needed, image.index, excluded, _lacking(cases, analysis, reader), study)
+    reasons = _reasons(needed, image.index, excluded, lacking, study)
 
     usable = known.index.difference(reasons.set_index(UNIT).index, sort=True)
     if usable.empty:
@@ -113,7 +114,7 @@ def _reasons(
 
 def _lacking(cases: pd.DataFrame, analysis: Mapping[str, Any], reader: str) -> Callable[[tuple[str, str]], str]:
     """Why a unit has no features in the phase that is analysed: as the images stage says, where it does."""
-    phase, ring = analysis.get("phase"), analysis.get("region")
+    phase, ring = analysis["phase"], analysis.get("region")
     rows = cases[(cases["phase"] == phase) & (cases["rater"] == reader) & (cases["status"] == "excluded")]
     said = rows.set_index(UNIT)["reason"].to_dict()
 

@@ -1,0 +1,113 @@
+"""Apparent figures: how well a finished model does on the very units that it was made from."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nenflow.errors import InputError
+from nenflow.evaluation.concordance import (
+    brier_scores,
+    harrell_c,
+    integrated_brier,
+    time_dependent_auc,
+    time_dependent_roc,
+    uno_c,
+)
+from nenflow.evaluation.decision import decision_curve, decision_curve_survival
+from nenflow.evaluation.discrimination import performance, roc_curve
+from nenflow.models.base import is_survival
+
+RADSCORE = "Radscore"
+
+
+def scores_of(table: pd.DataFrame, model: str) -> dict[str, pd.Series]:
+    """The scores of a model's table by name: the Radscore where there is one, and the model's linear predictor."""
+    found = {RADSCORE: table[RADSCORE], model: table["linear_predictor"]}
+    return {name: score for name, score in found.items() if score.notna().any()}
+
+
+def apparent_figures(
+    y: pd.Series | pd.DataFrame,
+    table: pd.DataFrame,
+    model: str,
+    times: Sequence[float],
+    draws: Sequence[np.ndarray],
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """Discrimination, ROC curves and decision curves of a model.
+
+    Args:
+        y: outcome, 0 or 1, or columns time and event; index (patient, region).
+        table: scores as `protocol.scores` gives them.
+        model: the model's name.
+        times: of a time-to-event outcome.
+        draws: rows of resamples, for the intervals of the decision curves.
+
+    Returns:
+        performance by score (see `performance` and `survival_performance`), ROC curves (column score, or time) and
+        decision curves (see `decision_curve`; of a time-to-event outcome also a column time).
+    """
+    scores = scores_of(table, model)
+    if is_survival(y):
+        return _survival_figures(y, table, scores, model, times, draws)
+    probability = {model: table["probability"]}
+    figures = {name: performance(y, score, probability.get(name)) for name, score in scores.items()}
+    roc = pd.concat([roc_curve(y, score).assign(score=name) for name, score in scores.items()])
+    return figures, roc, decision_curve(y, table["probability"], draws=draws)
+
+
+def _survival_figures(y, table, scores: Mapping[str, pd.Series], model, times, draws):
+    predicted = table[[f"survival_{time:g}" for time in times]].to_numpy()
+    survival = {model: predicted}
+    figures = {name: survival_performance(y, score, times, survival.get(name)) for name, score in scores.items()}
+    time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
+    curves = [
+        decision_curve_survival(time, event, 1 - column, at, draws=draws).assign(time=at)
+        for at, column in zip(times, predicted.T, strict=True)
+    ]
+    return figures, survival_roc(y, scores[model], times), pd.concat(curves, ignore_index=True)
+
+
+def survival_performance(y: pd.DataFrame, score, times: Sequence[float], survival=None) -> dict[str, Any]:
+    """Discrimination and error of one score on the units it was given: the block of performance.json.
+
+    Args:
+        y: columns time, event; index (patient, region): units of a patient are taken together in the error of C.
+        score: higher means an earlier event, shape (n,).
+        times: at which AUC and Brier score are given.
+        survival: predicted survival at these times, shape (n, len(times)); None where a score is no model.
+
+    Returns:
+        n, events, c, c_interval, uno (Uno's C up to the last of the times), auc (rows of `time_dependent_auc`), brier
+        (rows of `brier_scores`) and ibs (integrated over these times); the last two None without `survival`.
+    """
+    time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
+    found = harrell_c(time, event, score, clusters=y.index.get_level_values("patient"))
+    brier = None if survival is None else brier_scores(time, event, survival, times)
+    return {
+        "n": len(y),
+        "events": int((event == 1).sum()),
+        "c": found["c"],
+        "c_interval": [found["low"], found["high"]],
+        "uno": uno_c(time, event, score, tau=max(times))["c"],
+        "auc": time_dependent_auc(time, event, score, times).to_dict("records"),
+        "brier": None if brier is None else brier.to_dict("records"),
+        "ibs": None if brier is None else integrated_brier(brier["time"], brier["brier"]),
+    }
+
+
+def survival_roc(y: pd.DataFrame, score, times: Sequence[float]) -> pd.DataFrame:
+    """Cumulative/dynamic ROC curves: columns time, threshold, sensitivity, specificity.
+
+    A time before the first event, or that nobody reached without one, has no curve.
+    """
+    columns = ["time", "threshold", "sensitivity", "specificity"]
+    curves = [pd.DataFrame(columns=columns)]
+    for t in times:
+        try:
+            curve = time_dependent_roc(y["time"].to_numpy(float), y["event"].to_numpy(float), score, t)
+        except InputError:
+            continue  # performance.json has no AUC for it either
+        curves.append(curve.assign(time=t)[columns])
+    return pd.concat(curves[1:] or curves, ignore_index=True)

@@ -1,0 +1,19 @@
+from nenflow.documents import read_json
+from nenflow.logs import start_log
+from nenflow.models.assumptions import check_assumptions, subdistribution_table
+from nenflow.models.dataset import split
+from nenflow.tables import UNIT, read_table, write_table
+
+start_log(snakemake.log[0])
+candidates, _ = split(read_table(snakemake.input.candidates, index=UNIT))
+final, y = split(read_table(snakemake.input.final, index=UNIT))
+checks = check_assumptions(
+    candidates=candidates,
+    final=final,
+    y=y,
+    ties=read_json(snakemake.input.model).get("ties", "efron"),
+    imputations=snakemake.params.analysis.get("imputations", 0),
+    seed=snakemake.params.seed,
+)
+write_table(checks, snakemake.output.assumptions)
+write_table(subdistribution_table(final, y), snakemake.output.subdistribution)
