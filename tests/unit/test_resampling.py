@@ -132,11 +132,11 @@ def test_nothing_selected_counts_as_chance():
         readings=None,
         seed=1,
     )
-    row, optimism = refit_once(protocol, X, y, patient_resample(X.index, 1, 0))
+    row, curves = refit_once(protocol, X, y, patient_resample(X.index, 1, 0))
     assert (row["n_pruned"], row["selected"], row["note"]) == (6, "", "nothing selected")
     assert (row["auc_train"], row["auc_test"], row["auc_oob"]) == (0.5, 0.5, 0.5)
     assert np.isnan(row["slope"])
-    assert np.isnan(optimism).all()
+    assert curves["optimism"].isna().all()
 
 
 def test_a_resample_with_one_class_is_reported():

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -6,19 +6,43 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from nenflow.errors import InputError
-from nenflow.evaluation.calibration import GRID, calibration_line, curve_optimism
-from nenflow.evaluation.discrimination import auc, brier
+from nenflow.evaluation.calibration import GRID, curve_optimism, survival_curve_optimism
+from nenflow.evaluation.concordance import brier_scores, harrell_c, time_dependent_auc
+from nenflow.evaluation.decision import net_benefit, net_benefit_survival
+from nenflow.evaluation.discrimination import auc
+from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
+from nenflow.models.base import is_survival
 from nenflow.models.protocol import scores as protocol_scores
 from nenflow.models.signature import SIGNATURE
 
+SURVIVAL = "survival_"  # what the scores of a Cox protocol call predicted survival, before the time
 CHANCE = 0.5
 PARTS = ["train", "test", "oob"]  # rows on which a refitted model is tried: drawn, all, of patients not drawn
+LEVELS = (0.025, 0.975)
+CHOSEN = ["units", "n_pruned", "n_lasso", "features", "selected", "separated"]
 AREAS = [f"auc{score}_{part}" for score in ("_radscore", "") for part in PARTS]
+C_INDICES = [f"c{score}_{part}" for score in ("_radscore", "") for part in PARTS]
+LOGISTIC_INDEXES, COX_INDEXES = ["r2", "d", "u", "q", "g", "gp"], ["r2", "d", "u", "q", "g"]
 COLUMNS = [
-    *("resample", "units", "n_pruned", "n_lasso", "features", "selected", "separated"),
+    *("resample", *CHOSEN),
     *AREAS,
-    *("brier_train", "brier_test", "slope", "intercept", "note"),
+    *("brier_train", "brier_test", "slope", "intercept"),
+    *(f"{name}_{part}" for name in LOGISTIC_INDEXES for part in ("train", "test")),
+    "note",
 ]
+
+
+def survival_columns(times: Iterable[float]) -> list[str]:
+    """Columns of `refit_resamples` for a time-to-event endpoint with these times."""
+    return [
+        *("resample", *CHOSEN),
+        *C_INDICES,
+        "slope",
+        *(f"{name}_{part}" for name in COX_INDEXES for part in ("train", "test")),
+        *(f"auc_{time:g}_{part}" for time in times for part in PARTS),
+        *(f"brier_{time:g}_{part}" for time in times for part in ("train", "test")),
+        "note",
+    ]
 
 
 def patient_resample(index: pd.MultiIndex, seed: int, number: int) -> np.ndarray:
@@ -40,30 +64,65 @@ def patient_resample(index: pd.MultiIndex, seed: int, number: int) -> np.ndarray
     return np.concatenate([rows[code] for code in draw])
 
 
-def resample_fixed(y, scores: Mapping[str, np.ndarray], seed: int, numbers: Iterable[int]) -> pd.DataFrame:
-    """Bootstrap of a finished model, as such studies publish it: lesions are drawn one by one and nothing is refitted.
+def unit_resample(y, seed: int, number: int, stratified: bool = False) -> np.ndarray:
+    """Draw as many units as there are, one by one and with replacement; stratified: as many of each outcome.
 
-    It shows only the sampling error of an AUC that is too high to begin with.
+    Stratified draws answer what varies with events and non-events of these numbers, as pROC::ci.auc draws by default.
 
     Args:
-        y: 0/1 per unit.
+        y: outcome per unit; only stratified draws look at it.
+        seed, number: see `patient_resample`.
+
+    Returns:
+        Row positions.
+    """
+    y, rng = np.asarray(y), np.random.default_rng([seed, number])
+    strata = [np.flatnonzero(y == value) for value in np.unique(y)] if stratified else [np.arange(len(y))]
+    return np.concatenate([rows[rng.integers(len(rows), size=len(rows))] for rows in strata])
+
+
+def bootstrap_interval(statistic: Callable[[np.ndarray], float], draws: Iterable[np.ndarray]) -> tuple[float, float]:
+    """95 % percentile interval of any figure of the drawn rows (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        statistic: the figure for an array of row positions; NaN where the rows have none.
+        draws: rows of each resample, from `patient_resample` or `unit_resample`.
+
+    Returns:
+        The 2.5th and 97.5th percentile over the resamples that have the figure; NaN where none has.
+    """
+    values = np.array([statistic(rows) for rows in draws], dtype=float)
+    known = values[np.isfinite(values)]
+    return tuple(float(end) for end in np.quantile(known, LEVELS)) if len(known) else (np.nan, np.nan)
+
+
+def resample_fixed(
+    y: pd.Series | pd.DataFrame, scores: Mapping[str, np.ndarray], seed: int, numbers: Iterable[int]
+) -> pd.DataFrame:
+    """Bootstrap of a finished model, as such studies publish it: lesions are drawn one by one and nothing is refitted.
+
+    It shows only the sampling error of an AUC (or C-index) that is too high to begin with.
+
+    Args:
+        y: 0/1 per unit, or columns time and event.
         scores: values per unit, by the name of the score.
         seed, numbers: the study's seed and the numbers of the resamples.
 
     Returns:
-        Columns resample, score, auc (NaN where a resample has one class only).
+        Columns resample, score, and auc (c for a time-to-event endpoint); NaN where a resample has none, as with one
+        class only.
     """
-    y = np.asarray(y)
-    rows = []
+    measure, name_of = (_concordance, "c") if is_survival(y) else (_area, "auc")
+    y, rows = y[["time", "event"]].to_numpy(dtype=float) if is_survival(y) else np.asarray(y), []
     for number in numbers:
-        draw = np.random.default_rng([seed, number]).integers(len(y), size=len(y))
+        draw = unit_resample(y, seed, number)
         for name, score in scores.items():
-            rows.append((number, name, _area(y[draw], np.asarray(score)[draw])))
-    return pd.DataFrame(rows, columns=["resample", "score", "auc"])
+            rows.append((number, name, measure(y[draw], np.asarray(score)[draw])))
+    return pd.DataFrame(rows, columns=["resample", "score", name_of])
 
 
 def refit_resamples(
-    protocol: Pipeline, X: pd.DataFrame, y: pd.Series, seed: int, numbers: Iterable[int]
+    protocol: Pipeline, X: pd.DataFrame, y: pd.Series | pd.DataFrame, seed: int, numbers: Iterable[int]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Repeat the whole analysis, every selection included, on resampled patients.
 
@@ -72,60 +131,137 @@ def refit_resamples(
     Args:
         protocol: the unfitted protocol; each resample fits a clone.
         X: model data, index (patient, region).
-        y: 0/1, same index.
+        y: 0/1, or columns time and event; same index.
         seed, numbers: the study's seed and the numbers of the resamples.
 
     Returns:
-        One row per resample (columns: `COLUMNS`), see `refit_once`; and per resample and point of the calibration
-        grid the curve's optimism (columns resample, predicted, optimism).
+        One row per resample (columns: `COLUMNS`, or `survival_columns` of the model's times), see `refit_once`; and
+        the curves of each, see there, with a column resample in front.
     """
     X = pd.DataFrame(X.to_numpy(dtype=float), X.index, X.columns)  # one block of memory, else drawing rows is slow
     rows, curves = [], []
     for number in numbers:
-        row, optimism = refit_once(protocol, X, y, patient_resample(X.index, seed, number))
+        row, curve = refit_once(protocol, X, y, patient_resample(X.index, seed, number))
         rows.append({"resample": number} | row)
-        curves.append(pd.DataFrame({"resample": number, "predicted": GRID, "optimism": optimism}))
-    return pd.DataFrame(rows, columns=COLUMNS), pd.concat(curves, ignore_index=True)
+        curve.insert(0, "resample", number)
+        curves.append(curve)
+    columns = survival_columns(protocol[-1].times) if is_survival(y) else COLUMNS
+    return pd.DataFrame(rows, columns=columns), pd.concat(curves, ignore_index=True)
 
 
 def refit_once(
-    protocol: Pipeline, X: pd.DataFrame, y: pd.Series, draw: np.ndarray, grid: np.ndarray = GRID
-) -> tuple[dict, np.ndarray]:
+    protocol: Pipeline, X: pd.DataFrame, y: pd.Series | pd.DataFrame, draw: np.ndarray, grid: np.ndarray = GRID
+) -> tuple[dict, pd.DataFrame]:
     """Fit a clone of the protocol to the drawn rows and see how it does there and elsewhere.
 
+    Where nothing is selected every AUC and C-index is 0.5 and there is no line. Where the protocol cannot be fitted
+    (one class only, say), they are 0.5 too and the note says why.
+
     Returns:
-        A row and the optimism of the calibration curve at the grid. The row: `units` drawn; how many features the
-        LASSO was given and kept (n_pruned, n_lasso, features) and which variables the final model has (selected), both
-        joined by ";"; whether the classes were separated (1 or 0); AUC of the Radscore and of the model on the drawn
-        rows (train), on all original rows (test) and on the rows of patients who were not drawn (oob); Brier score;
-        intercept and slope of the calibration line on the original rows; a note. Where nothing is selected every AUC
-        is 0.5 and there is no line. Where the protocol cannot be fitted (one class only, say), AUCs are 0.5 too and
-        the note says why.
+        A row: `units` drawn; how many features the LASSO was given and kept (n_pruned, n_lasso, features) and which
+        variables the final model has (selected), both joined by ";"; whether the classes were separated (1 or 0); AUC
+        of the Radscore and of the model on the drawn rows (train), on all original rows (test) and on the rows of
+        patients who were not drawn (oob); Brier score and the indexes of rms::validate on train and test; intercept
+        and slope of the calibration line on the original rows; a note. For a time-to-event endpoint C-indices
+        instead of AUCs, slope, and at each time of the model time-dependent AUC (auc_<time>) and Brier score.
+
+        The curves' optimism, training minus test: columns predicted (the grid), optimism (of the calibration curve,
+        of predicted survival for a time-to-event endpoint) and net_benefit (the grid being the thresholds of risk);
+        for a time-to-event endpoint also time, the grid once per time of the model.
     """
     out_of_bag = ~X.index.get_level_values("patient").isin(X.index[draw].get_level_values("patient"))
     parts = {"train": draw, "test": np.arange(len(X)), "oob": np.flatnonzero(out_of_bag)}
+    survival = is_survival(y)
     try:
-        if y.iloc[draw].nunique() < 2:
+        if not survival and y.iloc[draw].nunique() < 2:
             raise InputError("All drawn units have the same outcome.")
         fitted = clone(protocol).fit(X.iloc[draw], y.iloc[draw])
     except InputError as error:
-        failed = {"units": len(draw), "note": f"not computable: {error}"} | dict.fromkeys(AREAS, CHANCE)
-        return failed, np.full(len(grid), np.nan)
+        chance = dict.fromkeys(C_INDICES if survival else AREAS, CHANCE)
+        failed = {"units": len(draw), "note": f"not computable: {error}"} | chance
+        return failed, _no_curves(protocol[-1].times, grid) if survival else _curves(grid)
+    judge = _judge_survival if survival else _judge
+    row, curves = judge(protocol_scores(fitted, X), y, parts, grid)
+    return {"units": len(draw)} | _selection(fitted) | row, curves
 
-    event = y.to_numpy()
-    radscore, predictor, p = protocol_scores(fitted, X)[[SIGNATURE, "linear_predictor", "probability"]].to_numpy().T
-    row = {"units": len(draw)} | _selection(fitted)
+
+def _curves(grid: np.ndarray, optimism=np.nan, benefit=np.nan) -> pd.DataFrame:
+    return pd.DataFrame({"predicted": grid, "optimism": optimism, "net_benefit": benefit})
+
+
+def _no_curves(times: Iterable[float], grid: np.ndarray) -> pd.DataFrame:
+    return pd.concat([_curves(grid).assign(time=float(time)) for time in times] or [_curves(grid[:0]).assign(time=0.0)])
+
+
+def _judge(values: pd.DataFrame, y: pd.Series, parts: Mapping[str, np.ndarray], grid: np.ndarray):
+    """A refitted logistic protocol's figures and curves from its scores of all units."""
+    event, draw = y.to_numpy(), parts["train"]
+    radscore, predictor, p = values[[SIGNATURE, "linear_predictor", "probability"]].to_numpy().T
+    row = {}
     for part, rows in parts.items():
         row[f"auc_radscore_{part}"] = _area(event[rows], radscore[rows])
         row[f"auc_{part}"] = _area(event[rows], predictor[rows])
-    row["brier_train"], row["brier_test"] = brier(event[draw], p[draw]), brier(event, p)
-    row["intercept"], row["slope"] = calibration_line(event, predictor)
-    return row, curve_optimism(event[draw], p[draw], event, p, grid)
+    train = logistic_indexes(event[draw], predictor[draw], fitted_here=True)
+    test = logistic_indexes(event, predictor)
+    row |= _side_by_side(["brier", *LOGISTIC_INDEXES], train, test)
+    row |= {name: test[name] for name in ("intercept", "slope")}
+    benefit = net_benefit(event[draw], p[draw], grid) - net_benefit(event, p, grid)
+    return row, _curves(grid, curve_optimism(event[draw], p[draw], event, p, grid), benefit)
+
+
+def _judge_survival(values: pd.DataFrame, y: pd.DataFrame, parts: Mapping[str, np.ndarray], grid: np.ndarray):
+    """A refitted Cox protocol's figures and curves from its scores of all units."""
+    outcome, draw = y[["time", "event"]].to_numpy(dtype=float), parts["train"]
+    radscore, predictor = values[[SIGNATURE, "linear_predictor"]].to_numpy().T
+    columns = [name for name in values.columns if name.startswith(SURVIVAL)]
+    survival, times = values[columns].to_numpy(), [float(name.removeprefix(SURVIVAL)) for name in columns]
+    row = {}
+    for part, rows in parts.items():
+        row[f"c_radscore_{part}"] = _concordance(outcome[rows], radscore[rows])
+        row[f"c_{part}"] = _concordance(outcome[rows], predictor[rows])
+        row |= _by_time("auc", part, times, _areas_at(outcome[rows], predictor[rows], times))
+        if part != "oob":
+            scores = brier_scores(*outcome[rows].T, survival[rows], times)["brier"] if times else []
+            row |= _by_time("brier", part, times, scores)
+    train, test = cox_indexes(*outcome[draw].T, predictor[draw], fitted_here=True), cox_indexes(*outcome.T, predictor)
+    row |= _side_by_side(COX_INDEXES, train, test) | {"slope": test["slope"]}
+    curves = [_no_curves([], grid)]
+    for t, s in zip(times, survival.T, strict=True):
+        drawn, everybody = (*outcome[draw].T, s[draw]), (*outcome.T, s)
+        benefit = [net_benefit_survival(*units[:2], 1 - units[2], t, grid) for units in (drawn, everybody)]
+        optimism = survival_curve_optimism(drawn, everybody, t, grid)
+        curves.append(_curves(grid, optimism, benefit[0] - benefit[1]).assign(time=t))
+    return row, pd.concat(curves, ignore_index=True)
+
+
+def _by_time(name: str, part: str, times: Iterable[float], values: Iterable[float]) -> dict[str, float]:
+    return {f"{name}_{t:g}_{part}": value for t, value in zip(times, values, strict=True)}
+
+
+def _side_by_side(names: Iterable[str], train: Mapping[str, float], test: Mapping[str, float]) -> dict[str, float]:
+    return {f"{name}_{part}": side[name] for name in names for part, side in (("train", train), ("test", test))}
 
 
 def _area(y: np.ndarray, score: np.ndarray) -> float:
     """AUC, or NaN where it does not exist: one class only, no rows, or no such score in this protocol."""
     return np.nan if len(np.unique(y)) < 2 or np.isnan(score).all() else auc(y, score)
+
+
+def _concordance(outcome: np.ndarray, score: np.ndarray) -> float:
+    """C-index, or NaN where it does not exist: no two units can be ordered, no rows, or no such score."""
+    if not len(score) or np.isnan(score).all():
+        return np.nan
+    try:
+        return harrell_c(*outcome.T, score)["c"]
+    except InputError:
+        return np.nan
+
+
+def _areas_at(outcome: np.ndarray, score: np.ndarray, times: list[float]) -> np.ndarray:
+    """Time-dependent AUCs, NaN where nobody had the event."""
+    if not times or not (outcome[:, 1] == 1).any():
+        return np.full(len(times), np.nan)
+    return time_dependent_auc(*outcome.T, score, times)["auc"].to_numpy()
 
 
 def _selection(fitted: Pipeline) -> dict:

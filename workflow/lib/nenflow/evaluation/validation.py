@@ -3,10 +3,12 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from nenflow.evaluation.resampling import CHANCE, PARTS
+from nenflow.documents import plain
+from nenflow.evaluation.indexes import validation_table
+from nenflow.evaluation.resampling import CHANCE, LEVELS, PARTS
 from nenflow.models.signature import SIGNATURE
 
-LEVELS = (0.025, 0.975)
+LINE = {"intercept": 0.0, "slope": 1.0}  # the calibration line of a model on the units that it was fitted to
 
 
 def summarise(performance: dict, fixed: pd.DataFrame, refit: pd.DataFrame) -> dict:
@@ -20,25 +22,27 @@ def summarise(performance: dict, fixed: pd.DataFrame, refit: pd.DataFrame) -> di
     Returns:
         resamples: how many, how many of them could not be computed, and in what share the LASSO chose no feature
         (no_feature), the final model had no variable (nothing_selected) or the classes were separated;
-        scores: per score the apparent AUC, `published` (mean and interval of the bootstrap of the finished model),
-        `corrected` (the honest figure, see `plus632`) and `harrell` (see there), for the model also brier, slope and
-        intercept;
+        scores: per score the apparent AUC (c for a time-to-event endpoint: C-index), `published` (mean and interval
+        of the bootstrap of the finished model), `corrected` (the honest figure, see `plus632`) and `harrell` (see
+        there), for the model also brier, slope and intercept, its `indexes` where performance has them (rows of
+        `validation_table`) and, for a time-to-event endpoint, `times`: per time AUC and Brier score;
         selection: in what share of the resamples each variable was in the model and each feature in the Radscore.
     """
-    note = _text(refit["note"])
+    note, measure = _text(refit["note"]), "c" if "c_test" in refit else "auc"
     scores = {}
     for name, figures in performance.items():
-        prefix = "auc_radscore" if name == SIGNATURE else "auc"
-        areas = pd.DataFrame({part: refit[f"{prefix}_{part}"] for part in PARTS})
-        published = fixed.loc[fixed["score"] == name, "auc"]
+        areas = _areas(refit, f"{measure}_radscore" if name == SIGNATURE else measure)
+        published = fixed.loc[fixed["score"] == name, measure]
         scores[name] = {
-            "apparent": figures["auc"],
+            "apparent": figures[measure],
             "published": {"mean": float(published.mean()), "interval": _percentiles(published)},
-            "corrected": plus632(figures["auc"], areas),
-            "harrell": harrell(figures["auc"], areas),
+            "corrected": _as(measure, plus632(figures[measure], areas)),
+            "harrell": _as(measure, harrell(figures[measure], areas)),
         }
         if name != SIGNATURE:
-            scores[name] |= _calibration(figures, refit)
+            scores[name] |= _calibration(figures, refit) if measure == "auc" else _survival(figures, refit)
+            if figures.get("indexes"):
+                scores[name]["indexes"] = plain(_index_table(figures["indexes"], refit))
     return {
         "resamples": {
             "published": int(fixed["resample"].nunique()),
@@ -51,6 +55,15 @@ def summarise(performance: dict, fixed: pd.DataFrame, refit: pd.DataFrame) -> di
         "scores": scores,
         "selection": {"variables": _shares(refit["selected"]), "features": _shares(refit["features"])},
     }
+
+
+def _areas(refit: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    return pd.DataFrame({part: refit[f"{prefix}_{part}"] for part in PARTS})
+
+
+def _as(measure: str, figures: dict) -> dict:
+    """The figures of a C-index under its own name."""
+    return {measure if name == "auc" else name: value for name, value in figures.items()}
 
 
 def plus632(apparent: float, areas: pd.DataFrame) -> dict:
@@ -128,8 +141,43 @@ def _calibration(figures: dict, refit: pd.DataFrame) -> dict:
     }
 
 
+def _survival(figures: dict, refit: pd.DataFrame) -> dict:
+    """Slope as Harrell corrects it, and per time of the endpoint AUC and Brier score; `lines` as in `_calibration`."""
+    slope, times = refit["slope"].dropna(), {}
+    errors = {entry["time"]: entry["brier"] for entry in figures.get("brier") or []}
+    for entry in figures.get("auc") or []:
+        time, apparent = entry["time"], entry["auc"]
+        times[f"{time:g}"] = {}
+        if apparent is not None and np.isfinite(apparent):
+            areas = _areas(refit, f"auc_{time:g}")
+            times[f"{time:g}"] = {
+                "auc": {
+                    "apparent": apparent,
+                    "corrected": plus632(apparent, areas),
+                    "harrell": harrell(apparent, areas),
+                }
+            }
+        if errors.get(time) is not None:
+            optimism = float((refit[f"brier_{time:g}_train"] - refit[f"brier_{time:g}_test"]).mean())
+            times[f"{time:g}"]["brier"] = {"apparent": errors[time], "corrected": errors[time] - optimism}
+    return {"slope": float(slope.mean()), "lines": len(slope), "times": times}
+
+
+def _index_table(apparent: dict, refit: pd.DataFrame) -> pd.DataFrame:
+    """`validation_table` from the rows of refits: Dxy from AUC or C, a line of 0 and 1 on the drawn rows."""
+    measure = "c" if "c_test" in refit else "auc"
+    train, test = ({"dxy": 2 * refit[f"{measure}_{part}"] - 1} for part in ("train", "test"))
+    for name in set(apparent) - {"dxy"}:
+        if name in LINE:
+            line = refit[name]
+            train[name], test[name] = line.where(line.isna(), LINE[name]), line
+        else:
+            train[name], test[name] = refit[f"{name}_train"], refit[f"{name}_test"]
+    return validation_table(apparent, pd.DataFrame(train), pd.DataFrame(test))
+
+
 def _percentiles(values: pd.Series) -> list[float]:
-    return [float(value) for value in values.quantile(LEVELS)]
+    return [float(value) for value in values.quantile(list(LEVELS))]
 
 
 def _text(column: pd.Series) -> pd.Series:
