@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from nenflow.documents import read_json, write_json
+from lesion_tables import survival_signal
+from nenflow.documents import plain, read_json, write_json
 from nenflow.errors import InputError
 from nenflow.models.protocol import build_protocol, fit_step, from_document, scores, to_document
 from nenflow.models.tables import univariable_table
@@ -138,6 +139,88 @@ def test_protocol_without_signature(chain):
     assert scores(protocol, X[clinical])["Radscore"].isna().all()
 
 
+@pytest.fixture(scope="module")
+def patients():
+    """Survival of 90 lesions, twelve features, age with a site; the steps with all that they can be asked."""
+    X, y = survival_signal()
+    X = X.assign(site=np.random.default_rng(4).integers(1, 3, size=90), race=np.tile([1.0, 2, 3], 30))
+    steps = [
+        {"combat": {"batch": "site"}},
+        {"zscore": {}},
+        {"spearman": {}},
+        {"lasso": {"folds": 5, "folds_by": "patient", "rule": "lambda.min", "repeats": 2}},
+        {"terms": {"factors": {"race": ["white", "black", "other"]}, "splines": {"age": 3}}},
+        {"univariable": {"p": 0.5}},
+        {"forward": {"p": 0.5}},
+        {"backward": {"criterion": "aic"}},
+        {"cox": {"ties": "breslow"}},
+    ]
+    return X, y, ["age", "site", "race"], steps
+
+
+def test_protocol_of_survival(patients, tmp_path):
+    X, y, clinical, steps = patients
+    protocol = build_protocol(steps, clinical, None, seed=1, times=[6, 12.5]).fit(X, y)
+    table = scores(protocol, X)
+    assert list(table.columns) == ["Radscore", "linear_predictor", "survival_6", "survival_12.5"]
+    assert (table["survival_12.5"] < table["survival_6"]).all()
+    # the higher the linear predictor, the worse
+    assert table["linear_predictor"].corr(table["survival_6"], method="spearman") < -0.999
+    np.testing.assert_allclose(table["Radscore"], protocol[:4].transform(X)["Radscore"], rtol=1e-12)
+    write_json(to_document(protocol), tmp_path / "model.json")
+    loaded = from_document(read_json(tmp_path / "model.json"), clinical)
+    pd.testing.assert_frame_equal(scores(loaded, X), table, check_exact=True)
+    pd.testing.assert_frame_equal(scores(loaded, X.iloc[[7, 3]]), table.iloc[[7, 3]], check_exact=True)
+
+
+def test_steps_of_survival_one_by_one_equal_the_pipeline(patients, tmp_path):
+    X, y, clinical, steps = patients
+    whole = build_protocol(steps, clinical, None, seed=1, times=[6, 12.5]).fit(X, y)
+    documents, table = {}, X
+    for number, step in enumerate(steps):
+        ((name, options),) = step.items()
+        fitted_step, passed_on = fit_step(name, options, table, y, clinical, None, seed=1, times=[6, 12.5])
+        documents[name] = fitted_step.document()
+        write_table(passed_on, tmp_path / f"{number}.csv")
+        table = read_table(tmp_path / f"{number}.csv", index=UNIT)
+    assert plain(documents) == plain(to_document(whole)["steps"])
+
+
+def test_protocol_of_clinical_variables_alone(patients):
+    X, y, clinical, _ = patients
+    event = pd.Series(y["event"], index=X.index)
+    for last, outcome, columns in (
+        ("logistic", event, ["probability"]),
+        ("cox", y, ["survival_12"]),
+    ):
+        steps = [{"backward": {"p": 0.2}}, {last: {}}]
+        table = scores(build_protocol(steps, clinical, None, 1, times=[12]).fit(X[clinical], outcome), X)
+        assert list(table.columns) == ["Radscore", "linear_predictor", *columns]
+        assert table["Radscore"].isna().all()
+        # the final model alone
+        alone = build_protocol([{last: {}}], clinical, None, 1, times=[12]).fit(X[clinical], outcome)
+        assert scores(alone, X)[columns].notna().all(axis=None)
+
+
+def test_protocol_imputes_where_it_is_told_to(patients):
+    X, y, clinical, _ = patients
+    lacking = X[clinical].copy()
+    lacking.iloc[::8, 0] = np.nan
+    steps = [{"terms": {"splines": {"age": 3}}}, {"backward": {"p": 0.9}}, {"cox": {}}]
+    with pytest.raises(InputError, match="missing values"):
+        build_protocol(steps, clinical, None, 1, times=[12]).fit(lacking, y)
+    protocol = build_protocol(steps, clinical, None, 1, times=[12], imputations=3).fit(lacking, y)
+    assert scores(protocol, lacking)["survival_12"].notna().all()
+    again = build_protocol(steps, clinical, None, 1, times=[12], imputations=3).fit(lacking, y)
+    assert to_document(again) == to_document(protocol)
+
+
+def test_survival_at_a_time_that_nobody_reached_is_refused(patients):
+    X, y, clinical, _ = patients
+    with pytest.raises(InputError, match="time point 500 is after the longest follow-up"):
+        fit_step("cox", {}, X[clinical], y, clinical, None, seed=1, times=[12, 500])
+
+
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
@@ -146,7 +229,10 @@ def test_protocol_without_signature(chain):
         ([{"lasso": {"seed": 5}}, {"logistic": {}}], "'lasso' has no option 'seed'"),
         ([{"zscore": {}, "logistic": {}}], "must name one thing"),
         ([{"zscore": {}}, {"zscore": {}}, {"logistic": {}}], "'zscore' occurs twice"),
+        ([{"lasso": {}}, {"cox": {"times": [12]}}], "'cox' has no option 'times'"),
+        ([{"backward": {"imputations": 5}}, {"cox": {}}], "'backward' has no option 'imputations'"),
         ([{"logistic": {}}, {"zscore": {}}], "last step of a protocol must be 'logistic'"),
+        ([{"logistic": {}}, {"cox": {}}], "last step of a protocol must be 'logistic' .* or 'cox'"),
         ([], "last step of a protocol must be 'logistic'"),
     ],
 )
