@@ -197,7 +197,7 @@ def _aalen_johansen(time: np.ndarray, kind: np.ndarray) -> pd.DataFrame:
 
 
 def _limits(incidence: np.ndarray, se: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         margin = Z95 * se / (incidence * np.log(incidence))  # negative: the logarithm is
         low, high = incidence ** np.exp(-margin), incidence ** np.exp(margin)
     inside = (incidence > 0) & (incidence < 1)
@@ -289,7 +289,7 @@ def _maximise(Z, weights, deaths, own) -> tuple[np.ndarray, float, np.ndarray]:
     for _ in range(_ROUNDS):
         step = np.linalg.lstsq(information, score, rcond=None)[0]
         decrement = score @ step
-        while np.abs(Z @ (coef + step)).max() <= _FARTHEST:
+        while np.ptp(Z @ (coef + step)) <= _FARTHEST:
             new = _likelihood(Z, weights, deaths, own, coef + step)
             if new[0] >= value - 1e-12 * (1 + abs(value)):
                 break
