@@ -30,6 +30,7 @@ NOMOGRAM = {  # total points and probability follow from the points: slopes of t
         "number": {"values": [1, 2, 3], "points": [0, 4, 8]},
     },
     "total_points": [0, 20, 40, 60, 80, 100, 120],
+    "linear_predictor": {"values": [-4, -2, 0, 2], "total_points": [-10, 15, 40, 65]},
     "probability": {"values": [0.1, 0.5, 0.9, 0.99], "total_points": [10, 40, 70, 130]},
 }
 VARIABLES = {
@@ -155,6 +156,7 @@ DRAW = {
     "markers": lambda: markers_figure(marker_data()),
     "lasso": lambda: lasso_figure(*lasso_data(), 0.02, 0.04, "lambda.min"),
     "nomogram": lambda: nomogram_figure(NOMOGRAM, VARIABLES, "ineffective"),
+    "nomogram of survival": lambda: nomogram_figure(SURVIVAL, LONG, "overall survival"),
     "roc": lambda: roc_figure(*roc_data()),
     "calibration": lambda: calibration_figure(calibration_data(), pd.Series([0.1, 0.5, 0.9, 0.91]), "ineffective"),
     "decision": lambda: decision_figure(decision_data(), "Fusion model"),
@@ -254,15 +256,89 @@ def test_lasso_with_one_choice_marks_it_once():
 
 def test_nomogram_places_every_level_and_keeps_the_scales():
     rows = {row.name: row for row in nomogram_axes(NOMOGRAM, VARIABLES, "ineffective")}
-    assert list(rows) == ["Points", "Radscore", "Number of metastases", "Total points", "Probability of ineffective"]
+    names = ["Points", "Radscore", "Number of metastases", "Total points", "Linear predictor"]
+    assert list(rows) == [*names, "Probability of ineffective"]
     levels = rows["Number of metastases"]
     assert levels.ticks == [(0, "oligometastatic"), (4, "multiple"), (8, "diffuse")]
-    assert sorted(side for *_, side in levels.labels()) == [-2, -1, 1]  # 8 points are 9 mm: no two fit on a line
+    # 8 points are 9 mm: no two labels fit beside each other, so they go down like stairs
+    assert {text: line for *_, text, line in levels.labels()} == {"oligometastatic": -3, "multiple": -2, "diffuse": -1}
     assert dict(rows["Total points"].ticks) == {0: "0", 100 / 6: "20", 100 / 3: "40", 50: "60", 200 / 3: "80",
                                                 500 / 6: "100", 100: "120"}  # fmt: skip
+    assert rows["Linear predictor"].ticks == [(12.5, "−2"), (100 / 3, "0"), (6500 / 120, "2")]
     # 10, 40 and 70 of 120 points; 130 points cannot be reached, so a probability of .99 has no place on the line
     assert [text for _, text in rows["Probability of ineffective"].ticks] == ["0.1", "0.5", "0.9"]
     np.testing.assert_allclose([x for x, _ in rows["Probability of ineffective"].ticks], [100 / 12, 100 / 3, 700 / 12])
+
+
+def survivals(width):
+    values = np.arange(1, 20) / 20
+    return {"values": values.tolist(), "total_points": (120 - width * values).tolist()}
+
+
+# A Cox model with a spline that goes up and down, a factor with close and long levels at either end, long names.
+SURVIVAL = {
+    "variables": {
+        "age": {"values": [30, 40, 50, 60, 70, 80], "points": [60, 10, 0, 30, 70, 100]},
+        "therapy": {
+            "values": [
+                "none",
+                "interferon and everolimus",
+                "both $ and $",
+                "a long name of a therapy that goes on and on",
+            ],
+            "points": [0, 1, 1, 3],
+        },
+        "site": {"values": ["pancreas", "small bowel", "somewhere else in the body"], "points": [0, 99, 100]},
+    },
+    "total_points": [0, 50, 100, 150],
+    "linear_predictor": {"values": [-1, 0], "total_points": [20, 110]},
+    "survival": [
+        {"time": 12.0, **survivals(110)},
+        {"time": 36.0, **survivals(80)},
+        {"time": 60.0, **survivals(40)},
+        {"time": 1.0, "values": [], "total_points": []},
+    ],
+}
+LONG = {"age": {"label": "Age at the resection of the primary tumour, at the " * 3, "type": "continuous"}}
+
+
+def test_nomogram_of_survival_has_a_line_per_time():
+    shown = texts(nomogram_figure(SURVIVAL, {}, "overall survival"))
+    assert [text for text in shown if "month" in text] == [f"{time}-month overall survival" for time in (12, 36, 60, 1)]
+    assert "no round value is reached" in shown
+
+
+def test_long_labels_are_led_to_their_ticks_without_crossing():
+    rows = nomogram_axes(SURVIVAL, LONG, "overall survival")
+    for row in rows[2:4]:
+        labels = row.labels()
+        assert len(labels) == len(row.ticks)
+        spans = [
+            (middle - text_width(text, 7) / 2, middle + text_width(text, 7) / 2, line)
+            for _, middle, text, line in labels
+        ]
+        for spot, _, text, line in labels:
+            assert text
+            passed = [(a, b) for a, b, other in spans if other * line > 0 and abs(other) < abs(line)]
+            assert not any(a < spot < b for a, b in passed)
+    assert any(text.endswith("…") for *_, text, _ in rows[2].labels())
+    assert {np.sign(line) for *_, line in rows[3].labels()} == {-1, 1}  # on the right edge labels reach to the left
+
+
+def test_scale_that_turns_has_its_way_back_above_the_line():
+    age = nomogram_axes(SURVIVAL, {}, "overall survival")[1]
+    assert [text for _, text in age.ticks] == ["60", "70", "80"]
+    assert [text for _, text in age.above] == ["30", "40", "50"]
+    assert {text: line for *_, text, line in age.labels()} == {"60": -1, "70": -1, "80": -1, "30": 1, "40": 1, "50": 1}
+
+
+def test_crowded_survivals_keep_their_tenths():
+    wide, middling, narrow = nomogram_axes(SURVIVAL, {}, "overall survival")[-4:-1]
+    tenths = {f"0.{digit}" for digit in range(1, 10)}
+    labelled = [{text for *_, text, _ in row.labels() if text} for row in (wide, middling, narrow)]
+    assert len(labelled[0]) == len(labelled[1]) == 19
+    assert labelled[2] == tenths
+    assert len(narrow.labels()) == 19
 
 
 def test_nomogram_of_one_variable():

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from nenflow.report.drawing import (
     BLUE,
     CYCLE,
     DOUBLE,
+    GREY,
     RED,
     SMALL,
     TEXT,
@@ -125,55 +126,115 @@ def _count_on_top(axes: MplAxes, curve: pd.DataFrame) -> None:
 _LABELS = 46.0  # width of the names on the left, mm
 _SCALE = DOUBLE - _LABELS - 8  # length of the points axis, mm
 _ROW = 9.5  # height of one axis with its labels, mm
+_LINE = 3.4  # height of one line of a name, mm
 _TIER = 3.1  # height that one more line of labels adds, mm
 _CLEAR = 1.2  # least space between two labels, mm
+_LONGEST = 44.0  # wider labels of ticks are cut, mm: they would stand far from their ticks
+_STEPS = (1, 2, 4, 5, 10, 20, 50, 100)
 
 
 @dataclass(frozen=True)
 class Axis:
     """One line of a nomogram: its name and its ticks, each a place on the 0 to 100 scale of the page and a label.
 
-    Labels stand below the line, then above it, and so on outwards in as many lines (`tiers`) as the axis may have; one
-    that fits nowhere is left out, its tick stays.
+    Labels stand below the line, where they do not fit beside each other below and above it, else as a staircase that
+    leads each label to its tick. Those of the ticks in `above` stand above it only: the other half of a crowded scale,
+    or the part of a spline's scale that runs backwards; here labels without room are left out, their ticks stay.
     """
 
     name: str
     ticks: list[tuple[float, str]]
-    tiers: int
+    above: list[tuple[float, str]] = field(default_factory=list)
 
     def labels(self) -> list[tuple[float, float, str, int]]:
-        """Where each label goes: place of the tick and of the label's middle (mm), text, and its line: -1, -2 … below
-        the axis, 1, 2 … above it, 0 nowhere.
+        """Where each label goes: place of the tick and of the label's middle (mm), text ("" for a tick without), and
+        its line: -1, -2 … below the axis, 1, 2 … above it.
         """
-        ends = dict.fromkeys([-1, 1, -2, 2, -3, 3, -4, 4][: self.tiers], -np.inf)
-        placed = []
-        for points, text in sorted(self.ticks, key=lambda tick: tick[0]):
-            spot, half = _LABELS + points / 100 * _SCALE, text_width(text, SMALL) / 2
-            middle = min(max(spot, _LABELS - 6 + half), DOUBLE - 1 - half)  # a long label stays off the names
-            side = next((side for side, end in ends.items() if text and middle - half > end + _CLEAR), 0)
-            if side:
-                ends[side] = middle + half
-            placed.append((spot, middle, text, side))
-        return placed
+        if self.above:
+            return [*_in_lines(self.ticks, [-1]), *_in_lines(self.above, [1])]
+        for sides in ([-1], [-1, 1]):
+            placed = _in_lines(self.ticks, sides)
+            if sum(not text for *_, text, _ in placed) == sum(not text for _, text in self.ticks):
+                return placed
+        return _as_stairs(self.ticks)
+
+    def rooms(self) -> tuple[float, float]:
+        """Height (mm) that the axis needs above and below beyond that of a plain row."""
+        sides = [side for *_, side in self.labels()]
+        up, down = (_TIER * max(max([sign * side for side in sides], default=0) - 1, 0) for sign in (1, -1))
+        taller = max(_LINE * len(wrap(self.name, _LABELS - 8).split("\n")) + 1.5 - _ROW - up - down, 0) / 2
+        return up + taller, down + taller
+
+
+def _in_lines(ticks: Sequence[tuple[float, str]], sides: Sequence[int]) -> list[tuple[float, float, str, int]]:
+    """See `Axis.labels`: each label over its tick in the first of these lines with room; "" where none has."""
+    ends = dict.fromkeys(sides, -np.inf)
+    placed = []
+    for points, text in sorted(ticks, key=lambda tick: tick[0]):
+        short = _shortened(text)
+        spot, half = _LABELS + points / 100 * _SCALE, text_width(short, SMALL) / 2
+        middle = min(max(spot, _LABELS - 6 + half), DOUBLE - 1 - half)  # a long label stays off the names
+        side = next((side for side, end in ends.items() if short and middle - half > end + _CLEAR), None)
+        if side:
+            ends[side] = middle + half
+        placed.append((spot, middle, short if side else "", side or sides[0]))
+    return placed
+
+
+def _as_stairs(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, float, str, int]]:
+    """See `Axis.labels`: labels begin at their ticks, so that no leader crosses a label.
+
+    Below the line they reach to the right, the leftmost label lowest; those that would leave the page stand above it
+    and reach to the left.
+    """
+    taken: dict[int, list[tuple[float, float]]] = {}  # by line, what labels and leaders cover
+    placed = []
+    for points, text in sorted(ticks, key=lambda tick: -tick[0]):
+        short = _shortened(text)
+        spot, width = _LABELS + points / 100 * _SCALE, text_width(short, SMALL)
+        if spot + width <= DOUBLE - 2:
+            placed.append((spot, spot + _CLEAR / 2 + width / 2, short, -1))
+        else:
+            placed.insert(0, (spot, spot - _CLEAR / 2 - width / 2, short, 1))
+    # above, the leftmost first, since labels reach to the left; below, the rightmost first
+    for number, (spot, middle, short, sign) in enumerate(placed):
+        half = text_width(short, SMALL) / 2
+        label, line = (middle - half - _CLEAR / 4, middle + half + _CLEAR / 4), sign
+        while any(start < label[1] and label[0] < end for start, end in taken.get(line, [])):
+            line += sign
+        taken.setdefault(line, []).append(label)
+        for passed in range(sign, line, sign):
+            taken.setdefault(passed, []).append((spot - _CLEAR / 4, spot + _CLEAR / 4))
+        placed[number] = (spot, middle, short, line)
+    return placed
+
+
+def _shortened(text: str) -> str:
+    if text_width(text, SMALL) <= _LONGEST:
+        return text
+    while text_width(f"{text}…", SMALL) > _LONGEST:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
 
 
 @journal
-def nomogram_figure(nomogram: Mapping[str, Any], variables: Mapping[str, Any], event: str) -> Figure:
-    """A nomogram as R's rms draws it: points, a line per variable, total points, probability.
+def nomogram_figure(
+    nomogram: Mapping[str, Any], variables: Mapping[str, Any], event: str, unit: str = "month"
+) -> Figure:
+    """A nomogram as R's rms draws it: points, a line per variable, total points, and what their sum means.
 
     Args:
         nomogram: the document of `models.nomogram`.
         variables: the study's variables, for labels and the names of levels.
-        event: what the probability is of.
+        event: what the probability is of; of a Cox model what is survived, such as "overall survival".
+        unit: of a Cox model's times, in the singular.
     """
-    rows = nomogram_axes(nomogram, variables, event)
-    sides = [[label[-1] for label in row.labels()] for row in rows]
-    above = [_TIER * max(max(side, default=0) - 1, 0) for side in sides]
-    below = [_TIER * max(-min(side, default=0) - 1, 0) for side in sides]
-    height = _ROW * len(rows) + sum(above) + sum(below) + 3
+    rows = nomogram_axes(nomogram, variables, event, unit)
+    rooms = [row.rooms() for row in rows]
+    height = _ROW * len(rows) + float(np.sum(rooms)) + 3
     figure, axes = new_page(DOUBLE, height)
     level = height - 5
-    for row, up, down in zip(rows, above, below, strict=True):
+    for row, (up, down) in zip(rows, rooms, strict=True):
         level -= up
         name = wrap(row.name, _LABELS - 8)
         axes.text(2, level, plain_text(name), ha="left", va="center", fontsize=TEXT, linespacing=1.05)
@@ -182,49 +243,93 @@ def nomogram_figure(nomogram: Mapping[str, Any], variables: Mapping[str, Any], e
     return figure
 
 
-def nomogram_axes(nomogram: Mapping[str, Any], variables: Mapping[str, Any], event: str) -> list[Axis]:
+def nomogram_axes(
+    nomogram: Mapping[str, Any], variables: Mapping[str, Any], event: str, unit: str = "month"
+) -> list[Axis]:
     """The lines of a nomogram from top to bottom, with the labels that there is room for."""
     rows = [_numeric("Points", [(place, place) for place in range(0, 101, 10)])]
     for name, scale in nomogram["variables"].items():
         pairs = list(zip(scale["points"], scale["values"], strict=True))
         variable = variables.get(name, {"label": name, "type": "continuous"})
-        if variable["type"] == "categorical":
-            levels = variable["levels"]
-            rows.append(Axis(variable["label"], [(p, levels[round(code) - 1]) for p, code in pairs], len(levels)))
+        if isinstance(scale["values"][0], str):
+            rows.append(Axis(variable["label"], pairs))
+        elif variable["type"] == "categorical":
+            rows.append(Axis(variable["label"], [(at, variable["levels"][round(code) - 1]) for at, code in pairs]))
         else:
             rows.append(_numeric(variable["label"], pairs))
-    totals, probability = nomogram["total_points"], nomogram["probability"]
-    longest = max(totals)
-    rows.append(_numeric("Total points", [(100 * total / longest, total) for total in totals]))
-    at = zip(probability["total_points"], probability["values"], strict=True)
-    inside = [(100 * total / longest, tick_text(value)) for total, value in at if 0 <= total <= longest]
-    rows.append(Axis(f"Probability of {event}", inside, 2))
+    longest = max(nomogram["total_points"])
+    rows.append(_numeric("Total points", [(100 * total / longest, total) for total in nomogram["total_points"]]))
+    rows.append(_numeric("Linear predictor", _reached(nomogram["linear_predictor"], longest)))
+    outcomes = [(f"{tick_text(axis['time'])}-{unit} {event}", axis) for axis in nomogram.get("survival", [])]
+    for name, axis in outcomes or [(f"Probability of {event}", nomogram["probability"])]:
+        rows.append(_outcome(name, _reached(axis, longest)))
     return rows
+
+
+def _reached(axis: Mapping[str, Any], longest: float) -> list[tuple[float, float]]:
+    """Places and values of the ticks that lie on the line of total points."""
+    at = zip(axis["total_points"], axis["values"], strict=True)
+    return [(100 * total / longest, value) for total, value in at if 0 <= total <= longest]
 
 
 def _numeric(name: str, pairs: Sequence[tuple[float, float]]) -> Axis:
     """An axis of numbers: every 1st, 2nd, 4th … tick keeps its label, so that no two labels touch."""
-    ordered = sorted(pairs)
-    for step in (1, 2, 4, 5, 10, 20, 50, 100):
+    ordered = sorted(pairs, key=lambda pair: pair[1])
+    places = [place for place, _ in ordered]
+    if places in (sorted(places), sorted(places, reverse=True)):
+        return Axis(name, _thinned(sorted(ordered)))
+    forth, back = [], []
+    for number, (place, value) in enumerate(ordered):
+        rises = place >= places[number - 1] if number else places[1] >= place
+        (forth if rises else back).append((place, tick_text(value)))
+    return Axis(name, forth, back)
+
+
+def _outcome(name: str, pairs: Sequence[tuple[float, float]]) -> Axis:
+    """An axis of probabilities or survivals. Where it is crowded, tenths stand below it and what is between above;
+    where they have no room either, every other tenth stands above and what is between has ticks only.
+    """
+    ticks = [(place, tick_text(value)) for place, value in pairs]
+    if _fit(ticks):
+        return Axis(name, ticks)
+    tenth = [round(10 * value) if abs(10 * value - round(10 * value)) < 1e-9 else None for _, value in pairs]
+    below = [tick for tick, number in zip(ticks, tenth, strict=True) if number is not None]
+    above = [tick for tick, number in zip(ticks, tenth, strict=True) if number is None]
+    if not (_fit(below) and _fit(above)):
+        below = [tick for tick, number in zip(ticks, tenth, strict=True) if number is not None and number % 2]
+        silent = [(place, "") for place, _ in above]
+        above = [tick for tick, number in zip(ticks, tenth, strict=True) if number is not None and not number % 2]
+        above += silent
+    return Axis(name, below, above)
+
+
+def _fit(ticks: Sequence[tuple[float, str]]) -> bool:
+    return all(text for *_, text, _ in _in_lines(ticks, [-1]))
+
+
+def _thinned(ordered: Sequence[tuple[float, float]]) -> list[tuple[float, str]]:
+    for step in _STEPS:
         kept = [(place, tick_text(value)) for place, value in ordered[::step]]
         ends = [(place / 100 * _SCALE, text_width(text, SMALL) / 2) for place, text in kept]
         if all(b - h - a - g > _CLEAR for (a, g), (b, h) in itertools.pairwise(ends)):
             break
     named = dict(kept)
-    return Axis(name, [(place, named.get(place, "")) for place, _ in ordered], 1)
+    return [(place, named.get(place, "")) for place, _ in ordered]
 
 
 def _draw_axis(axes: MplAxes, row: Axis, level: float) -> None:
     labels = row.labels()
     if not labels:
+        axes.text(_LABELS, level, "no round value is reached", ha="left", va="center", fontsize=SMALL, color=GREY)
         return
-    axes.plot([labels[0][0], labels[-1][0]], [level, level], color=BLACK, lw=0.8, solid_capstyle="butt")
-    for spot, middle, text, side in labels:
-        sign, tier = (1, side) if side > 0 else (-1, -side)
-        reach = (1.2 + _TIER * (tier - 1)) if text and side else 0.8
-        axes.plot([spot, spot], [level, level + sign * reach], color=BLACK, lw=0.6 if tier < 2 else 0.3)
-        if side:
-            align = "top" if side < 0 else "bottom"
+    spots = [spot for spot, *_ in labels]
+    axes.plot([min(spots), max(spots)], [level, level], color=BLACK, lw=0.8, solid_capstyle="butt")
+    for spot, middle, text, line in labels:
+        sign = np.sign(line)
+        reach = (1.2 + _TIER * (abs(line) - 1)) if text else 0.8
+        axes.plot([spot, spot], [level, level + sign * reach], color=BLACK, lw=0.6 if abs(line) < 2 else 0.3)
+        if text:
+            align = "top" if line < 0 else "bottom"
             axes.text(middle, level + sign * (reach + 0.4), plain_text(text), ha="center", va=align, fontsize=SMALL)
 
 
