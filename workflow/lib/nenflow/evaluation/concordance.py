@@ -114,7 +114,7 @@ def time_dependent_roc(time, event, score, t: float) -> pd.DataFrame:
         {
             "threshold": thresholds,
             "sensitivity": weight @ above / weight.sum(),
-            "specificity": 1 - control @ above / control.sum(),
+            "specificity": control.astype(float) @ ~above / control.sum(),
         }
     )
 
