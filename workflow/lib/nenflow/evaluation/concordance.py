@@ -37,7 +37,7 @@ def harrell_c(time, event, score, strata=None, clusters=None) -> dict[str, float
     Raises:
         InputError: values missing or out of range, or no pair whose order is known.
     """
-    time, event, score = _checked(time, event, score)
+    time, event, score = check_scored(time, event, score)
     return _concordance(time, event, score, np.ones(len(time)), strata, clusters)
 
 
@@ -55,7 +55,7 @@ def uno_c(time, event, score, tau: float | None = None) -> dict[str, float]:
     Returns:
         As `harrell_c`, with weighted numbers of pairs.
     """
-    time, event, score = _checked(time, event, score)
+    time, event, score = check_scored(time, event, score)
     weight = _Censoring.of(time, event).before() ** -2.0
     if tau is not None:
         # An event after tau compares with nobody; for the pairs it closes it remains what it is, a later time.
@@ -77,7 +77,7 @@ def time_dependent_auc(time, event, score, times) -> pd.DataFrame:
         Columns time, auc, se, low, high (95 %), events (up to t) and event_free (after t). NaN at a time with no event
         up to it or nobody event-free after it.
     """
-    time, event, score = _checked(time, event, score)
+    time, event, score = check_scored(time, event, score)
     censoring = _Censoring.of(time, event)
     rows = []
     for t in np.atleast_1d(np.asarray(times, dtype=float)):
@@ -100,7 +100,7 @@ def time_dependent_roc(time, event, score, t: float) -> pd.DataFrame:
     Raises:
         InputError: no event up to t, or nobody event-free after t.
     """
-    time, event, score = _checked(time, event, score)
+    time, event, score = check_scored(time, event, score)
     case, control = event & (time <= t), time > t
     if not (case.any() and control.any()):
         raise InputError(
@@ -138,7 +138,7 @@ def brier_scores(time, event, survival, times) -> pd.DataFrame:
     Raises:
         InputError: values missing or out of range.
     """
-    time, event, _ = _checked(time, event)
+    time, event, _ = check_scored(time, event)
     times = np.atleast_1d(np.asarray(times, dtype=float))
     survival = np.asarray(survival, dtype=float).reshape(len(time), -1)
     if survival.shape[1] != len(times):
@@ -172,8 +172,12 @@ def integrated_brier(times, brier) -> float:
     return float(np.diff(times) @ brier[:-1] / times[-1]) if times[-1] > 0 else 0.0
 
 
-def _checked(time, event, score=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times, whether the event came, and the score rounded to 9 decimals (zeros where there is none)."""
+def check_scored(time, event, score=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times, whether the event came, and the score rounded to 9 decimals (zeros where there is none).
+
+    Raises:
+        InputError: as `check_survival`, and where nobody had the event or scores are missing.
+    """
     time, event = check_survival(time, event)
     score = np.zeros(len(time)) if score is None else np.asarray(score, dtype=float)
     if score.shape != time.shape:

@@ -5,7 +5,7 @@ import pandas as pd
 from numba import njit
 
 from nenflow.errors import InputError
-from nenflow.evaluation.concordance import check_survival
+from nenflow.evaluation.concordance import check_scored
 from nenflow.evaluation.discrimination import check_outcome
 
 THRESHOLDS = np.arange(1, 100) / 100
@@ -115,7 +115,7 @@ def decision_curve_survival(
     time, event, risk, at: float, thresholds=THRESHOLDS, draws: Sequence[np.ndarray] = ()
 ) -> pd.DataFrame:
     """As `decision_curve` for the event by a time; arguments as in `net_benefit_survival`."""
-    check_survival(time, event, risk)
+    check_scored(time, event, risk)
     time, event, risk = np.asarray(time, dtype=float), np.asarray(event, dtype=float), np.asarray(risk, dtype=float)
     t = _check_thresholds(thresholds)
 
