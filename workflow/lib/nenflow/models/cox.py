@@ -134,13 +134,20 @@ def fit_cox(
         )
     null, score, at_zero = data.at_zero()
     if firth and data.k:
-        null += np.linalg.slogdet(at_zero)[1] / 2
-    covariance = np.linalg.pinv(information, hermitian=True) if separated else np.linalg.inv(information)
+        unit = np.log(data.scale).sum()  # the penalty as of variables on the input's scale
+        null, log_likelihood = null + np.linalg.slogdet(at_zero)[1] / 2 + unit, log_likelihood + unit
+    covariance = _widest(information) if separated else np.linalg.inv(information)
     if clusters is not None:
         covariance = _robust(data, found, covariance, np.asarray(clusters))
     return _report(
         data, found, covariance, log_likelihood, null, score @ np.linalg.solve(at_zero, score), separated, firth
     )
+
+
+def _widest(information: np.ndarray) -> np.ndarray:
+    """Inverse that gives directions without information a large variance, so that Wald's p there is 1."""
+    values, vectors = np.linalg.eigh(information)
+    return (vectors / np.maximum(values, max(1e-16 * values.max(), 1e-30))) @ vectors.T
 
 
 def _report(data, found, covariance, log_likelihood, null, score_statistic, separated, firth) -> CoxFit:
@@ -519,30 +526,42 @@ def _add(sums, z, weight):
 
 @njit(cache=True)
 def _predictor(Z, coef):
-    """Linear predictor, less its greatest value so that no exponential overflows; and that value."""
+    """Linear predictor."""
     eta = np.zeros(Z.shape[0])
     for i in range(Z.shape[0]):
         for a in range(coef.size):
             eta[i] += Z[i, a + 1] * coef[a]
-    top = eta.max()
-    for i in range(eta.size):
-        eta[i] -= top
-    return eta, top
+    return eta
+
+
+@njit(cache=True)
+def _enter(at_risk, now, opens, level, eta):
+    """Level by which the exponentials of those at risk are divided, the greatest yet; sums are brought to it.
+
+    So each risk is taken relative to the greatest at that time, and none overflows or vanishes.
+    """
+    if not opens and eta <= level:
+        return level
+    factor = 0.0 if opens else exp(level - eta)
+    for a in range(at_risk.shape[0]):
+        for b in range(at_risk.shape[1]):
+            at_risk[a, b] *= factor
+            now[a, b] *= factor
+    return eta
 
 
 @njit(cache=True)
 def _likelihood(Z, event, first, last, efron, coef, score, information):
     """Log partial likelihood; adds the score and the lower triangle of the information."""
     k = coef.size
-    eta, _ = _predictor(Z, coef)
+    eta, level = _predictor(Z, coef), 0.0
     at_risk, now = np.zeros((k + 1, k + 1)), np.zeros((k + 1, k + 1))
     mean, deaths, total = np.empty(k), 0, 0.0
     for i in range(eta.size):
-        if first[i]:
-            at_risk[:] = 0.0
-        _add(at_risk, Z[i], exp(eta[i]))
+        level = _enter(at_risk, now, first[i], level, eta[i])
+        _add(at_risk, Z[i], exp(eta[i] - level))
         if event[i]:
-            _add(now, Z[i], exp(eta[i]))
+            _add(now, Z[i], exp(eta[i] - level))
             deaths += 1
             total += eta[i]
             for a in range(k):
@@ -553,7 +572,7 @@ def _likelihood(Z, event, first, last, efron, coef, score, information):
                 risk = at_risk[0, 0] - share * now[0, 0]
                 if not risk > 0:
                     return -np.inf
-                total -= log(risk)
+                total -= log(risk) + level
                 for a in range(k):
                     mean[a] = (at_risk[a + 1, 0] - share * now[a + 1, 0]) / risk
                     score[a] -= mean[a]
@@ -573,23 +592,22 @@ def _turns(Z, event, first, last, efron, coef):
     sum of risks exp(linear predictor), and the mean (events, k) and variance (events, k, k) of the variables.
     """
     k, events = coef.size, event.sum()
-    eta, top = _predictor(Z, coef)
+    eta, level = _predictor(Z, coef), 0.0
     ends, shares, risks = np.zeros(events, np.int64), np.zeros(events), np.zeros(events)
     means, variances = np.zeros((events, k)), np.zeros((events, k, k))
     at_risk, now = np.zeros((k + 1, k + 1)), np.zeros((k + 1, k + 1))
     done, deaths = 0, 0
     for i in range(eta.size):
-        if first[i]:
-            at_risk[:] = 0.0
-        _add(at_risk, Z[i], exp(eta[i]))
+        level = _enter(at_risk, now, first[i], level, eta[i])
+        _add(at_risk, Z[i], exp(eta[i] - level))
         if event[i]:
-            _add(now, Z[i], exp(eta[i]))
+            _add(now, Z[i], exp(eta[i] - level))
             deaths += 1
         if last[i] and deaths > 0:
             for turn in range(deaths):
                 share = turn / deaths if efron else 0.0
                 risk = at_risk[0, 0] - share * now[0, 0]
-                ends[done], shares[done], risks[done] = i, share, risk * exp(top)
+                ends[done], shares[done], risks[done] = i, share, risk * exp(level)
                 for a in range(k):
                     means[done, a] = (at_risk[a + 1, 0] - share * now[a + 1, 0]) / risk
                     for b in range(a + 1):
@@ -613,10 +631,10 @@ def _form(V, z):
 
 
 @njit(cache=True)
-def _add_third(sums, cube, V, slope):
-    """Adds half the trace of V times the third cumulants, from sums of products and of x' V x times the variables."""
+def _add_third(sums, V, slope):
+    """Adds half the trace of V times the third cumulants; the sums' last row is that of x' V x times the variables."""
     k, risk = V.shape[0], sums[0, 0]
-    mean = sums[:, 0] / risk
+    mean, cube = sums[: k + 1, 0] / risk, sums[k + 1]
     inner = _form(V, mean)
     for r in range(k):
         through = 0.0
@@ -632,35 +650,30 @@ def _add_third(sums, cube, V, slope):
 def _penalty(Z, event, first, last, efron, coef, V, slope):
     """Adds half the derivative of log |information|: half the trace of V times the third cumulants (Firth 1993)."""
     k = coef.size
-    eta, _ = _predictor(Z, coef)
-    at_risk, now = np.zeros((k + 1, k + 1)), np.zeros((k + 1, k + 1))
-    cubes, cubes_now = np.zeros(k + 1), np.zeros(k + 1)  # of x' V x and its products with the variables
-    sums, cube, deaths = np.zeros((k + 1, k + 1)), np.zeros(k + 1), 0
+    eta, level = _predictor(Z, coef), 0.0
+    shape = (k + 2, k + 1)  # the last row sums x' V x times the variables
+    at_risk, now, left, deaths = np.zeros(shape), np.zeros(shape), np.zeros(shape), 0
     for i in range(eta.size):
-        if first[i]:
-            at_risk[:] = 0.0
-            cubes[:] = 0.0
-        weight = exp(eta[i])
+        level = _enter(at_risk, now, first[i], level, eta[i])
+        weight = exp(eta[i] - level)
         length = weight * _form(V, Z[i])
         _add(at_risk, Z[i], weight)
         for a in range(k + 1):
-            cubes[a] += length * Z[i, a]
+            at_risk[k + 1, a] += length * Z[i, a]
         if event[i]:
             deaths += 1
             _add(now, Z[i], weight)
             for a in range(k + 1):
-                cubes_now[a] += length * Z[i, a]
+                now[k + 1, a] += length * Z[i, a]
         if last[i] and deaths > 0:
             for turn in range(deaths):
                 share = turn / deaths if efron else 0.0
-                for a in range(k + 1):
-                    cube[a] = cubes[a] - share * cubes_now[a]
-                    for b in range(a + 1):
-                        sums[a, b] = at_risk[a, b] - share * now[a, b]
-                _add_third(sums, cube, V, slope)
+                for a in range(k + 2):
+                    for b in range(k + 1):
+                        left[a, b] = at_risk[a, b] - share * now[a, b]
+                _add_third(left, V, slope)
             deaths = 0
             now[:] = 0.0
-            cubes_now[:] = 0.0
 
 
 @njit(cache=True)
