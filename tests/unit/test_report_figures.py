@@ -294,7 +294,7 @@ SURVIVAL = {
     "linear_predictor": {"values": [-1, 0], "total_points": [20, 110]},
     "survival": [
         {"time": 12.0, **survivals(110)},
-        {"time": 36.0, **survivals(80)},
+        {"time": 36.0, **survivals(90)},
         {"time": 60.0, **survivals(40)},
         {"time": 1.0, "values": [], "total_points": []},
     ],
