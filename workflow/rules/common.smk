@@ -344,7 +344,8 @@ def report_inputs(wildcards):
         files += expand("models/{model}/steps/{step}.json", model=model, step=STEPS[wildcards.study, model])
         if "score" in settings:
             files += expand("models/{model}/{name}", model=model, name=["score.json", "strata.csv"])
-        names = ["performance.json", "roc.csv", "decision.csv", "validation.json", "calibration.csv", "sample_size.csv"]
+        names = ["performance.json", "roc.csv", "validation.json", "calibration.csv", "calibration_groups.csv"]
+        names += ["decision_corrected.csv", "sample_size.csv"]
         files += expand("evaluation/{model}/{name}", model=model, name=names)
     names = ["curves", "summary", "tests", "cutpoints", "incidence"]
     files += expand("evaluation/survival_{endpoint}/{name}.csv", endpoint=study.get("survival", []), name=names)

@@ -55,6 +55,7 @@ rule validate_model:
         scores="results/{study}/models/{model}/scores.csv",
         performance="results/{study}/evaluation/{model}/performance.json",
         fixed="results/{study}/evaluation/{model}/resamples_fixed.csv",
+        decision="results/{study}/evaluation/{model}/decision.csv",
         refits=lambda wildcards: expand(
             "results/{{study}}/evaluation/{{model}}/resamples/{batch}.csv", batch=batches(wildcards)
         ),
@@ -65,6 +66,8 @@ rule validate_model:
         resamples="results/{study}/evaluation/{model}/resamples_refit.csv",
         validation="results/{study}/evaluation/{model}/validation.json",
         calibration="results/{study}/evaluation/{model}/calibration.csv",
+        groups="results/{study}/evaluation/{model}/calibration_groups.csv",
+        decision="results/{study}/evaluation/{model}/decision_corrected.csv",
     log:
         "logs/{study}/evaluation/validate_model_{model}.log",
     conda:

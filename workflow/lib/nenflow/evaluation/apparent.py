@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nenflow.documents import plain
 from nenflow.errors import InputError
+from nenflow.evaluation.calibration import calibration_errors, hosmer_lemeshow, survival_errors
 from nenflow.evaluation.concordance import (
     brier_scores,
     harrell_c,
@@ -17,6 +19,7 @@ from nenflow.evaluation.concordance import (
 )
 from nenflow.evaluation.decision import decision_curve, decision_curve_survival
 from nenflow.evaluation.discrimination import performance, roc_curve
+from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
 from nenflow.models.base import is_survival
 
 RADSCORE = "Radscore"
@@ -53,8 +56,13 @@ def apparent_figures(
         return _survival_figures(y, table, scores, model, times, draws)
     probability = {model: table["probability"]}
     figures = {name: performance(y, score, probability.get(name)) for name, score in scores.items()}
+    figures[model] |= {
+        "indexes": logistic_indexes(y, scores[model], fitted_here=True),
+        "calibration": calibration_errors(y, table["probability"]),
+        "hosmer_lemeshow": hosmer_lemeshow(y, table["probability"]),
+    }
     roc = pd.concat([roc_curve(y, score).assign(score=name) for name, score in scores.items()])
-    return figures, roc, decision_curve(y, table["probability"], draws=draws)
+    return plain(figures), roc, decision_curve(y, table["probability"], draws=draws)
 
 
 def _survival_figures(y, table, scores: Mapping[str, pd.Series], model, times, draws):
@@ -62,11 +70,15 @@ def _survival_figures(y, table, scores: Mapping[str, pd.Series], model, times, d
     survival = {model: predicted}
     figures = {name: survival_performance(y, score, times, survival.get(name)) for name, score in scores.items()}
     time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
+    figures[model]["indexes"] = cox_indexes(time, event, scores[model], fitted_here=True)
+    figures[model]["calibration"] = [
+        {"time": at, **survival_errors(time, event, column, at)} for at, column in zip(times, predicted.T, strict=True)
+    ]
     curves = [
         decision_curve_survival(time, event, 1 - column, at, draws=draws).assign(time=at)
         for at, column in zip(times, predicted.T, strict=True)
     ]
-    return figures, survival_roc(y, scores[model], times), pd.concat(curves, ignore_index=True)
+    return plain(figures), survival_roc(y, scores[model], times), pd.concat(curves, ignore_index=True)
 
 
 def survival_performance(y: pd.DataFrame, score, times: Sequence[float], survival=None) -> dict[str, Any]:

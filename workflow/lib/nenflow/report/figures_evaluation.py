@@ -51,11 +51,12 @@ def roc_figure(roc: pd.DataFrame, performance: dict[str, dict]) -> Figure:
 
 
 @journal
-def honest_figure(estimates: pd.DataFrame) -> Figure:
-    """AUCs as a paper prints them beside those that repeat the whole analysis in each resample.
+def honest_figure(estimates: pd.DataFrame, measure: str = "AUC") -> Figure:
+    """AUCs (or C-indices) as a paper prints them beside those that repeat the whole analysis in each resample.
 
     Args:
         estimates: rows from top to bottom: score, estimate (its name), auc, low, high, honest (True or False).
+        measure: what is shown, for the axis.
     """
     scores = list(dict.fromkeys(estimates["score"]))
     figure = new_figure(DOUBLE, 16 + 6 * len(estimates) + 7 * len(scores))
@@ -77,7 +78,7 @@ def honest_figure(estimates: pd.DataFrame) -> Figure:
     axes.spines["left"].set_visible(False)
     lowest = np.nanmin([0.5, *estimates["auc"], *estimates["low"]])
     axes.set(xlim=(max(math.floor(lowest * 20 - 0.5) / 20, 0), 1.0), ylim=(place + 0.6, 0.7))
-    axes.set_xlabel("AUC (95% interval); 0.5 is chance")
+    axes.set_xlabel(f"{measure} (95% interval); 0.5 is chance")
     return figure
 
 
@@ -123,7 +124,8 @@ def decision_figure(decision: pd.DataFrame, model: str) -> Figure:
     """Decision curve (Vickers 2006): net benefit of the model, of treating all and of treating none.
 
     Args:
-        decision: columns threshold, strategy (model, all, none), net_benefit.
+        decision: columns threshold, strategy (model, all, none), net_benefit, and where they are known low, high (a
+            band) and corrected (a line).
         model: the model's name for the legend.
     """
     figure = new_figure(SINGLE, 70)
@@ -136,6 +138,11 @@ def decision_figure(decision: pd.DataFrame, model: str) -> Figure:
     for strategy, (label, look) in looks.items():
         curve = decision[decision["strategy"] == strategy].sort_values("threshold")
         axes.plot(curve["threshold"], curve["net_benefit"], label=plain_text(label), **look)
+        if strategy == "model" and "low" in curve:
+            axes.fill_between(curve["threshold"], curve["low"], curve["high"], color=RED, alpha=0.12, lw=0)
+        if strategy == "model" and "corrected" in curve:
+            label = f"{model}, optimism-corrected"
+            axes.plot(curve["threshold"], curve["corrected"], label=plain_text(label), color=BLACK, lw=1.2, ls=":")
     # "Treat all" falls without bound: below a little under zero it says nothing more.
     top = max(decision["net_benefit"].max(), 0.02)
     axes.set(xlim=(0, 1), ylim=(-0.12 * top, 1.08 * top), xlabel="Threshold probability", ylabel="Net benefit")

@@ -17,6 +17,7 @@ from nenflow.report.cases import (
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_models import model_limits, model_sections
+from nenflow.report.sections_survival import survival_blocks
 from nenflow.report.tables import description_table, exclusions_table, markers_table, parameters_table
 from nenflow.report.wording import count, feature_label, interval, listed, percent
 from nenflow.tables import CASE
@@ -34,7 +35,7 @@ def study_summary(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[
     whom = _in_whom(study, results)
     if whom:
         summary.append(("In whom:", whom))
-    for extraction in _unique(analyses, "extraction"):
+    for extraction in _unique([analysis for analysis in analyses if "extraction" in analysis], "extraction"):
         summary.append(("With what:", _with_what(study, results, extraction, analyses)))
     if study.get("reference"):
         summary.append(("After:", study["reference"]))
@@ -90,7 +91,11 @@ def report_sections(
             [*_conformance_blocks(study, results), *_stability_blocks(study, results), *models["chain"].blocks],
         ),
         Section("markers", "Single features", _marker_blocks(study, results)),
-        *(models[name] for name in ("lasso", "odds", "nomogram", "roc", "calibration", "decision", "validation")),
+        Section("survival", "Survival", survival_blocks(study, results)),
+        *(
+            models[name]
+            for name in ("lasso", "odds", "nomogram", "score", "roc", "calibration", "decision", "validation")
+        ),
         Section("limits", "Notes and limits", _limit_blocks(study, results)),
         Section("pictures", "Images", _picture_blocks(study, results)),
         Section("versions", "Versions, seed and settings", _version_blocks(study, versions, parameters or {})),
@@ -117,20 +122,27 @@ def _asked(study: Mapping[str, Any], endpoint: str, models: bool) -> str:
     settings = study["endpoints"][endpoint]
     variable = study["variables"][settings["variable"]]
     others = [level for level in variable["levels"] if level != settings["event"]]
-    what = "a model of image features and clinical variables" if models else "single image features"
+    clinical = "a model of clinical variables"
+    with_images = "a model of image features and clinical variables" if "extractions" in study else clinical
+    what = with_images if models else "single image features"
     tell = "tells" if models else "tell"
+    if "time" in settings:
+        return (
+            f"whether {what} {tell} when “{settings['event']}” comes ({study['variables'][settings['time']]['label']})."
+        )
     return f"whether {what} {tell} “{settings['event']}” from “{listed(others)}” ({variable['label']})."
 
 
 def _with_what(study: Mapping[str, Any], results: Mapping[str, Any], extraction: str, analyses: Sequence) -> str:
-    phases = listed(_unique([a for a in analyses if a["extraction"] == extraction], "phase"))
+    analyses = [analysis for analysis in analyses if analysis.get("extraction") == extraction]
+    phases = listed(_unique(analyses, "phase"))
     number = _feature_number(results, extraction)
     features = f"{number:,} features" if number else "features"
     reader = study["stability"]["readings"]["reference"]
-    rings = _unique([a for a in analyses if a["extraction"] == extraction and "region" in a], "region")
+    rings = _unique([a for a in analyses if "region" in a], "region")
     where = f"phase: {phases}" + (f"; of the ring “{listed(rings)}”" if rings else "")
     text = f"{features} of the extraction “{extraction}” ({where}), segmented by {reader}"
-    clinical = [name for a in analyses if a["extraction"] == extraction for name in a.get("clinical", [])]
+    clinical = [name for analysis in analyses for name in analysis.get("clinical", [])]
     labels = [study["variables"][name]["label"] for name in dict.fromkeys(clinical)]
     return f"{text}; clinical variables: {listed(labels)}." if labels else f"{text}."
 
@@ -231,7 +243,7 @@ def _conformance_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) ->
         f"Of {len(table)} features of the digital phantom of the Image Biomarker Standardisation Initiative (IBSI), "
         f"computed anew for this study, {int(table['within'].sum())} lie within the tolerance of their reference value."
     )
-    slicer = [name for name, block in study["extractions"].items() if block.get("conformance") == "slicer"]
+    slicer = [name for name, block in study.get("extractions", {}).items() if block.get("conformance") == "slicer"]
     if slicer:
         words += (
             f" In this study {listed([f'“{name}”' for name in slicer])} repeats SlicerRadiomics, whose preparation of "
@@ -339,14 +351,18 @@ def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
 
 def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], parameters: Mapping[str, Any]) -> list[Any]:
     settings = [("Seed", str(study["seed"])), ("Unit of analysis", study["unit"])]
-    settings += [("Smallest region", f"{study['images']['minimum_volume_mm3']:g} mm³")]
-    settings += _region_settings(study)
+    if "images" in study:
+        settings += [("Smallest region", f"{study['images']['minimum_volume_mm3']:g} mm³"), *_region_settings(study)]
     for name, extraction in study.get("extractions", {}).items():
         phases = f", phases {listed(extraction['phases'])}" if "phases" in extraction else ""
         conformance = extraction.get("conformance", "ibsi")
         settings.append((f"Extraction “{name}”", f"{extraction['parameters']}, conformance {conformance}{phases}"))
     for name, model in study.get("models", {}).items():
         settings.append((f"Protocol of “{name}”", "; ".join(_step_words(step) for step in model["steps"])))
+        missing = model.get("missing", "refuse")
+        if missing != "refuse":
+            times = f", {model['imputations']} times, pooled by Rubin's rules" if missing == "impute" else " cases only"
+            settings.append((f"Missing values of “{name}”", f"{missing}{times}"))
     if "evaluation" in study and study.get("models"):
         settings.append(("Resamples", f"{study['evaluation']['resamples']:,}"))
     whole = "A class of features without names in brackets is computed whole."

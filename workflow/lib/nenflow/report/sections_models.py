@@ -6,25 +6,45 @@ from typing import Any
 import pandas as pd
 from scipy.special import expit
 
+from nenflow.models.terms import term_of
 from nenflow.report.figures_evaluation import calibration_figure, decision_figure, honest_figure, roc_figure
 from nenflow.report.figures_model import lasso_figure, nomogram_figure
+from nenflow.report.figures_survival import forest_figure
 from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
+from nenflow.report.sections_survival import (
+    HARRELL,
+    PLUS632,
+    PUBLISHED,
+    concordances,
+    cox_calibration,
+    cox_decision,
+    cox_discrimination,
+    cox_honest,
+    cox_validation_words,
+)
 from nenflow.report.tables import (
+    assumptions_table,
+    coded_label,
     discrimination_table,
     odds_ratio_table,
+    points_table,
+    ratio_column,
+    score_table,
     selection_table,
     signature_table,
+    strata_table,
     validation_table,
 )
-from nenflow.report.wording import count, decimal, interval, listed, percent, score_label
+from nenflow.report.wording import count, decimal, interval, listed, p_text, percent, ratio_interval, score_label
 
 # Section, its title, and the function below that fills it for one model.
 _TITLES = {
     "honest": "As published, and honest",
     "chain": "From features to model",
     "lasso": "LASSO and signature",
-    "odds": "Odds ratios",
+    "odds": "Odds and hazard ratios",
     "nomogram": "Nomogram",
+    "score": "Risk score",
     "roc": "Discrimination",
     "calibration": "Calibration",
     "decision": "Decision curve",
@@ -55,6 +75,14 @@ class _Files:
         self.step = lambda name: results.get(f"models/{model}/steps/{name}.json")
         self.evaluation = lambda name: results.get(f"evaluation/{model}/{name}")
 
+    def final(self) -> dict[str, Any] | None:
+        """The final model's document, of either kind."""
+        return self.step("logistic") or self.step("cox")
+
+    def is_cox(self) -> bool:
+        """Whether the outcome comes with time."""
+        return self.step("cox") is not None
+
     def rated(self, model: str) -> dict[str, Any]:
         """What performance.json says of the scores that differ between people; nothing can be said of the others."""
         constant = _constant(self, model)
@@ -64,16 +92,19 @@ class _Files:
 
 def _constant(files: _Files, model: str) -> dict[str, str]:
     """The scores that are the same for everyone, each with the sentence that says so."""
-    lasso, final = files.step("lasso"), files.step("logistic")
+    lasso, final = files.step("lasso"), files.final()
     sentences = {}
     if lasso and not lasso["coefficients"]:
         sentences["Radscore"] = (
             "The LASSO selected no feature: the Radscore is the same for everyone and tells nothing apart."
         )
     if final and not final["variables"]:
+        same = "the survival of all"
+        if "intercept" in final:
+            same = f"a probability of {decimal(float(expit(final['intercept'])))}"
         sentences[model] = (
-            f"No variable survived the selection: {_the(model)} predicts the same for everyone, a probability of "
-            f"{decimal(float(expit(final['intercept'])))}. There is no model to draw, to rate or to use."
+            f"No variable survived the selection: {_the(model)} predicts the same for everyone, {same}. There is no "
+            "model to draw, to rate or to use."
         )
     return sentences
 
@@ -86,7 +117,7 @@ def _event(study: Mapping[str, Any], model: str) -> str:
     return event if len(event) > 3 else f"{label} {event}"
 
 
-PUBLISHED, HARRELL, PLUS632 = "Published bootstrap", "Optimism-corrected (Harrell)", "Optimism-corrected (.632+)"
+_INDEX_COLUMNS = ["apparent", "training", "test", "optimism", "corrected", "resamples"]
 
 
 def estimates(performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> pd.DataFrame:
@@ -142,6 +173,8 @@ def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     blocks: list[Any] = [Text(sentence) for sentence in _constant(files, model).values()]
     if not performance:
         return blocks
+    if files.is_cox():
+        return [*blocks, *cox_honest(model, performance, files.evaluation("validation.json"))]
     table = estimates(performance, files.evaluation("validation.json"))
     final = list(performance)[-1]
     figure = honest_figure(table.assign(score=table["score"].map(score_label)))
@@ -162,7 +195,8 @@ def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
 
 def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     links = []
-    stability, spearman, lasso, final = (files.step(name) for name in ("stability", "spearman", "lasso", "logistic"))
+    stability, spearman, lasso = (files.step(name) for name in ("stability", "spearman", "lasso"))
+    final = files.final()
     if stability:
         links.append((f"{stability['n_features']:,}", "features measured"))
         rule = f"{stability['form']} of at least {stability['threshold']:g} in every comparison"
@@ -173,7 +207,8 @@ def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     if lasso:
         links.append((f"{len(lasso['coefficients']):,}", f"in the Radscore (LASSO, {lasso['rule']})"))
     if final:
-        names = [name if name == "Radscore" else study["variables"][name]["label"] for name in final["variables"]]
+        terms = list(dict.fromkeys(term_of(name) for name in final["variables"]))
+        names = [name if name == "Radscore" else study["variables"][name]["label"] for name in terms]
         nothing = "in the final model: no variable survived the selection"
         links.append((str(len(names)), f"in the final model: {listed(names)}" if names else nothing))
     return [Chain(links)] if links else []
@@ -218,12 +253,58 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     full = pd.concat(
         [t.assign(model=name) for name, t in (("univariable", alone), ("multivariable", together)) if t is not None]
     )
-    note = "Odds ratios per unit, or per step between levels coded 1, 2, 3 …; intervals by profile likelihood, p by "
+    kind, model_name = ("Hazard", "Cox") if files.is_cox() else ("Odds", "Logistic")
+    imputed = "imputations" in study["models"][model]
+    by = "pooled by Rubin's rules over imputed values" if imputed else "by profile likelihood"
+    note = f"{kind} ratios per unit, or per step between levels coded 1, 2, 3 …; intervals {by}, p by "
     note += f"{listed(sorted(full['test'].dropna().unique()))}."
-    caption = f"Table 3. Logistic models of the event “{_event(study, model)}”."
+    caption = f"Table 3. {model_name} models of the event “{_event(study, model)}”."
     if model in _constant(files, model):
         note = f"No variable survived the selection, so that there is no final model to print. {note}"
-    return [Printed(f"table3_{model}", table, caption, note, full)]
+    blocks: list[Any] = [Printed(f"table3_{model}", table, caption, note, full)]
+    blocks += _forest(study, model, together, kind)
+    return blocks + _assumptions(study, model, files)
+
+
+def _forest(study: Mapping[str, Any], model: str, together: pd.DataFrame | None, kind: str) -> list[Any]:
+    if together is None or "variable" not in together:
+        return []
+    rows = together[together["variable"] != "intercept"]
+    if rows.empty:
+        return []
+    ratios = rows.rename(columns={ratio_column(rows): "ratio"})
+    ratios = ratios.assign(label=[coded_label(name, study["variables"]) for name in rows["variable"]])
+    caption = f"The final model: {kind.lower()} ratios with 95% intervals on a logarithmic axis."
+    alt = "; ".join(f"{row.label}: {ratio_interval(row.ratio, row.low, row.high)}" for row in ratios.itertuples())
+    return [Drawing(f"forest_{model}", forest_figure(ratios, f"{kind} ratio"), caption, f"{alt}.")]
+
+
+def _assumptions(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+    """Variance inflation, proportional hazards, and ratios that take a competing event into account."""
+    table, blocks = files.model("assumptions.csv"), []
+    if table is not None and len(table.dropna(subset=["variable"])):
+        note = (
+            "A variance inflation (generalised, per coefficient) over 5 to 10 says that variables stand for each other"
+        )
+        note += ". A small p speaks against hazards in proportion (Schoenfeld residuals)." if files.is_cox() else "."
+        shown = assumptions_table(table, study["variables"])
+        blocks.append(Printed(f"assumptions_{model}", shown, "What the final model rests on.", note, table))
+    other = files.model("subdistribution.csv")
+    if other is not None and len(other):
+        shown = pd.DataFrame(
+            {
+                "Variable": [coded_label(name, study["variables"]) for name in other["variable"]],
+                "Subdistribution HR (95% CI)": [
+                    ratio_interval(row.hazard_ratio, row.low, row.high) for row in other.itertuples()
+                ],
+                "p": other["p"].map(p_text),
+            }
+        )
+        note = "Table 3 counts the competing event as censored (cause-specific hazards: what drives the event); these "
+        note += "ratios tell how the share of patients with the event differs."
+        caption = "The same variables with the competing event taken into account (Fine and Gray)."
+        blocks.append(Printed(f"subdistribution_{model}", shown, caption, note, other))
+    return blocks
 
 
 def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
@@ -231,15 +312,38 @@ def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     if not document or not document["variables"]:
         return []
     figure = nomogram_figure(document, study["variables"], _event(study, model))
-    caption = "Read the points of each variable on the top line, add them up, and read the probability below the sum."
-    alt = f"Nomogram of {count(len(document['variables']), 'variable')} for the probability of {_event(study, model)}."
-    return [Drawing(f"nomogram_{model}", figure, caption, alt)]
+    below = "survival" if files.is_cox() else "probability"
+    caption = f"Read the points of each variable on the top line, add them up, and read the {below} below the sum."
+    alt = f"Nomogram of {count(len(document['variables']), 'variable')} for the {below} of {_event(study, model)}."
+    blocks: list[Any] = [Drawing(f"nomogram_{model}", figure, caption, alt)]
+    points = files.model("points.csv")
+    if points is not None and len(points):
+        shown = points_table(points, study["variables"])
+        blocks.append(Printed(f"points_{model}", shown, "The nomogram as a table of points.", full=points))
+    return blocks
+
+
+def _score(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+    score, strata = files.model("score.json"), files.model("strata.csv")
+    if score is None or strata is None:
+        return []
+    rules = {"smallest": "its effect over the smallest coefficient", "ratio": "its ratio", "hundred": "points of 100"}
+    note = (
+        f"A level is worth {rules[score['rule']]}, rounded. Strata and their risk are of the patients that the model "
+    )
+    note += "was made from."
+    return [
+        Printed(f"score_{model}", score_table(score, study["variables"]), "A score of whole points.", note),
+        Printed(f"strata_{model}", strata_table(strata, score), "Observed risk by score.", full=strata),
+    ]
 
 
 def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     performance, roc = files.rated(model), files.evaluation("roc.csv")
     if not performance or roc is None:
         return []
+    if files.is_cox():
+        return cox_discrimination(study, model, performance, roc)
     roc = roc[roc["score"].isin(list(performance))]
     alt = "; ".join(f"{score_label(k)}: AUC {interval(v['auc'], *v['auc_delong'])}" for k, v in performance.items())
     named = {score_label(score): figures for score, figures in performance.items()}
@@ -259,6 +363,8 @@ def _calibration(study: Mapping[str, Any], model: str, files: _Files) -> list[An
     calibration, scores = files.evaluation("calibration.csv"), files.model("scores.csv")
     if calibration is None or scores is None or model in _constant(files, model):
         return []
+    if files.is_cox():
+        return cox_calibration(study, model, calibration, files.evaluation("calibration_groups.csv"))
     figure = calibration_figure(calibration, scores["probability"], _event(study, model))
     caption = (
         "Observed against predicted share of events (lowess); bias-corrected by refitting in resamples. Below: how "
@@ -269,12 +375,17 @@ def _calibration(study: Mapping[str, Any], model: str, files: _Files) -> list[An
 
 
 def _decision(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
-    decision = files.evaluation("decision.csv")
+    decision = files.evaluation("decision_corrected.csv")
     if decision is None or model in _constant(files, model):
         return []
+    if files.is_cox():
+        return cox_decision(study, model, decision)
     figure = decision_figure(decision, score_label(model))
-    caption = "Net benefit (Vickers and Elkin 2006) of acting on the model, on everybody, on nobody. It is apparent: "
-    caption += "measured on the data the model was made from."
+    caption = "Net benefit (Vickers and Elkin 2006) of acting on the model, on everybody, on nobody. Apparent, on the "
+    caption += (
+        "data the model was made from, with a 95% band of the finished model on resampled patients; dotted: less "
+    )
+    caption += "the optimism of refitting everything in resamples."
     curves = decision.pivot_table(index="threshold", columns="strategy", values="net_benefit")
     better = curves[curves["model"] > curves[["all", "none"]].max(axis=1)].index
     alt = "Decision curve; the model has the highest net benefit at no threshold."
@@ -293,7 +404,10 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     caption = f"AUC as published ({count(resamples['published'], 'resample')}) and with everything refitted ({done})."
     blocks: list[Any] = [Text(_resample_words(document, rated))]
     if rated:
-        blocks.append(Printed(f"validation_{model}", validation_table(estimates(rated, document)), caption))
+        table = concordances(rated, document) if files.is_cox() else estimates(rated, document)
+        caption = caption.replace("AUC", "C-index") if files.is_cox() else caption
+        blocks.append(Printed(f"validation_{model}", validation_table(table), caption))
+        blocks += _indexes(model, document)
     names = {"variables": "The final model's variables", "features": "The Radscore's features"}
     for kind, words in names.items():
         shares = document["selection"][kind]
@@ -306,6 +420,24 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     return blocks
 
 
+def _indexes(model: str, document: Mapping[str, Any]) -> list[Any]:
+    """The indexes that rms's validate prints."""
+    rows = document["scores"].get(model, {}).get("indexes")
+    if not rows:
+        return []
+    full = pd.DataFrame(rows)
+    names = {"dxy": "Dxy", "r2": "R²", "brier": "Brier"}
+    shown = pd.DataFrame(
+        {
+            "Index": [names.get(name, name.capitalize()) for name in full.iloc[:, 0]],
+            **{column.capitalize(): full[column].map(decimal) for column in _INDEX_COLUMNS if column in full},
+        }
+    )
+    caption = "Indexes of accuracy corrected for optimism, as rms's validate prints them."
+    note = "Dxy is 2 (AUC − 0.5), or 2 (C − 0.5); the resamples draw patients, so they differ from rms's for lesions."
+    return [Printed(f"indexes_{model}", shown, caption, note, full)]
+
+
 def _resample_words(document: Mapping[str, Any], rated: Mapping[str, Any]) -> str:
     resamples = document["resamples"]
     words = f"Of {count(resamples['refitted'], 'resample')} in which everything was fitted anew, "
@@ -315,7 +447,9 @@ def _resample_words(document: Mapping[str, Any], rated: Mapping[str, Any]) -> st
     counts = "counts" if failed == 1 else "count"
     words += f"; {failed:,} could not be fitted and {counts} with an AUC of 0.5." if failed else "."
     for score, figures in document["scores"].items():
-        if score in rated and figures.get("slope") is not None:
+        if score in rated and "times" in figures:
+            words += cox_validation_words(score, figures)
+        elif score in rated and figures.get("slope") is not None:
             words += (
                 f" {score_label(score)}: corrected calibration slope {decimal(figures['slope'], 2)} and intercept "
                 f"{decimal(figures['intercept'], 2)} (1 and 0 are ideal); Brier score "
@@ -331,7 +465,8 @@ def model_limits(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[s
         files = _Files(results, model)
         prefix = f"{score_label(model)}: " if len(study["models"]) > 1 else ""
         lines += [prefix + line for line in _events_per_variable(study, settings, files)]
-        lines += [prefix + line for line in _separation(study, files)]
+        lines += [prefix + line for line in [*_separation(study, files), *_planned(study, files)]]
+        lines += [prefix + line for line in _hazards(study, files)]
         for step in settings["steps"]:
             if study["unit"] == "lesion" and (step.get("lasso") or {}).get("folds_by") == "lesion":
                 lines.append(
@@ -341,9 +476,34 @@ def model_limits(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[s
     return lines
 
 
+def _planned(study: Mapping[str, Any], files: _Files) -> list[str]:
+    """How many units such a model needs."""
+    plan = files.evaluation("sample_size.csv")
+    if plan is None:
+        return []
+    needed = plan[plan["criterion"] == "required"].iloc[0]
+    return [
+        f"By Riley's criteria a model of {count(needed['parameters'], 'candidate coefficient')} needs "
+        f"{count(needed['n'], study['unit'])} ({needed['events']:,.0f} events) to shrink by a tenth at most; this "
+        f"study has {needed['available']:,.0f}."
+    ]
+
+
+def _hazards(study: Mapping[str, Any], files: _Files) -> list[str]:
+    table = files.model("assumptions.csv")
+    if table is None:
+        return []
+    tests = table[(table["check"] == "proportional hazards") & (table["p"] < 0.05)]
+    names = [name for name in tests["variable"] if name != "GLOBAL"]
+    labels = [study["variables"][name]["label"] if name in study["variables"] else name for name in names]
+    if not labels:
+        return []
+    return [f"The hazards of {listed(labels)} are not in proportion (p < 0.05): a single ratio averages over time."]
+
+
 def _separation(study: Mapping[str, Any], files: _Files) -> list[str]:
     lines = []
-    final, alone = files.step("logistic"), files.model("univariable.csv")
+    final, alone = files.final(), files.model("univariable.csv")
     if final and final["separated"]:
         lines.append(
             "The final model separates the outcomes without error, so that no odds ratio by maximum likelihood exists; "
@@ -351,7 +511,7 @@ def _separation(study: Mapping[str, Any], files: _Files) -> list[str]:
         )
     if alone is not None:
         names = alone.loc[alone["method"].str.contains("Firth"), "variable"]
-        labels = [study["variables"][name]["label"] if name in study["variables"] else name for name in names]
+        labels = [coded_label(name, study["variables"]) for name in names]
         if labels:
             lines.append(f"Alone, {listed(labels)} separated the outcomes; the odds ratio shown is Firth's.")
     return lines
@@ -362,12 +522,14 @@ def _events_per_variable(study: Mapping[str, Any], settings: Mapping[str, Any], 
     if not performance:
         return []
     figures = list(performance.values())[-1]
-    smaller = min(figures["events"], figures["n"] - figures["events"])
-    candidates = len(settings["clinical"]) + 1
+    smaller = figures["events"] if files.is_cox() else min(figures["events"], figures["n"] - figures["events"])
+    candidates = len(settings["clinical"]) + ("extraction" in settings)
+    what = "There are" if files.is_cox() else "The smaller class has"
+    whom = count(smaller, "event" if files.is_cox() else study["unit"])
     stability = files.step("stability")
     features = f" and {stability['n_features']:,} image features behind the Radscore" if stability else ""
     return [
-        f"The smaller class has {count(smaller, study['unit'])}: {smaller / candidates:.1f} for each of the "
+        f"{what} {whom}: {smaller / candidates:.1f} for each of the "
         f"{candidates} candidate variables of the final model{features}. Ten or more are customary."
     ]
 
@@ -378,6 +540,7 @@ _FILLERS: dict[str, Callable[[Mapping[str, Any], str, _Files], list[Any]]] = {
     "lasso": _lasso,
     "odds": _odds,
     "nomogram": _nomogram,
+    "score": _score,
     "roc": _roc,
     "calibration": _calibration,
     "decision": _decision,

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from nenflow.cohort.comparison import TESTED
+from nenflow.models.terms import term_of
 from nenflow.report.wording import (
     MISSING,
     decimal,
@@ -52,13 +53,15 @@ def description_table(table: pd.DataFrame) -> pd.DataFrame:
 def odds_ratio_table(
     univariable: pd.DataFrame, multivariable: pd.DataFrame | None, variables: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Table 3 for print: odds ratios with 95% intervals and p, each variable alone and in the final model.
+    """Table 3 for print: odds or hazard ratios with 95% intervals and p, each variable alone and in the final model.
 
     Args:
-        univariable, multivariable: columns variable, odds_ratio, low, high, p; an intercept is not shown. A final model
-            without variables has no columns.
+        univariable, multivariable: columns variable, odds_ratio or hazard_ratio, low, high, p; an intercept is not
+            shown. A final model without variables has no columns.
         variables: the study's variables, for their labels and levels.
     """
+    ratio = ratio_column(univariable)
+    short = "HR" if ratio == "hazard_ratio" else "OR"
     joint = {} if multivariable is None else {row["variable"]: row for _, row in multivariable.iterrows()}
     rows = []
     for _, alone in univariable.iterrows():
@@ -67,11 +70,11 @@ def odds_ratio_table(
         rows.append(
             {
                 "Variable": coded_label(name, variables),
-                "Alone: OR (95% CI)": ratio_interval(alone["odds_ratio"], alone["low"], alone["high"]),
+                f"Alone: {short} (95% CI)": ratio_interval(alone[ratio], alone["low"], alone["high"]),
                 "p": p_text(alone["p"]),
-                "Final model: OR (95% CI)": ""
+                f"Final model: {short} (95% CI)": ""
                 if together is None
-                else ratio_interval(together["odds_ratio"], together["low"], together["high"]),
+                else ratio_interval(together[ratio], together["low"], together["high"]),
                 "p ": "" if together is None else p_text(together["p"]),
             }
         )
@@ -79,8 +82,22 @@ def odds_ratio_table(
     return table if set(joint) - {"intercept"} else table.iloc[:, :3]
 
 
+def ratio_column(table: pd.DataFrame) -> str:
+    """Which ratio a table of `models.tables` holds."""
+    return "hazard_ratio" if "hazard_ratio" in table else "odds_ratio"
+
+
 def coded_label(name: str, variables: Mapping[str, Any]) -> str:
-    """A variable's label with what one step of its odds ratio means: the levels that are coded 1, 2, 3 …"""
+    """A variable's label with what one step of its ratio means: the levels that are coded 1, 2, 3 …
+
+    The columns of a factor name their level and the reference, those of a spline are numbered.
+    """
+    term = term_of(name)
+    if name != term and term in variables:
+        variable, bends = variables[term], len(name) - len(term)
+        if name.startswith(f"{term}="):
+            return f"{variable['label']}: {name.removeprefix(f'{term}=')} against {variable['levels'][0]}"
+        return f"{variable['label']}: part {bends + 1} of the spline"
     if name not in variables:
         return feature_label(name)
     variable = variables[name]
@@ -200,6 +217,143 @@ def _written(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_written(item) for item in value)
     return "" if value is None else str(value)
+
+
+def survival_table(
+    summary: pd.DataFrame, tests: pd.DataFrame, variables: Mapping[str, Any], endpoint: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Survival by group for print: median and survival at the endpoint's times, with the log-rank test of a variable.
+
+    Args:
+        summary, tests: as `evaluation.groups` gives them.
+        variables: the study's variables, for their labels.
+        endpoint: the endpoint's settings.
+    """
+    p = tests[tests["test"] == "log-rank"].set_index("variable")["p"]
+    rows = []
+    for variable, part in summary.fillna({"variable": ""}).groupby("variable", sort=False):
+        if variable:
+            rows.append({"Group": variables[variable]["label"], "Log-rank p": p_text(p.get(variable))})
+        for _, row in part.iterrows():
+            cells = {"Group": f"{INSET}{row['group']}" if variable else "All patients"}
+            cells |= {"Patients": f"{row['n']:.0f}", "Events": f"{row['events']:.0f}"}
+            cells["Median (95% CI)"] = interval(row["median"], row["median_low"], row["median_high"], 1)
+            for time in endpoint["times"]:
+                key = f"survival_{time:g}"
+                cells[f"At {time:g} (95% CI)"] = interval(row[key], row[f"{key}_low"], row[f"{key}_high"], 2)
+            rows.append(cells)
+    table = pd.DataFrame(rows).fillna("")
+    return table[
+        [*[name for name in table if name != "Log-rank p"], *([name for name in table if name == "Log-rank p"])]
+    ]
+
+
+def cutpoints_table(cutpoints: pd.DataFrame, variables: Mapping[str, Any]) -> pd.DataFrame:
+    """Best cut-points for print, see `evaluation.groups.best_cutpoints`."""
+    rows = [
+        {
+            "Variable": variables[row["variable"]]["label"],
+            "Cut-off (high above)": significant(row["cutpoint"]),
+            "Low / high": MISSING if pd.isna(row["n_low"]) else f"{row['n_low']:.0f} / {row['n_high']:.0f}",
+            "Statistic": decimal(row["statistic"], 2),
+            "p, Lausen-Schumacher": p_text(row["p_lausen_1992"]),
+            "p, permutation": p_text(row["p_permutation"]),
+            "p, uncorrected": p_text(row["naive_p"]),
+        }
+        for _, row in cutpoints.iterrows()
+    ]
+    return pd.DataFrame(rows)
+
+
+def score_table(score: Mapping[str, Any], variables: Mapping[str, Any]) -> pd.DataFrame:
+    """The points of a whole-point score for print: a row per level."""
+    rows = []
+    for name, scale in score["variables"].items():
+        rows.append({"Variable": variables[name]["label"] if name in variables else name, "Points": ""})
+        levels = scale["values"] if name in score["factors"] else _level_names(name, scale["values"], variables)
+        rows += [
+            {"Variable": f"{INSET}{level}", "Points": str(points)}
+            for level, points in zip(levels, scale["points"], strict=True)
+        ]
+    return pd.DataFrame(rows)
+
+
+def _level_names(name: str, values: list[float], variables: Mapping[str, Any]) -> list[str]:
+    levels = variables.get(name, {}).get("levels")
+    return [levels[int(value) - 1] if levels else f"{value:g}" for value in values]
+
+
+def points_table(points: pd.DataFrame, variables: Mapping[str, Any]) -> pd.DataFrame:
+    """A nomogram's points for print: a row per value, then the total points of each probability or survival."""
+    rows = []
+    for (_, name), part in points.groupby(["part", "variable"], sort=False):
+        label = variables[name]["label"] if name in variables else name.replace("_", " at ").capitalize()
+        values = part["value"].tolist()
+        numbers = pd.to_numeric(part["value"], errors="coerce")
+        if name in variables and "levels" in variables[name] and numbers.notna().all():
+            coded = [float(value) for value in numbers]
+            if all(value.is_integer() and 1 <= value <= len(variables[name]["levels"]) for value in coded):
+                values = _level_names(name, coded, variables)
+        rows.append({"Variable": label, "Points": ""})
+        for value, number in zip(values, part["points"], strict=True):
+            rows.append({"Variable": f"{INSET}{_number(value)}", "Points": decimal(number, 0)})
+    return pd.DataFrame(rows)
+
+
+def _number(value: Any) -> str:
+    try:
+        return f"{float(value):g}"
+    except ValueError:
+        return str(value)
+
+
+def strata_table(strata: pd.DataFrame, score: Mapping[str, Any]) -> pd.DataFrame:
+    """The risk seen in each stratum of a score for print; of a time-to-event outcome per time."""
+    bounds = [0, *score["cutoffs"], score["maximum"] + 1]
+    ranges = {
+        name: f"{name} ({low} to {high - 1})" if high - 1 > low else f"{name} ({low})"
+        for name, low, high in zip(score["strata"], bounds, bounds[1:], strict=False)
+    }
+    rows = [
+        {
+            "Stratum (score)": ranges[row["stratum"]],
+            **({"Time": f"{row['time']:g}"} if "time" in strata else {}),
+            "n": f"{row['n']:.0f}",
+            "Events": f"{row['events']:.0f}",
+            "Risk (95% CI)": interval(row["risk"], row["low"], row["high"]),
+        }
+        for _, row in strata.iterrows()
+    ]
+    return pd.DataFrame(rows)
+
+
+def sample_size_table(plan: pd.DataFrame) -> pd.DataFrame:
+    """Riley's criteria for print."""
+    words = {
+        "shrinkage": "Coefficients shrink by at most a tenth",
+        "optimism": "Optimism of R² at most 0.05",
+        "overall risk": "Overall risk known within 0.05",
+        "required": "All three",
+    }
+    rows = [
+        {"Criterion": words[row["criterion"]], "Needed": f"{row['n']:,.0f}", "Events": f"{row['events']:,.0f}"}
+        for _, row in plan.iterrows()
+    ]
+    return pd.DataFrame(rows)
+
+
+def assumptions_table(assumptions: pd.DataFrame, variables: Mapping[str, Any]) -> pd.DataFrame:
+    """Variance inflation and, of a Cox model, the test of proportional hazards: a row per term for print."""
+    rows: dict[str, dict[str, str]] = {}
+    for _, row in assumptions.dropna(subset=["variable"]).iterrows():
+        name = row["variable"]
+        label = "All together" if name == "GLOBAL" else coded_label(name, variables)
+        cells = rows.setdefault(name, {"Variable": label, "Variance inflation": ""})
+        if row["check"] == "variance inflation":
+            cells["Variance inflation"] = decimal(row["value"], 2)
+        else:
+            cells |= {"Proportional hazards: χ²": decimal(row["value"], 2), "p": p_text(row["p"])}
+    return pd.DataFrame(list(rows.values())).fillna("")
 
 
 def selection_table(shares: Mapping[str, float], variables: Mapping[str, Any], most: int = 20) -> pd.DataFrame:
