@@ -3,6 +3,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
 from sklearn.base import clone
 
 from nenflow.documents import plain
@@ -11,6 +15,8 @@ from nenflow.stability import (
     NOT_COMPUTABLE,
     StabilityFilter,
     agreement_table,
+    bland_altman,
+    classify,
     icc,
     rate_agreement,
     repeated_readings,
@@ -61,40 +67,6 @@ def test_published_example_of_shrout_and_fleiss():
     assert table[["ICC3_low", "ICC3_high"]].to_list() == pytest.approx([0.342, 0.95], abs=PUBLISHED)
 
 
-def test_four_raters_as_psych_gives_them(golden):
-    judges = pd.read_csv(golden / "icc_shrout_fleiss.csv").to_numpy(dtype=float)
-    assert (judges == JUDGES).all()
-    expected = json.loads((golden / "icc.json").read_text())["shrout_fleiss"]
-    assert_as_psych(icc(judges[None]), [expected])
-
-
-@pytest.mark.parametrize("comparison", ["intra", "inter"])
-def test_forty_features_as_psych_gives_them(golden, comparison):
-    table = pd.read_csv(golden / "icc.csv")
-    wide = table.pivot_table(index="feature", columns="lesion", values=["first", comparison])
-    readings = np.stack([wide["first"].to_numpy(), wide[comparison].to_numpy()], axis=2)
-    expected = json.loads((golden / "icc.json").read_text())[comparison]
-    assert readings.shape == (40, 46, 2)
-    assert_as_psych(icc(readings), [expected[feature] for feature in wide.index])
-
-
-def assert_as_psych(table, expected):
-    for form in ("ICC2", "ICC3"):
-        columns = [form, f"{form}_low", f"{form}_high"]
-        want = [[row[form]["ICC"], row[form]["lower bound"], row[form]["upper bound"]] for row in expected]
-        assert table[columns].to_numpy() == pytest.approx(np.array(want), abs=R)
-
-
-def test_whole_chain_as_psych_gives_it(chain):
-    readings, expected = chain
-    table = agreement_table(readings["reference"], {name: readings[name] for name in ("intra", "inter")})
-    for comparison in ("intra", "inter"):
-        rows = table[table["comparison"] == comparison]
-        assert (rows["n"] == 46).all()
-        for column, key in (("ICC2", "icc2"), ("ICC3", "icc3"), ("ICC2_low", "icc2_lo")):
-            assert rows[column].to_numpy() == pytest.approx(np.array(expected[f"{key}_{comparison}"]), abs=R)
-
-
 def test_a_shift_between_raters_counts_in_icc2_only():
     subjects = np.arange(10.0)
     table = icc(np.stack([subjects, subjects + 2], axis=1)[None]).iloc[0]
@@ -105,7 +77,10 @@ def test_a_shift_between_raters_counts_in_icc2_only():
 
 def test_perfect_agreement_has_the_interval_one_to_one():
     subjects = np.arange(10.0)
-    assert icc(np.stack([subjects, subjects], axis=1)[None]).to_numpy() == pytest.approx(np.ones((1, 6)), abs=R)
+    table = icc(np.stack([subjects, subjects], axis=1)[None])
+    coefficients = table[[name for name in table if name.startswith("ICC")]]
+    assert coefficients.to_numpy() == pytest.approx(np.ones((1, 18)), abs=R)
+    assert table.loc[0, ["F", "df1", "df2", "p"]].to_list() == [np.inf, 9, 9, 0]
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e9 / 3])
@@ -120,6 +95,94 @@ def test_a_missing_value_or_a_single_subject_has_no_icc():
     assert table.loc[0].isna().all()
     assert table.loc[1].notna().all()
     assert icc(readings[1:, :1]).isna().all(axis=None)
+
+
+def test_six_forms_published_by_shrout_and_fleiss():
+    table = icc(JUDGES[None]).iloc[0]
+    printed = {"ICC1": 0.17, "ICC2": 0.29, "ICC3": 0.71, "ICC1k": 0.44, "ICC2k": 0.62, "ICC3k": 0.91}
+    assert table[list(printed)].to_dict() == pytest.approx(printed, abs=PUBLISHED)
+    assert table[["F_oneway", "df1_oneway", "df2_oneway"]].to_list() == pytest.approx([1.79, 5, 18], abs=PUBLISHED)
+    assert table[["F", "df1", "df2"]].to_list() == pytest.approx([11.03, 5, 15], abs=PUBLISHED)
+
+
+@given(arrays(float, (5, 3), elements=st.integers(-9, 9)))
+def test_six_forms_by_sums_of_squares_written_out(readings):
+    n, k = readings.shape
+    mean, rows, columns = readings.mean(), readings.mean(axis=1), readings.mean(axis=0)
+    between = sum(k * (row - mean) ** 2 for row in rows) / (n - 1)
+    raters = sum(n * (column - mean) ** 2 for column in columns) / (k - 1)
+    within = sum((readings[i, j] - rows[i]) ** 2 for i in range(n) for j in range(k)) / (n * (k - 1))
+    error = sum((readings[i, j] - rows[i] - columns[j] + mean) ** 2 for i in range(n) for j in range(k))
+    error /= (n - 1) * (k - 1)
+    table = icc(readings[None]).iloc[0]
+    if error < 1e-9 or between < 1e-9:
+        return  # ends of the scale have tests of their own
+    assert table["ICC1"] == pytest.approx((between - within) / (between + (k - 1) * within))
+    assert table["ICC2"] == pytest.approx(
+        (between - error) / (between + (k - 1) * error + k * (raters - error) / n), rel=1e-9, abs=1e-9
+    )
+    assert table["ICC3"] == pytest.approx((between - error) / (between + (k - 1) * error), abs=1e-9)
+    assert table["ICC1k"] == pytest.approx((between - within) / between, abs=1e-9)
+    assert table["ICC2k"] == pytest.approx((between - error) / (between + (raters - error) / n), rel=1e-6, abs=1e-6)
+    assert table["ICC3k"] == pytest.approx((between - error) / between, abs=1e-9)
+    assert table["F"] == pytest.approx(between / error)
+    assert table["p"] == pytest.approx(stats.f.sf(between / error, n - 1, (n - 1) * (k - 1)), rel=1e-6)
+    order = [3, 1, 4, 0, 2]
+    moved = icc(7 * readings[order][:, ::-1][None] - 2).iloc[0]
+    assert moved.to_numpy() == pytest.approx(table.to_numpy(), rel=1e-6, abs=1e-6)
+
+
+# ---- Bland-Altman and classes
+
+
+def test_bland_altman_of_published_peak_flow():
+    # Bland & Altman 1986: Wright peak flow meter (large against mini), 17 subjects, litres per minute.
+    large = [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427]
+    mini = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451]
+    row = bland_altman(np.array(mini)[:, None], np.array(large)[:, None]).iloc[0]
+    assert row["n"] == 17
+    assert row[["bias", "sd"]].to_list() == pytest.approx([-2.1, 38.8], abs=0.05)
+    assert row[["bias_low", "bias_high"]].to_list() == pytest.approx([-22.0, 17.8], abs=0.1)
+    assert row["lower"] == pytest.approx(row["bias"] - 1.96 * row["sd"])
+    assert row["upper"] == pytest.approx(row["bias"] + 1.96 * row["sd"])
+    # The paper rounds the standard error of a limit to sqrt(3 sd^2 / n) = 16.3; the exact one is of 1999.
+    reach = stats.t.ppf(0.975, 16) * 38.76513 * np.sqrt(1 / 17 + 1.96**2 / 32)
+    assert row[["lower_low", "lower_high"]].to_list() == pytest.approx(
+        [row["lower"] - reach, row["lower"] + reach], rel=1e-5
+    )
+    assert row["upper_high"] - row["upper"] == pytest.approx(reach, rel=1e-5)
+
+
+def test_bland_altman_takes_all_features_and_leaves_out_missing_pairs():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 8, 3))
+    first[2, 0] = second[5, 0] = np.nan
+    second[:7, 2] = np.nan
+    table = bland_altman(first, second)
+    assert table["n"].tolist() == [6, 8, 1]
+    kept = [0, 1, 3, 4, 6, 7]
+    alone = bland_altman(first[kept][:, [0]], second[kept][:, [0]])
+    pd.testing.assert_series_equal(table.loc[0], alone.loc[0])
+    assert table.loc[2].drop("n").isna().all()
+    turned = bland_altman(second, first)
+    assert turned.loc[1, ["bias", "lower", "upper"]].to_list() == pytest.approx(
+        (-table.loc[1, ["bias", "upper", "lower"]]).to_list()
+    )
+
+
+def test_classes_begin_at_their_limits():
+    values = np.array([-0.2, 0.7499, 0.75, 0.8999, 0.9, 1, np.nan])
+    names = ["unstable", "unstable", "stable", "stable", "excellent", "excellent", ""]
+    assert classify(values).tolist() == names
+    assert classify(values, stable=0.5, excellent=0.75).tolist()[1:4] == ["stable", "excellent", "excellent"]
+
+
+def test_the_table_says_the_class_by_the_form_wanted():
+    readings = small_readings()
+    table = agreement_table(readings["reference"], {"intra": readings["intra"]}).set_index("feature")
+    assert table["class"].to_dict() == {"same": "excellent", "shifted": "unstable", "noise": "unstable"}
+    table = agreement_table(readings["reference"], {"intra": readings["intra"]}, form="ICC3").set_index("feature")
+    assert table.loc["shifted", "class"] == "excellent"
 
 
 # ---- several readings judged together
