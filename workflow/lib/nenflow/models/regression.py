@@ -103,23 +103,30 @@ class Regression:
     def __init__(
         self, X: pd.DataFrame, y: pd.Series | pd.DataFrame, imputations: int = 0, seed: int = 0, ties: str = "efron"
     ):
+        self.X = X
         self.y = y
         self.kind = regression_of(y, ties)
         self.imputed = bool(imputations) and has_missing(X)
         self.tables = impute(X, y, imputations, seed) if self.imputed else [X]
+        self._arrays = [table.to_numpy(dtype=float) for table in self.tables]  # choosing columns of a frame is slow
+        self._place = {name: place for place, name in enumerate(X.columns)}
 
     def fit(self, columns: Sequence[str], firth: bool = False) -> Any:
         """The regression on these columns; pooled by Rubin's rules where tables were imputed."""
-        fits = [self.kind.fit(values_of(table, columns), firth) for table in self.tables]
+        fits = [self.kind.fit(self._values(table, columns), firth) for table in self._arrays]
         return fits[0] if len(fits) == 1 else pool_fits(fits, self.y)
 
     def without(self, columns: Sequence[str], places: Sequence[int], firth: bool = False) -> float:
         """P of leaving out the columns at these places, by the likelihood ratio; of complete tables only."""
-        return self.kind.without(values_of(self.tables[0], columns), places, firth)
+        return self.kind.without(self._values(self._arrays[0], columns), places, firth)
 
     def interval(self, columns: Sequence[str], place: int, firth: bool = False) -> tuple[float, float]:
         """Profile-likelihood interval of the column at this place (-1: intercept); of complete tables only."""
-        return self.kind.interval(values_of(self.tables[0], columns), place, firth)
+        return self.kind.interval(self._values(self._arrays[0], columns), place, firth)
+
+    def _values(self, table: np.ndarray, columns: Sequence[str]) -> np.ndarray:
+        values = np.ascontiguousarray(table[:, [self._place[name] for name in columns]])
+        return values if np.isfinite(values).all() else values_of(self.X, columns)  # which refuses it by name
 
 
 def has_missing(X: pd.DataFrame) -> bool:
