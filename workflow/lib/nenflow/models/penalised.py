@@ -26,6 +26,8 @@ _CURVATURE_FLOOR = 1e-9  # a weight of zero would make the system singular; it m
 _ROUNDS = 10_000  # a guard only: a penalty takes about five rounds
 _SLACK = 1e-10  # a feature on the very edge of entering stays out, or rounding would move it in and out for ever
 _INNER = 1e-4  # the quadratic model is solved so much more exactly than the whole
+_RISE = 1e-12  # a value that rises by rounding alone does not
+_SHORTEST = 1e-15  # share of a move: below it is rounding
 _STALE = 0.15  # the curvature is computed anew when a round shrinks the error by less than this
 
 # The solver, compiled. Everything below looks at a few features only: `work` lists them, and rows of `H`, `mean`,
@@ -40,7 +42,7 @@ _STALE = 0.15  # the curvature is computed anew when a round shrinks the error b
 # mean over those at risk, times sqrt(deaths). In a logistic model `ends` is empty.
 _Solver = namedtuple(
     "_Solver",
-    "Z y eta residual w mean H C work listed active beta before gradient step ends deaths risk at_risk means",
+    "Z y eta residual w mean H C work listed active beta before gradient step move ends deaths risk at_risk means",
 )
 # Sums may be reordered and vectorised; infinities stay meaningful, so not all of fastmath. Loops instead of slices:
 # taking a slice costs as much as the product of two columns.
@@ -222,23 +224,24 @@ def _fade(s):
 
 
 @_compiled
-def _round(s, m, k, solid, intercept, lam, ridge, threshold):
+def _round(s, m, k, solid, intercept, last, lam, ridge, threshold):
     """Improve the solution once with the curvature at hand; the new k, solid and intercept, and the largest move."""
-    Z, eta, residual = s.Z, s.eta, s.residual
+    Z, residual, move = s.Z, s.residual, s.move
     n = s.y.size
     fade = _fade(s)
     total = residual.sum() / fade if s.ends.size == 0 else 0.0
     for a in range(m):
         j = s.work[a]
-        value = 0.0
+        slope = 0.0
         for i in range(n):
-            value += Z[j, i] * residual[i]
-        s.gradient[a] = (value / fade - s.mean[a] * total) / n - ridge / fade * s.beta[a]
+            slope += Z[j, i] * residual[i]
+        s.gradient[a] = (slope / fade - s.mean[a] * total) / n - ridge / fade * s.beta[a]
         s.before[a] = s.beta[a]
     k, solid = _minimise(s, m, k, solid, lam / fade, ridge / fade, threshold)
     weight = s.w.sum()
     shift = total / weight
     largest = shift * shift * weight / n
+    move[:] = 0.0
     for a in range(m):
         change = s.beta[a] - s.before[a]
         if change != 0.0:
@@ -246,11 +249,49 @@ def _round(s, m, k, solid, intercept, lam, ridge, threshold):
             shift -= change * s.mean[a]
             largest = max(largest, s.H[a, a] * change * change)
             for i in range(n):
-                eta[i] += change * Z[j, i]
+                move[i] += change * Z[j, i]
     for i in range(n):
-        eta[i] += shift
+        move[i] += shift
+        s.eta[i] += move[i]
+    if not largest < last:  # moves that grow may have overshot; the value itself is too dear to look at every time
+        k, share = _shorten(s, m, lam, ridge)
+        solid, shift = 0, shift * share
+        largest = np.inf if share < 1 else largest
     _follow(s)
     return k, solid, intercept + shift, largest
+
+
+@_compiled
+def _value(s, m, lam, ridge):
+    """What is minimised: mean loss and penalty."""
+    total = _deviance(s) / (2 * s.y.size)
+    for a in range(m):
+        total += lam * abs(s.beta[a]) + ridge / 2 * s.beta[a] ** 2
+    return total
+
+
+@_compiled
+def _shorten(s, m, lam, ridge):
+    """Halve the last move as long as it has made the value rise; the new k and the share of the move that is left."""
+    s.eta[:] -= s.move
+    after = s.beta.copy()
+    s.beta[:m] = s.before[:m]
+    bound = _value(s, m, lam, ridge)
+    bound += _RISE * (1 + abs(bound))
+    share, new = 2.0, np.inf
+    while share > _SHORTEST and not new <= bound:
+        share /= 2
+        for i in range(s.eta.size):
+            s.eta[i] += (1 if share == 1 else -share) * s.move[i]
+        for a in range(m):
+            s.beta[a] = s.before[a] + share * (after[a] - s.before[a])
+        new = _value(s, m, lam, ridge)
+    k = 0
+    for a in range(m):
+        if s.beta[a] != 0.0:
+            s.active[k] = a
+            k += 1
+    return k, share
 
 
 @_compiled
@@ -340,7 +381,7 @@ def _start(Z, y, ends, deaths):
     row, square, order = np.zeros(p), np.zeros((p, p)), np.zeros(p, np.int64)
     s = _Solver(
         Z, y, np.full(n, intercept), y - share, np.full(n, share * (1 - share)), row.copy(), square, square.copy(),
-        order, np.zeros(p, np.bool_), order.copy(), row.copy(), row.copy(), row.copy(), row,
+        order, np.zeros(p, np.bool_), order.copy(), row.copy(), row.copy(), row.copy(), row, np.zeros(n),
         ends, deaths, np.ones(n), np.ones(ends.size), np.zeros((p, ends.size)),
     )  # fmt: skip
     if ends.size > 0:
@@ -399,7 +440,7 @@ def solve_path(Z, y, ends, deaths, lambdas, alpha, threshold, may_stop):
         for _ in range(_ROUNDS):
             _extend(s, known, m)
             known = m
-            k, solid, intercept, largest = _round(s, m, k, solid, intercept, lam, ridge, threshold)
+            k, solid, intercept, largest = _round(s, m, k, solid, intercept, last, lam, ridge, threshold)
             if largest < threshold:
                 m = _list(s, m, lam * (1 + _SLACK))
                 if m == known:
