@@ -49,7 +49,8 @@ def logistic_indexes(y, linear_predictor, fitted_here: bool = False) -> dict[str
         calibration line; d, u, q (discrimination, unreliability and their difference, in log-likelihood per unit);
         brier; g and gp (Gini's mean difference of the linear predictor and of the probability, both after
         recalibration). NaN where there is no line: intercept, slope, g and gp of a linear predictor that separates
-        the classes, intercept and slope of a constant one.
+        the classes, intercept and slope of a constant one (rms gives that a slope of 0, which as part of a mean would
+        look like shrinkage).
     """
     event, _ = check_outcome(y, linear_predictor)
     score, n = np.asarray(linear_predictor, dtype=float), len(event)
@@ -226,7 +227,8 @@ def validation_table(apparent: Mapping[str, float], train: pd.DataFrame, test: p
 
     Returns:
         One row per index (index "index"): apparent, training, test, optimism, corrected, resamples. With an intercept
-        and a slope there is also "emax", the error of the mean line (see `line_error`).
+        and a slope there is also "emax", the error of the mean line (see `line_error`), whose optimism is test -
+        training.
     """
     rows = {}
     for name, value in apparent.items():
@@ -237,12 +239,10 @@ def validation_table(apparent: Mapping[str, float], train: pd.DataFrame, test: p
     columns = ["apparent", "training", "test", "optimism", "corrected", "resamples"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     if {"intercept", "slope"} <= set(table.index):
-        error = {
-            name: line_error(*table.loc[["intercept", "slope"], name]) for name in ("apparent", "training", "test")
-        }
-        optimism = error["training"] - error["test"]
-        row = [*error.values(), optimism, error["apparent"] - optimism, table.loc["slope", "resamples"]]
-        table.loc["emax"] = row
+        line = table.loc[["intercept", "slope"]]
+        error = [line_error(*line[part]) for part in ("apparent", "training", "test")]
+        gain = error[2] - error[1]
+        table.loc["emax"] = [*error, gain, error[0] + gain, line.loc["slope", "resamples"]]
     return table.astype({"resamples": int}).rename_axis("index")
 
 
