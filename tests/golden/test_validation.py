@@ -370,9 +370,9 @@ def validated(data, select, whole=None):
         predictor = fit(draw)
         train.append(logistic_indexes(data.y[draw], predictor[draw], fitted_here=True))
         test.append(logistic_indexes(data.y, predictor))
-        if np.ptp(predictor) == 0:  # nothing was selected: no line for nenflow, one of slope 0 for rms
+        if np.ptp(predictor) == 0:  # nothing was selected: no line for nenflow, one of slope 1 for rms
             assert np.isnan(test[-1]["slope"])
-            test[-1] |= {"intercept": logit(data.y.mean()), "slope": 0.0}
+            test[-1] |= {"intercept": logit(data.y.mean()), "slope": 1.0}
     return validation_table(apparent, pd.DataFrame(train), pd.DataFrame(test))
 
 

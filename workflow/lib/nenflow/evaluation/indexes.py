@@ -49,8 +49,8 @@ def logistic_indexes(y, linear_predictor, fitted_here: bool = False) -> dict[str
         calibration line; d, u, q (discrimination, unreliability and their difference, in log-likelihood per unit);
         brier; g and gp (Gini's mean difference of the linear predictor and of the probability, both after
         recalibration). NaN where there is no line: intercept, slope, g and gp of a linear predictor that separates
-        the classes, intercept and slope of a constant one (rms gives that a slope of 0, which as part of a mean would
-        look like shrinkage).
+        the classes, intercept and slope of a constant one (to which rms gives a slope of 1, as if a model without
+        variables were well calibrated).
     """
     event, _ = check_outcome(y, linear_predictor)
     score, n = np.asarray(linear_predictor, dtype=float), len(event)
