@@ -85,7 +85,7 @@ def cohort_results():
     )
     stability = pd.DataFrame(
         {"feature": ["a", "b"] * 2, "comparison": ["intra"] * 2 + ["inter"] * 2, "n": 4, "ICC2": [0.9, 0.5, 0.8, 0.7]}
-    )
+    ).assign(phase="arterial", **{"class": ["excellent", "unstable", "stable", "unstable"]})
     return {
         "cohort/development/flow.csv": flow,
         "cohort/development/table_one.csv": table_one,
@@ -181,7 +181,7 @@ def model_results(selected=True):
         "models/fusion/nomogram.json": nomogram(documents["logistic"]),
         "evaluation/fusion/performance.json": figures,
         "evaluation/fusion/roc.csv": pd.concat(roc),
-        "evaluation/fusion/decision.csv": decision_curve(y, scores["probability"]),
+        "evaluation/fusion/decision_corrected.csv": decision_curve(y, scores["probability"]),
         "evaluation/fusion/validation.json": validation,
         "evaluation/fusion/calibration.csv": pd.DataFrame({"predicted": grid, "apparent": grid, "corrected": grid**2}),
     }
@@ -267,7 +267,7 @@ def test_page_is_well_formed_and_accessible(page):
 
 
 def test_figures_are_in_the_page_and_beside_it(page, folder):
-    names = ["calibration", "decision", "honest", "lasso", "nomogram", "roc"]
+    names = ["calibration", "decision", "forest", "honest", "lasso", "nomogram", "roc"]
     expected = {"flow_development", "stability_development_wavelet", *(f"{name}_fusion" for name in names)}
     assert {path.stem for path in (folder / "figures").glob("*.png")} == expected
     assert {path.stem for path in (folder / "figures").glob("*.pdf")} == expected

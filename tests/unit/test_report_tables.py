@@ -34,15 +34,16 @@ def test_table_two_has_a_row_per_variable_with_its_levels_set_in():
         ],
         columns=["variable", "level", "effective", "ineffective", "test", "p"],
     )
-    printed = description_table(table)
-    assert list(printed.columns) == ["Characteristic", "effective (n = 27)", "ineffective (n = 104)", "p", "Test"]
+    printed = description_table(table.assign(smd=[np.nan, 0.5112, np.nan, -0.25, np.nan, np.nan]))
+    groups = ["effective (n = 27)", "ineffective (n = 104)"]
+    assert list(printed.columns) == ["Characteristic", *groups, "SMD", "p", "Test"]
     assert printed.to_numpy().tolist() == [
-        ["Location", "", "", "0.035", "chi-square (Yates)"],
-        [f"{INSET}EP-NEN", "11 (40.7%)", "68 (65.4%)", "", ""],
-        [f"{INSET}PNEN", "16 (59.3%)", "36 (34.6%)", "", ""],
-        ["Ki-67", "15 [5, 30]", "30 [7.25, 80]", "0.050", "Mann-Whitney"],
-        [f"{INSET}missing", "0", "1", "", ""],
-        ["Constant", "1 [1, 1]", "1 [1, 1]", "", ""],  # nothing to test: no dash that looks like a result
+        ["Location", "", "", "0.51", "0.035", "chi-square (Yates)"],
+        [f"{INSET}EP-NEN", "11 (40.7%)", "68 (65.4%)", "", "", ""],
+        [f"{INSET}PNEN", "16 (59.3%)", "36 (34.6%)", "", "", ""],
+        ["Ki-67", "15 [5, 30]", "30 [7.25, 80]", "−0.25", "0.050", "Mann-Whitney"],
+        [f"{INSET}missing", "0", "1", "", "", ""],
+        ["Constant", "1 [1, 1]", "1 [1, 1]", "", "", ""],  # nothing to test: no dash that looks like a result
     ]
 
 

@@ -45,13 +45,14 @@ rule describe_cohort:
         flow="results/{study}/cohort/{cohort}/flow.csv",
         exclusions="results/{study}/cohort/{cohort}/exclusions.csv",
         table_one="results/{study}/cohort/{cohort}/table_one.csv",
+        missing="results/{study}/cohort/{cohort}/missing.csv",
         comparisons=directory("results/{study}/cohort/{cohort}/comparisons"),
     log:
         "logs/{study}/cohort/describe_cohort_{cohort}.log",
     conda:
         "../../envs/nenflow.yaml"
     params:
-        study=settings("variables", "endpoints", "stability"),
+        study=settings("variables", "endpoints", "stability", "comparison"),
         code=library_code("cohort/describe_cohort.py"),
     script:
         "../scripts/cohort/describe_cohort.py"

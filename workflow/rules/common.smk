@@ -301,6 +301,18 @@ def batches(wildcards):
     return range(-(-evaluation["resamples"] // evaluation["resamples_per_job"]))
 
 
+def marker_endpoint(wildcards):
+    """The endpoint of the single features."""
+    study = STUDIES[wildcards.study]
+    return study["endpoints"][study["markers"]["endpoint"]]
+
+
+def marker_analysis(wildcards):
+    """Params function: what the single features are of, without what is done with them."""
+    markers = STUDIES[wildcards.study]["markers"]
+    return {key: markers[key] for key in ("endpoint", "phase", "region") if key in markers}
+
+
 def marker_tables(wildcards):
     """What the dataset of the single features is put together from."""
     return analysis_inputs(wildcards, STUDIES[wildcards.study]["markers"])
@@ -319,7 +331,7 @@ def report_inputs(wildcards):
     """All results that the page shows; a study without models or markers has none of theirs."""
     study = STUDIES[wildcards.study]
     cohorts = list(study["cohorts"])
-    described = ["flow.csv", "exclusions.csv", "table_one.csv", "comparisons", "notes.json"]
+    described = ["flow.csv", "exclusions.csv", "table_one.csv", "comparisons", "missing.csv", "notes.json"]
     files = expand("cohort/{cohort}/{name}", cohort=cohorts, name=described)
     files += expand("cohort/{cohort}/signoff.csv", cohort=cohorts)
     if has_images(study):
@@ -345,12 +357,13 @@ def report_inputs(wildcards):
         if "score" in settings:
             files += expand("models/{model}/{name}", model=model, name=["score.json", "strata.csv"])
         names = ["performance.json", "roc.csv", "validation.json", "calibration.csv", "calibration_groups.csv"]
-        names += ["decision_corrected.csv", "sample_size.csv"]
+        names += ["decision_corrected.csv", "comparison.csv", "sample_size.csv"]
         files += expand("evaluation/{model}/{name}", model=model, name=names)
     names = ["curves", "summary", "tests", "cutpoints", "incidence"]
     files += expand("evaluation/survival_{endpoint}/{name}.csv", endpoint=study.get("survival", []), name=names)
     if "markers" in study:
         files += ["evaluation/markers.csv", "evaluation/markers_flow.csv"]
+        files += ["evaluation/markers_synthetic.csv"] if "synthetic" in study["markers"] else []
     return [f"results/{wildcards.study}/{name}" for name in files]
 
 

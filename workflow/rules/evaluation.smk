@@ -12,6 +12,7 @@ rule evaluate_model:
         performance="results/{study}/evaluation/{model}/performance.json",
         roc="results/{study}/evaluation/{model}/roc.csv",
         decision="results/{study}/evaluation/{model}/decision.csv",
+        comparison="results/{study}/evaluation/{model}/comparison.csv",
         resamples="results/{study}/evaluation/{model}/resamples_fixed.csv",
     log:
         "logs/{study}/evaluation/evaluate_model_{model}.log",
@@ -121,20 +122,56 @@ rule describe_survival:
         "../scripts/evaluation/describe_survival.py"
 
 
-rule rate_markers:
-    """Single features as markers of an endpoint: AUC, cut-off, Mann-Whitney p with its corrections."""
+rule assemble_markers:
+    """One row per unit: outcome and features; what cannot be used is excluded with a reason."""
     input:
         unpack(marker_tables),
     output:
-        markers="results/{study}/evaluation/markers.csv",
+        dataset="results/{study}/evaluation/markers_dataset.csv",
+        exclusions="results/{study}/evaluation/markers_exclusions.csv",
         flow="results/{study}/evaluation/markers_flow.csv",
+    log:
+        "logs/{study}/evaluation/assemble_markers.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        study=settings("unit", "variables", "endpoints", "stability"),
+        analysis=marker_analysis,
+        code=library_code("models/assemble_dataset.py"),
+    script:
+        "../scripts/models/assemble_dataset.py"
+
+
+rule rate_synthetic:
+    """The same in a cohort grown from the study's own patients, as some publications do; no validation."""
+    input:
+        dataset="results/{study}/evaluation/markers_dataset.csv",
+    output:
+        "results/{study}/evaluation/markers_synthetic.csv",
+    log:
+        "logs/{study}/evaluation/rate_synthetic.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        synthetic=setting("markers", "synthetic"),
+        event=lambda wildcards: marker_endpoint(wildcards)["event"],
+        seed=setting("seed"),
+        code=library_code("evaluation/rate_synthetic.py"),
+    script:
+        "../scripts/evaluation/rate_synthetic.py"
+
+
+rule rate_markers:
+    """Single features as markers of an endpoint: AUC, cut-off, Mann-Whitney p with its corrections."""
+    input:
+        dataset="results/{study}/evaluation/markers_dataset.csv",
+    output:
+        "results/{study}/evaluation/markers.csv",
     log:
         "logs/{study}/evaluation/rate_markers.log",
     conda:
         "../../envs/nenflow.yaml"
     params:
-        analysis=setting("markers"),
-        study=settings("unit", "variables", "endpoints", "stability"),
         code=library_code("evaluation/rate_markers.py"),
     script:
         "../scripts/evaluation/rate_markers.py"

@@ -4,7 +4,7 @@
 
 
 rule rate_agreement:
-    """ICC(2,1) and ICC(3,1) of every feature; the threshold is applied in the model's stability step."""
+    """Six forms of ICC and the limits of agreement of every feature; models apply thresholds in their own step."""
     input:
         features="results/{study}/features/{cohort}/{extraction}.csv",
         lesions="results/{study}/cohort/{cohort}/lesions.csv",
@@ -16,6 +16,7 @@ rule rate_agreement:
         "../../envs/nenflow.yaml"
     params:
         readings=readings,
+        agreement=lambda wildcards: STUDIES[wildcards.study]["stability"].get("agreement", {}),
         code=library_code("stability/rate_agreement.py"),
     script:
         "../scripts/stability/rate_agreement.py"

@@ -25,6 +25,7 @@ ICC_COLUMNS = [
 ]
 # The readings that a reference is compared with: those of one rater, or of several who are judged together with it.
 Again = pd.DataFrame | Sequence[pd.DataFrame]
+LIMITS = ["bias", "lower", "upper"]  # of agreement, in the feature's unit
 NOT_COMPUTABLE = "not computable: the values are missing or do not vary"
 
 
@@ -274,8 +275,8 @@ def agreement_table(
         stable, excellent: limits of the classes; see `classify`.
 
     Returns:
-        One row per feature and comparison: feature, comparison, n, the columns of `icc`, class (by `form`), and note,
-        which says where an ICC is not computable.
+        One row per feature and comparison: feature, comparison, n, the columns of `icc`, class (by `form`), bias, lower
+        and upper (Bland-Altman, where two readings are compared), and note, which says where an ICC is not computable.
 
     Raises:
         InputError: no unit has all readings of a comparison, a unit occurs twice in a reading, or a reading lacks a
@@ -292,9 +293,10 @@ def agreement_table(
             )
         table = icc(readings.T).assign(feature=reference.columns, comparison=comparison, n=units)
         table["class"] = classify(table[form], stable, excellent)
+        table[LIMITS] = bland_altman(*readings)[LIMITS] if len(readings) == 2 else np.nan
         table["note"] = np.where(table["ICC2"].isna(), NOT_COMPUTABLE, "")
         tables.append(table)
-    columns = ["feature", "comparison", "n", *ICC_COLUMNS, "class", "note"]
+    columns = ["feature", "comparison", "n", *ICC_COLUMNS, "class", *LIMITS, "note"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 

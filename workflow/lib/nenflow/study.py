@@ -174,6 +174,7 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield from _check_final_step(study, model, f"models/{name}/steps")
     if "markers" in study:
         yield from _check_uses(study, study["markers"], "markers")
+        yield from _check_markers(study, study["markers"])
     for name, settings in study.get("survival", {}).items():
         yield from _check_survival(study, name, settings)
     if study.get("models") and "evaluation" not in study:
@@ -358,6 +359,17 @@ def _check_final_step(study: dict[str, Any], model: dict[str, Any], where: str) 
                 yield _unknown(f"{where}/{name}", variable, study["variables"], "variable")
             elif name == "terms" and variable not in model["clinical"]:
                 yield f"{where}/terms: '{variable}' is not among the model's clinical variables"
+
+
+def _check_markers(study: dict[str, Any], markers: dict[str, Any]) -> Iterable[str]:
+    endpoint = study["endpoints"].get(markers["endpoint"])
+    if endpoint is None:
+        return
+    if "time" in endpoint:
+        yield f"markers/endpoint: '{markers['endpoint']}' comes with time; single features need one without"
+    levels = study["variables"].get(endpoint["variable"], {}).get("levels", [])
+    counts = markers.get("synthetic", {}).get("counts", dict.fromkeys(levels))
+    yield from (_unknown("markers/synthetic/counts", level, levels, "level") for level in counts if level not in levels)
 
 
 def _check_survival(study: dict[str, Any], name: str, settings: dict[str, Any]) -> Iterable[str]:

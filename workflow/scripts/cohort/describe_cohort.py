@@ -4,6 +4,7 @@ from nenflow.cohort.comparison import table_one
 from nenflow.cohort.flow import flow, list_exclusions, remaining
 from nenflow.cohort.units import read_units
 from nenflow.logs import start_log
+from nenflow.models.missing import missing_table
 from nenflow.tables import read_table, write_table
 
 start_log(snakemake.log[0])
@@ -24,8 +25,10 @@ write_table(flow(patients, units.index, exclusions), snakemake.output.flow)
 
 included = units.loc[remaining(units.index, exclusions)]
 write_table(table_one(included, variables), snakemake.output.table_one)
+write_table(missing_table(included), snakemake.output.missing)
 for name, endpoint in study["endpoints"].items():
     if "time" in endpoint:
         continue  # groups by an outcome that comes with time would count short follow-up as none
-    comparison = table_one(included, variables, by=included[endpoint["variable"]])
+    rule = study.get("comparison", {})
+    comparison = table_one(included, variables, by=included[endpoint["variable"]], **rule)
     write_table(comparison, Path(snakemake.output.comparisons) / f"{name}.csv")

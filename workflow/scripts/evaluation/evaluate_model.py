@@ -1,5 +1,5 @@
 from nenflow.documents import write_json
-from nenflow.evaluation.apparent import apparent_figures, scores_of
+from nenflow.evaluation.apparent import apparent_figures, compare_scores, scores_of
 from nenflow.evaluation.resampling import patient_resample, resample_fixed
 from nenflow.logs import start_log
 from nenflow.models.dataset import split
@@ -15,4 +15,5 @@ figures, roc, decision = apparent_figures(y, table, model, params.analysis["time
 write_json(figures, snakemake.output.performance)
 write_table(roc, snakemake.output.roc)
 write_table(decision, snakemake.output.decision)
+write_table(compare_scores(y, table, model), snakemake.output.comparison)
 write_table(resample_fixed(y, scores_of(table, model), params.seed, numbers), snakemake.output.resamples)

@@ -1,21 +1,8 @@
-from nenflow.cohort.flow import flow
-from nenflow.cohort.units import read_units
 from nenflow.evaluation.markers import rate_markers
 from nenflow.logs import start_log
-from nenflow.models.dataset import assemble_dataset
-from nenflow.tables import read_table, write_table
+from nenflow.models.dataset import split
+from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
-study = snakemake.params.study
-units = read_units(snakemake.input.patients, snakemake.input.lesions, study["variables"])
-dataset, exclusions = assemble_dataset(
-    features=read_table(snakemake.input.features),
-    units=units,
-    excluded=read_table(snakemake.input.exclusions),
-    cases=read_table(snakemake.input.cases),
-    analysis=snakemake.params.analysis,
-    study=study,
-)
-patients = read_table(snakemake.input.patients)["patient"]
-write_table(rate_markers(dataset.drop(columns="outcome"), dataset["outcome"]), snakemake.output.markers)
-write_table(flow(patients, units.index, exclusions), snakemake.output.flow)
+X, y = split(read_table(snakemake.input.dataset, index=UNIT))
+write_table(rate_markers(X, y), snakemake.output[0])

@@ -7,13 +7,7 @@ from nenflow.tables import UNIT, read_table, write_table
 start_log(snakemake.log[0])
 candidates, _ = split(read_table(snakemake.input.candidates, index=UNIT))
 final, y = split(read_table(snakemake.input.final, index=UNIT))
-checks = check_assumptions(
-    candidates=candidates,
-    final=final,
-    y=y,
-    ties=read_json(snakemake.input.model).get("ties", "efron"),
-    imputations=snakemake.params.analysis.get("imputations", 0),
-    seed=snakemake.params.seed,
-)
-write_table(checks, snakemake.output.assumptions)
-write_table(subdistribution_table(final, y), snakemake.output.subdistribution)
+imputed = {"imputations": snakemake.params.analysis.get("imputations", 0), "seed": snakemake.params.seed}
+ties = read_json(snakemake.input.model).get("ties", "efron")
+write_table(check_assumptions(candidates, final, y, ties, **imputed), snakemake.output.assumptions)
+write_table(subdistribution_table(final, y, **imputed), snakemake.output.subdistribution)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
@@ -18,8 +19,9 @@ from nenflow.evaluation.concordance import (
     uno_c,
 )
 from nenflow.evaluation.decision import decision_curve, decision_curve_survival
-from nenflow.evaluation.discrimination import performance, roc_curve
+from nenflow.evaluation.discrimination import Z95, auc, delong_test, performance, roc_curve
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
+from nenflow.evaluation.reclassification import integrated_discrimination, net_reclassification
 from nenflow.models.base import is_survival
 
 RADSCORE = "Radscore"
@@ -79,6 +81,31 @@ def _survival_figures(y, table, scores: Mapping[str, pd.Series], model, times, d
         for at, column in zip(times, predicted.T, strict=True)
     ]
     return plain(figures), survival_roc(y, scores[model], times), pd.concat(curves, ignore_index=True)
+
+
+def compare_scores(y: pd.Series | pd.DataFrame, table: pd.DataFrame, model: str) -> pd.DataFrame:
+    """What a model adds to its Radscore, on the units that both were made from.
+
+    Args:
+        y, table, model: see `apparent_figures`.
+
+    Returns:
+        columns measure (AUC, by DeLong's paired test; NRI, continuous; IDI), difference, low, high (95 %), p; empty for
+        an outcome that comes with time, a model without Radscore and one that is the Radscore alone.
+    """
+    columns, scores = ["measure", "difference", "low", "high", "p"], scores_of(table, model)
+    if is_survival(y) or len(scores) < 2 or any(np.ptp(score) == 0 for score in scores.values()):
+        return pd.DataFrame(columns=columns)
+    first, second = scores[RADSCORE], scores[model]
+    found = delong_test(y, second, first)
+    difference = auc(y, second) - auc(y, first)
+    reach = abs(difference / found["z"]) * Z95 if found["z"] else np.nan
+    rows = [("AUC", difference, difference - reach, difference + reach, found["p"])]
+    probabilities = expit(first.to_numpy()), table["probability"].to_numpy()
+    for name, test in (("NRI", net_reclassification), ("IDI", integrated_discrimination)):
+        figures = test(y, *probabilities)
+        rows.append((name, *(figures[key] for key in (name.lower(), "low", "high", "p"))))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def survival_performance(y: pd.DataFrame, score, times: Sequence[float], survival=None) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def nomogram_figure(
         nomogram: the document of `models.nomogram`.
         variables: the study's variables, for labels and the names of levels.
         event: what the probability is of; of a Cox model what is survived, such as "overall survival".
-        unit: of a Cox model's times, in the singular.
+        unit: of a Cox model's times, in the singular; blank where it has none.
     """
     rows = nomogram_axes(nomogram, variables, event, unit)
     rooms = [row.rooms() for row in rows]
@@ -260,7 +260,9 @@ def nomogram_axes(
     longest = max(nomogram["total_points"])
     rows.append(_numeric("Total points", [(100 * total / longest, total) for total in nomogram["total_points"]]))
     rows.append(_numeric("Linear predictor", _reached(nomogram["linear_predictor"], longest)))
-    outcomes = [(f"{tick_text(axis['time'])}-{unit} {event}", axis) for axis in nomogram.get("survival", [])]
+    at = (f"{tick_text(axis['time'])}-{unit} {event}" if unit else f"{event} at {tick_text(axis['time'])}"
+          for axis in nomogram.get("survival", []))  # fmt: skip
+    outcomes = list(zip(at, nomogram.get("survival", []), strict=True))
     for name, axis in outcomes or [(f"Probability of {event}", nomogram["probability"])]:
         rows.append(_outcome(name, _reached(axis, longest)))
     return rows

@@ -88,7 +88,7 @@ def incidence_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = 
         curves: columns group, cause, time, incidence; a cause is drawn as a line style, a group as a colour.
         time, outcome, note: see `survival_figure`.
     """
-    figure = new_figure(DOUBLE * 0.62, 70)
+    figure = new_figure(DOUBLE * 0.85, 70)
     axes = figure.subplots()
     causes, groups = list(dict.fromkeys(curves["cause"])), list(dict.fromkeys(curves["group"]))
     for number, group in enumerate(groups):
@@ -99,9 +99,7 @@ def incidence_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = 
             axes.step(x, y, where="post", color=CYCLE[number % len(CYCLE)], ls=style, label=plain_text(label))
     top = min(1.0, 1.15 * max(curves["incidence"].max(), 0.05))
     axes.set(xlim=(0, curves["time"].max() * 1.02), ylim=(0, top), xlabel=plain_text(time), ylabel=plain_text(outcome))
-    axes.legend(loc="upper left")
-    if note:
-        axes.text(0.99, 0.02, plain_text(note), transform=axes.transAxes, ha="right", va="bottom", fontsize=SMALL)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title=plain_text(note), title_fontsize=SMALL)
     return figure
 
 
@@ -206,5 +204,5 @@ def survival_calibration_figure(groups: pd.DataFrame, curve: pd.DataFrame, words
     axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
     axes.set_xlabel(plain_text(f"Predicted {words}"))
     axes.set_ylabel(plain_text(f"Observed {words}"))
-    axes.legend(loc="upper left")
+    axes.legend(loc="best")
     return figure

@@ -18,7 +18,7 @@ from nenflow.report.figures_cohort import flow_figure, markers_figure, stability
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.sections_survival import survival_blocks
-from nenflow.report.tables import description_table, exclusions_table, markers_table, parameters_table
+from nenflow.report.tables import classes_table, description_table, exclusions_table, markers_table, parameters_table
 from nenflow.report.wording import count, feature_label, interval, listed, percent
 from nenflow.tables import CASE
 
@@ -90,7 +90,7 @@ def report_sections(
             "Features and their stability",
             [*_conformance_blocks(study, results), *_stability_blocks(study, results), *models["chain"].blocks],
         ),
-        Section("markers", "Single features", _marker_blocks(study, results)),
+        Section("markers", "Single features", [*_marker_blocks(study, results), *_synthetic(study, results)]),
         Section("survival", "Survival", survival_blocks(study, results)),
         *(
             models[name]
@@ -212,7 +212,26 @@ def _table_one_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> l
             note = "Counts with percentages of the known values, or median [first quartile, third quartile]."
             caption = "Table 1. The cohort." if len(study["cohorts"]) == 1 else f"Table 1. The cohort “{cohort}”."
             blocks.append(Printed(f"table1_{cohort}", description_table(table), caption, note, table))
+            blocks += _missing_blocks(study, results, cohort)
     return blocks
+
+
+def _missing_blocks(study: Mapping[str, Any], results: Mapping[str, Any], cohort: str) -> list[Any]:
+    """Which variables lack values; nothing where all are complete."""
+    table = results.get(f"cohort/{cohort}/missing.csv")
+    if table is None or not table["missing"].any():
+        return []
+    lacking = table[table["missing"] > 0]
+    labels = [study["variables"][name]["label"] if name in study["variables"] else name for name in lacking["variable"]]
+    shown = pd.DataFrame(
+        {
+            "Variable": [label[:1].upper() + label[1:] for label in labels],
+            f"{study['unit'].capitalize()}s without": lacking["missing"].astype(str).to_numpy(),
+            "Share": lacking["share"].map(percent).to_numpy(),
+            "Patients": lacking["patients"].astype(str).to_numpy(),
+        }
+    )
+    return [Printed(f"missing_{cohort}", shown, "Missing values.", full=table)]
 
 
 def _comparison_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
@@ -227,6 +246,7 @@ def _comparison_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> 
             note = "Counts with percentages of the known values, or median [first quartile, third quartile]."
             if study["unit"] == "lesion":
                 note += " Each lesion counts by itself; lesions of one patient are alike, so p is too small."
+            note += " SMD: standardised mean difference; effect sizes and adjusted p are in the file."
             name = f"table2_{cohort}_{endpoint}"
             blocks.append(Printed(name, description_table(table), f"Table 2. By {label}{several}.", note, table))
     return blocks
@@ -271,6 +291,10 @@ def _stability_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> l
         alt = f"Histograms of {form}; share of features at or above {threshold:g}: {', '.join(parts)}."
         figure = stability_figure(table, form, threshold)
         blocks.append(Drawing(f"stability_{cohort}_{extraction}", figure, caption, alt))
+        note = "Classes by the ICC's limits of the study; six forms of ICC with intervals and the limits of agreement "
+        note += "(Bland-Altman) of every feature are in the file."
+        title = f"Agreement of the features of “{extraction}” by class."
+        blocks.append(Printed(f"agreement_{cohort}_{extraction}", classes_table(table), title, note, table))
     return blocks
 
 
@@ -280,6 +304,24 @@ def _stability_rule(study: Mapping[str, Any], extraction: str) -> tuple[str, flo
             if model["extraction"] == extraction and "stability" in step:
                 return step["stability"]["form"], step["stability"]["threshold"]
     return "ICC2", 0.75  # no protocol asks: the form that counts systematic differences, at the customary threshold
+
+
+def _synthetic(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    """Single features in a cohort grown from the study's own, labelled as what it is."""
+    table = results.get("evaluation/markers_synthetic.csv")
+    if table is None or not table["auc"].notna().any():
+        return []
+    settings = study["markers"]["synthetic"]
+    numbers = listed([f"{number} “{level}”" for level, number in settings["counts"].items()])
+    words = (
+        f"As some publications do, the features were rated again in a synthetic cohort ({numbers}) that "
+        f"{settings['method'].upper()} grew from the patients above. Publications call such a cohort external; it is "
+        "not: every synthetic patient lies between two of those, so a feature that looks good by chance looks good "
+        "here too. The figures say how well the sampler copied the data."
+    )
+    shown = markers_table(table)
+    caption = "Single features in the synthetic cohort: no validation."
+    return [Text(words), Printed("markers_synthetic", shown, caption, full=table)]
 
 
 def _marker_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """The sections of a report that tell of models: how each was made, what it is, and how good it really is."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,6 +34,7 @@ from nenflow.report.tables import (
     selection_table,
     signature_table,
     strata_table,
+    total_points_table,
     validation_table,
 )
 from nenflow.report.wording import count, decimal, interval, listed, p_text, percent, ratio_interval, score_label
@@ -179,9 +181,7 @@ def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     final = list(performance)[-1]
     figure = honest_figure(table.assign(score=table["score"].map(score_label)))
     caption = "AUC with 95% interval. Apparent: on the data the model was made from (DeLong). Published bootstrap: the "
-    caption += (
-        "finished model on resampled lesions. Optimism-corrected: the whole protocol refitted in each resample of "
-    )
+    caption += "finished model on resampled units. Optimism-corrected: the whole protocol refitted in each resample of "
     caption += "patients; by Harrell's subtraction, which keeps some optimism, and by the .632+ rule, which does not."
     alt = "; ".join(
         f"{score_label(row.score)}, {row.estimate.lower()}: AUC {interval(row.auc, row.low, row.high)}"
@@ -211,7 +211,7 @@ def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
         names = [name if name == "Radscore" else study["variables"][name]["label"] for name in terms]
         nothing = "in the final model: no variable survived the selection"
         links.append((str(len(names)), f"in the final model: {listed(names)}" if names else nothing))
-    return [Chain(links)] if links else []
+    return [Chain(links)] if len(links) > 1 else []  # of clinical variables alone there is no chain to tell of
 
 
 def _lasso(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
@@ -224,10 +224,12 @@ def _lasso(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     if not chosen:
         blocks.append(Text(_constant(files, model)["Radscore"]))
     if not path.empty:
-        caption = "Coefficients along the penalty λ (left) and the cross-validated deviance with its standard error "
-        caption += "(right); λ.min has the least deviance, λ.1se is the largest within one standard error of it."
+        measure = document.get("measure", "deviance")
+        best = "least deviance" if measure == "deviance" else "largest AUC"
+        caption = f"Coefficients along the penalty λ (left) and the cross-validated {measure} with its standard error "
+        caption += f"(right); λ.min has the {best}, λ.1se is the largest within one standard error of it."
         alt = f"LASSO path of {count(len(path), 'feature')} and cross-validation curve; {len(chosen)} selected."
-        figure = lasso_figure(path, curve, document["lambda_min"], document["lambda_1se"], document["rule"])
+        figure = lasso_figure(path, curve, document["lambda_min"], document["lambda_1se"], document["rule"], measure)
         blocks.append(Drawing(f"lasso_{model}", figure, caption, alt))
     if chosen:
         full = pd.DataFrame([*chosen.items(), ("intercept", document["intercept"])], columns=["feature", "coefficient"])
@@ -241,7 +243,8 @@ def lasso_tables(document: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFram
     """A LASSO step's document as the tables that `lasso_figure` draws: coefficients and cross-validation curve."""
     path = document["path"]
     coefficients = pd.DataFrame(path["coefficients"], index=path["lambda"]).T
-    curve = {"lambda": "lambda", "mean": "deviance", "error": "error", "nonzero": "nonzero"}
+    measure = document.get("measure", "deviance")
+    curve = {"lambda": "lambda", "mean": measure, "error": "error", "nonzero": "nonzero"}
     return coefficients, pd.DataFrame({name: path[key] for name, key in curve.items()})
 
 
@@ -311,7 +314,8 @@ def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     document = files.model("nomogram.json")
     if not document or not document["variables"]:
         return []
-    figure = nomogram_figure(document, study["variables"], _event(study, model))
+    event = "survival" if files.is_cox() else _event(study, model)
+    figure = nomogram_figure(document, study["variables"], event, _time_unit(study, model))
     below = "survival" if files.is_cox() else "probability"
     caption = f"Read the points of each variable on the top line, add them up, and read the {below} below the sum."
     alt = f"Nomogram of {count(len(document['variables']), 'variable')} for the {below} of {_event(study, model)}."
@@ -320,7 +324,16 @@ def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     if points is not None and len(points):
         shown = points_table(points, study["variables"])
         blocks.append(Printed(f"points_{model}", shown, "The nomogram as a table of points.", full=points))
+        blocks.append(Printed(f"total-points_{model}", total_points_table(points), f"Total points and {below}."))
     return blocks
+
+
+def _time_unit(study: Mapping[str, Any], model: str) -> str:
+    """The unit of an endpoint's time in the singular: "month" of "Survival (months)"; blank where there is none."""
+    endpoint = study["endpoints"][study["models"][model]["endpoint"]]
+    label = study["variables"][endpoint["time"]]["label"] if "time" in endpoint else ""
+    found = re.search(r"\(([^()]+?)s?\)$", label)
+    return found.group(1) if found else ""
 
 
 def _score(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
@@ -356,7 +369,25 @@ def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     return [
         Drawing(f"roc_{model}", figure, caption, f"ROC curves. {alt}."),
         Printed(f"discrimination_{model}", table, "Apparent discrimination.", f"{note}."),
+        *_comparison(model, files),
     ]
+
+
+def _comparison(model: str, files: _Files) -> list[Any]:
+    table = files.evaluation("comparison.csv")
+    if table is None or table.empty:
+        return []
+    names = {"AUC": "AUC (DeLong, paired)", "NRI": "NRI (continuous)", "IDI": "IDI"}
+    shown = pd.DataFrame(
+        {
+            "Measure": table["measure"].map(names),
+            "Difference (95% CI)": [interval(row.difference, row.low, row.high) for row in table.itertuples()],
+            "p": table["p"].map(p_text),
+        }
+    )
+    note = "Both were made from these data, so that what the model adds is flattered; the NRI rises with noise too "
+    note += "(Hilden and Gerds 2014)."
+    return [Printed(f"comparison_{model}", shown, f"What {_the(model)} adds to the Radscore.", note, table)]
 
 
 def _calibration(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:

@@ -13,7 +13,7 @@ from nenflow.report.figures_survival import (
     time_roc_figure,
 )
 from nenflow.report.page import Drawing, Heading, Printed, Text
-from nenflow.report.tables import cutpoints_table, survival_table
+from nenflow.report.tables import cutpoints_table, median_text, survival_table
 from nenflow.report.wording import decimal, interval, listed, p_text, score_label
 
 ALL = "all"
@@ -56,8 +56,7 @@ def _follow_up(study: Mapping[str, Any], endpoint: str, summary: pd.DataFrame) -
     everybody = summary[summary["group"] == ALL].iloc[0]
     words = f"{int(everybody['n'])} patients, {int(everybody['events'])} events; median follow-up "
     words += f"{decimal(everybody['follow_up'], 1)} (reverse Kaplan-Meier), median time to the event "
-    words += f"{interval(everybody['median'], everybody['median_low'], everybody['median_high'], 1)}"
-    words += "" if pd.notna(everybody["median"]) else ": not reached"
+    words += median_text(everybody)
     if "competing" in study["endpoints"][endpoint]:
         words += (
             ". Another event competes: Kaplan-Meier's curves and log-rank tests count it as censored, which is right "

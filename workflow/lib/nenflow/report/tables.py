@@ -28,26 +28,27 @@ def description_table(table: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         table: columns variable (label, blank in the rows that follow the first of a variable), level, then `overall` or
-            one column per group, test and p; texts, p as a number. Rows Patients, Lesions or n hold numbers of units.
+            one column per group, test, p and smd (standardised mean difference); texts, p and smd as numbers. Rows
+            Patients, Lesions or n hold numbers of units.
     """
     groups = [name for name in table.columns if name not in ("variable", "level", *TESTED)]
     sizes = table[table["variable"] == "n"]
     heads = {name: f"{name} (n = {sizes[name].iloc[0]})" if len(sizes) else name.capitalize() for name in groups}
+    tests = ["SMD", "p", "Test"] if "p" in table else []
     rows = []
     for _, row in table[table["variable"] != "n"].iterrows():
         cells = {heads[name]: row[name] for name in groups}
-        tested = {"p": "", "Test": ""}
+        tested = dict.fromkeys(tests, "")
         if row["variable"] and row.get("test"):
-            tested = {"p": p_text(row["p"]), "Test": row["test"]}
+            tested = {"SMD": decimal(row.get("smd"), 2), "p": p_text(row["p"]), "Test": row["test"]}
         if row["variable"] and row["level"]:  # the first of several levels: the variable gets a row of its own
             rows.append({"Characteristic": row["variable"]} | dict.fromkeys(heads.values(), "") | tested)
-            rows.append({"Characteristic": INSET + row["level"]} | cells | {"p": "", "Test": ""})
+            rows.append({"Characteristic": INSET + row["level"]} | cells | dict.fromkeys(tests, ""))
         elif row["variable"]:
             rows.append({"Characteristic": row["variable"]} | cells | tested)
         else:
-            rows.append({"Characteristic": INSET + row["level"]} | cells | {"p": "", "Test": ""})
-    columns = ["Characteristic", *heads.values(), *(["p", "Test"] if "p" in table else [])]
-    return pd.DataFrame(rows, columns=columns)
+            rows.append({"Characteristic": INSET + row["level"]} | cells | dict.fromkeys(tests, ""))
+    return pd.DataFrame(rows, columns=["Characteristic", *heads.values(), *tests])
 
 
 def odds_ratio_table(
@@ -114,6 +115,16 @@ def signature_table(coefficients: Mapping[str, float], intercept: float) -> pd.D
     ordered = sorted(coefficients.items(), key=lambda pair: (-abs(pair[1]), pair[0]))
     rows = [{"Feature": feature_label(name), "Coefficient": decimal(value, 4), "Name": name} for name, value in ordered]
     return pd.DataFrame([*rows, {"Feature": "Intercept", "Coefficient": decimal(intercept, 4), "Name": ""}])
+
+
+def classes_table(agreement: pd.DataFrame) -> pd.DataFrame:
+    """How many features are unstable, stable and excellent, by comparison and phase."""
+    found = agreement["class"].fillna("").replace("", "not computable")
+    names = ["unstable", "stable", "excellent", "not computable"]
+    counts = pd.crosstab([agreement["comparison"], agreement["phase"]], found).reindex(columns=names, fill_value=0)
+    shown = counts.astype(str).rename(columns=str.capitalize)
+    shown.insert(0, "Comparison", [f"{comparison}, {phase}" for comparison, phase in counts.index])
+    return shown.reset_index(drop=True).rename_axis(columns=None)
 
 
 def markers_table(markers: pd.DataFrame, most: int = 20) -> pd.DataFrame:
@@ -237,7 +248,7 @@ def survival_table(
         for _, row in part.iterrows():
             cells = {"Group": f"{INSET}{row['group']}" if variable else "All patients"}
             cells |= {"Patients": f"{row['n']:.0f}", "Events": f"{row['events']:.0f}"}
-            cells["Median (95% CI)"] = interval(row["median"], row["median_low"], row["median_high"], 1)
+            cells["Median (95% CI)"] = median_text(row)
             for time in endpoint["times"]:
                 key = f"survival_{time:g}"
                 cells[f"At {time:g} (95% CI)"] = interval(row[key], row[f"{key}_low"], row[f"{key}_high"], 2)
@@ -246,6 +257,14 @@ def survival_table(
     return table[
         [*[name for name in table if name != "Log-rank p"], *([name for name in table if name == "Log-rank p"])]
     ]
+
+
+def median_text(row: pd.Series) -> str:
+    """A median time with its interval, whose upper end many curves do not reach."""
+    if pd.isna(row["median"]):
+        return "not reached"
+    low, high = (decimal(row[end], 1) if pd.notna(row[end]) else "not reached" for end in ("median_low", "median_high"))
+    return f"{decimal(row['median'], 1)} ({low}–{high})"
 
 
 def cutpoints_table(cutpoints: pd.DataFrame, variables: Mapping[str, Any]) -> pd.DataFrame:
@@ -279,32 +298,48 @@ def score_table(score: Mapping[str, Any], variables: Mapping[str, Any]) -> pd.Da
 
 
 def _level_names(name: str, values: list[float], variables: Mapping[str, Any]) -> list[str]:
-    levels = variables.get(name, {}).get("levels")
-    return [levels[int(value) - 1] if levels else f"{value:g}" for value in values]
+    levels = variables.get(name, {}).get("levels", [])
+    coded = levels and all(float(value).is_integer() and 1 <= value <= len(levels) for value in values)
+    return [levels[int(value) - 1] if coded else f"{value:g}" for value in values]
 
 
 def points_table(points: pd.DataFrame, variables: Mapping[str, Any]) -> pd.DataFrame:
-    """A nomogram's points for print: a row per value, then the total points of each probability or survival."""
+    """The points that each value of a nomogram's variables has, for print: a row per variable.
+
+    Args:
+        points: columns part, variable, value, points, as `nomogram.points_table` gives them.
+        variables: the study's variables.
+    """
     rows = []
-    for (_, name), part in points.groupby(["part", "variable"], sort=False):
-        label = variables[name]["label"] if name in variables else name.replace("_", " at ").capitalize()
-        values = part["value"].tolist()
-        numbers = pd.to_numeric(part["value"], errors="coerce")
-        if name in variables and "levels" in variables[name] and numbers.notna().all():
-            coded = [float(value) for value in numbers]
-            if all(value.is_integer() and 1 <= value <= len(variables[name]["levels"]) for value in coded):
-                values = _level_names(name, coded, variables)
-        rows.append({"Variable": label, "Points": ""})
-        for value, number in zip(values, part["points"], strict=True):
-            rows.append({"Variable": f"{INSET}{_number(value)}", "Points": decimal(number, 0)})
+    for name, part in points[points["part"] == "points"].groupby("variable", sort=False):
+        values = _written_values(name, part["value"], variables)
+        worth = [f"{value}: {decimal(number, 0)}" for value, number in zip(values, part["points"], strict=True)]
+        label = variables[name]["label"] if name in variables else name
+        rows.append({"Variable": label, "Points of each value": ", ".join(worth)})
     return pd.DataFrame(rows)
 
 
-def _number(value: Any) -> str:
-    try:
-        return f"{float(value):g}"
-    except ValueError:
-        return str(value)
+def total_points_table(points: pd.DataFrame) -> pd.DataFrame:
+    """The total points at which each probability, or survival at each time, is reached, for print.
+
+    Totals under zero are left out: nobody has so few.
+    """
+    totals = points[(points["part"] == "total points") & (points["points"] >= -0.5)]
+    totals = totals.assign(value=pd.to_numeric(totals["value"]), shown=totals["points"].map(lambda n: decimal(n, 0)))
+    names = list(dict.fromkeys(totals["variable"]))
+    table = totals.pivot_table(index="value", columns="variable", values="shown", aggfunc="first")[names]
+    heads = {name: f"Points, {name.replace('_', ' at ')}" for name in names}
+    first = "Probability" if names == ["probability"] else "Survival"
+    shown = table.fillna("").rename(columns=heads).reset_index().rename(columns={"value": first})
+    return shown.assign(**{first: shown[first].map(lambda value: f"{value:g}")}).rename_axis(columns=None)
+
+
+def _written_values(name: str, values: pd.Series, variables: Mapping[str, Any]) -> list[str]:
+    """Values of a nomogram's axis in words: codes by their level's name, numbers without trailing zeros."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.isna().any():
+        return [str(value) for value in values]
+    return _level_names(name, numbers.tolist(), variables)
 
 
 def strata_table(strata: pd.DataFrame, score: Mapping[str, Any]) -> pd.DataFrame:
@@ -347,7 +382,7 @@ def assumptions_table(assumptions: pd.DataFrame, variables: Mapping[str, Any]) -
     rows: dict[str, dict[str, str]] = {}
     for _, row in assumptions.dropna(subset=["variable"]).iterrows():
         name = row["variable"]
-        label = "All together" if name == "GLOBAL" else coded_label(name, variables)
+        label = "All together" if name == "GLOBAL" else variables.get(name, {}).get("label", name)
         cells = rows.setdefault(name, {"Variable": label, "Variance inflation": ""})
         if row["check"] == "variance inflation":
             cells["Variance inflation"] = decimal(row["value"], 2)
