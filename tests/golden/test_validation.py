@@ -39,9 +39,11 @@ from nenflow.evaluation.discrimination import (
     youden,
 )
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes, logistic_statistics, validation_table
+from nenflow.evaluation.markers import rate_markers
 from nenflow.evaluation.resampling import (
     COLUMNS,
     bootstrap_interval,
+    patient_resample,
     refit_once,
     resample_fixed,
     survival_columns,
@@ -65,7 +67,7 @@ COVERS = {
     "chain": [
         *("fusion/roc", "fusion/hosmer_lemeshow", "fusion/dca", "fusion/brier", "fusion/lrm_stats", "fusion/val_prob"),
         *("fusion/calibration_lowess", "fusion/delong_test", "fusion/bootstrap", "fusion/rms_validate"),
-        *("fusion/rms_validate_backward", "fusion/rms_calibrate"),
+        *("fusion/rms_validate_backward", "fusion/rms_calibrate", "radscore_roc", "patient_cluster_bootstrap"),
     ],
     "lung": ["bootstrap", "rms_validate", "rms_calibrate_km"],
     "pbc": ["bootstrap", "rms_validate", "rms_calibrate_km"],
@@ -172,6 +174,33 @@ def compare_roc(y, score, expected):
 def test_roc_curve(golden, name):
     data = study(golden, name)
     compare_roc(data.y, data.look("fitted"), data.take("roc"))
+
+
+def test_roc_curve_of_a_signature(golden):
+    figures, data = read_figures(golden, "chain"), study(golden, "chain")
+    compare_roc(data.y, figures.document["radscore"], figures.take("radscore_roc"))
+
+
+def test_whole_patients_drawn(golden):
+    """A fixed model, patients resampled with all their lesions, against other random draws of R."""
+    figures, data = read_figures(golden, "chain"), study(golden, "chain")
+    index = pd.MultiIndex.from_frame(data.table[["patient", "lesion"]])
+    y, p, expected = data.y, np.array(data.look("fitted")), figures.take("patient_cluster_bootstrap")
+    draws = [patient_resample(index, 3, number) for number in range(expected["B"])]
+    found = bootstrap_interval(lambda rows: auc(y[rows], p[rows]), draws)
+    assert found == pytest.approx(expected["auc_pct_ci"], abs=MONTE_CARLO)
+
+
+def test_rated_markers(golden):
+    data = study(golden, "aSAH")
+    found = rate_markers(data.table[["s100b", "ndka"]], pd.Series(data.y, data.table.index))
+    for name, row in found.iterrows():
+        roc = data.look(f"single_markers/{name}")
+        assert row["direction"] == "higher"
+        close(row[["auc_low", "auc", "auc_high"]].astype(float), roc["delong_ci"])
+        assert row["p"] == pytest.approx(data.look(f"group_tests/{name}/wilcox_default")["p.value"], abs=EXACT)
+        for figure in ("threshold", "sensitivity", "specificity", "ppv", "npv", "accuracy"):
+            assert row[figure] == pytest.approx(roc["youden"][figure], abs=EXACT)
 
 
 def test_single_markers(golden):

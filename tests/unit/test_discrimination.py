@@ -1,75 +1,29 @@
-import numpy as np
-import pandas as pd
-import pytest
+from itertools import pairwise
 
-from nenflow.documents import plain, read_json
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nenflow.documents import plain
 from nenflow.errors import InputError
 from nenflow.evaluation.discrimination import (
     auc,
     brier,
+    closest_to_corner,
     delong_covariance,
     delong_interval,
+    delong_logit_interval,
     delong_test,
+    exact_interval,
     hanley_mcneil_error,
     hanley_mcneil_interval,
+    partial_auc,
     performance,
+    rank_correlations,
     roc_curve,
     youden,
 )
-
-EXACT = 1e-8  # what an exact implementation of AUC, DeLong and thresholds meets against R (15 digits stored)
-
-
-def _scores(golden):
-    """Outcome, score and R's figures for every ROC curve of the golden files."""
-    sah, birth, chain = (read_json(golden / f"{name}.json") for name in ("aSAH", "birthwt", "chain"))
-    sah_table = pd.read_csv(golden / "aSAH.csv")
-    response = pd.read_csv(golden / "chain_clinical.csv.gz")["ineffective"]
-    yield sah_table["poor"], sah["fitted"], sah["roc"]
-    for marker in ("s100b", "ndka", "wfns"):
-        yield sah_table["poor"], sah_table[marker], sah["single_markers"][marker]
-    yield pd.read_csv(golden / "birthwt.csv")["low"], birth["fitted"], birth["roc"]
-    yield response, chain["radscore"], chain["radscore_roc"]
-    yield response, chain["fusion"]["fitted"], chain["fusion"]["roc"]
-
-
-def test_auc_and_delong_equal_proc(golden):
-    for y, score, expected in _scores(golden):
-        assert auc(y, score) == pytest.approx(expected["auc"], abs=EXACT)
-        assert delong_covariance(y, score)[0, 0] == pytest.approx(expected["delong_var"], abs=EXACT)
-        low, _, high = expected["delong_ci"]
-        assert delong_interval(y, score) == pytest.approx((low, high), abs=EXACT)
-
-
-def test_roc_curve_equals_proc(golden):
-    for y, score, expected in _scores(golden):
-        curve = roc_curve(y, score)
-        inner = np.array(expected["thresholds"][1:-1], dtype=float)
-        np.testing.assert_allclose(curve["threshold"].iloc[1:-1], inner, atol=EXACT, rtol=0)
-        np.testing.assert_allclose(curve["sensitivity"], expected["sensitivities"], atol=EXACT, rtol=0)
-        np.testing.assert_allclose(curve["specificity"], expected["specificities"], atol=EXACT, rtol=0)
-        assert curve["threshold"].iloc[0] == -np.inf
-        assert curve["threshold"].iloc[-1] == np.inf
-
-
-def test_youden_equals_proc(golden):
-    for y, score, expected in _scores(golden):
-        found = youden(y, score)
-        assert found["ties"] == 0
-        for name, value in expected["youden"].items():
-            assert found[name] == pytest.approx(value, abs=EXACT), name
-
-
-def test_delong_comparison_equals_proc(golden):
-    sah, table = read_json(golden / "aSAH.json"), pd.read_csv(golden / "aSAH.csv")
-    for pair in (("s100b", "ndka"), ("s100b", "wfns")):
-        found = delong_test(table["poor"], table[pair[0]], table[pair[1]])
-        assert found == pytest.approx(sah["single_markers"]["delong_" + "_".join(pair)], abs=EXACT)
-    chain = read_json(golden / "chain.json")
-    response = pd.read_csv(golden / "chain_clinical.csv.gz")["ineffective"]
-    found = delong_test(response, chain["fusion"]["fitted"], chain["radscore"])
-    expected = chain["fusion"]["delong_test"]
-    assert found == pytest.approx({"z": expected["z"], "p": expected["p"]}, abs=EXACT)
 
 
 def test_hanley_mcneil_reproduces_the_published_interval():
@@ -117,11 +71,8 @@ def test_a_single_event_has_no_delong_variance():
     assert np.isnan(delong_covariance([0, 0, 1], [1, 3, 2])).all()
 
 
-def test_brier_by_hand(golden):
+def test_brier_by_hand():
     assert brier([0, 1], [0.2, 0.6]) == pytest.approx((0.04 + 0.16) / 2)
-    chain = read_json(golden / "chain.json")["fusion"]
-    response = pd.read_csv(golden / "chain_clinical.csv.gz")["ineffective"]
-    assert brier(response, chain["fitted"]) == pytest.approx(chain["brier"], abs=EXACT)
 
 
 def test_performance_is_json_ready():
@@ -142,3 +93,70 @@ def test_performance_is_json_ready():
 def test_refusals(y, score, words):
     with pytest.raises(InputError, match=words):
         auc(y, score)
+
+
+def test_exact_interval_of_published_shares():
+    # 0 of 10: the upper end is 1 - .025 ** (1 / 10); all of 10 is its mirror image
+    assert exact_interval(0, 10) == (0.0, pytest.approx(1 - 0.025**0.1))
+    assert exact_interval(10, 10) == (pytest.approx(0.025**0.1), 1.0)
+    # binom.test(7, 20) in R 4.2: 0.1539092 to 0.5921885
+    assert exact_interval(7, 20) == pytest.approx((0.1539092, 0.5921885), abs=1e-7)
+    assert np.isnan(exact_interval(0, 0)).all()
+
+
+def test_logit_interval_by_hand_and_within_bounds():
+    y, score = [0, 0, 0, 1, 1, 1], [1, 2, 4, 3, 5, 6]
+    area, error = auc(y, score), np.sqrt(delong_covariance(y, score)[0, 0])
+    low, high = np.log(delong_logit_interval(y, score)) - np.log1p(-np.array(delong_logit_interval(y, score)))
+    centre = np.log(area / (1 - area))
+    assert (low + high) / 2 == pytest.approx(centre)
+    assert high - centre == pytest.approx(1.959964 * error / area / (1 - area))
+    assert np.isnan(delong_logit_interval([0, 0, 1, 1], [1, 2, 3, 4])).all()
+
+
+def test_partial_areas_by_hand():
+    # the curve runs (specificity, sensitivity) (0, 1) (1/2, 1) (1/2, 1/2) (1, 1/2) (1, 0)
+    y, score = [0, 0, 1, 1], [1, 3, 2, 4]
+    assert partial_auc(y, score, 0.5, 1.0) == pytest.approx(0.5 * 0.5)
+    assert partial_auc(y, score, 0.25, 0.75) == pytest.approx(0.25 * 1 + 0.25 * 0.5)
+    assert partial_auc(y, score, 0.5, 1.0, over="sensitivity") == pytest.approx(0.5 * 0.5)
+    assert partial_auc([0, 1], [5, 5], 0.0, 0.5) == pytest.approx(0.5 * (1 + 0.5) / 2)  # the chance line
+    for bounds in ((0.5, 0.5), (-0.1, 1), (0, 1.1)):
+        with pytest.raises(InputError, match="two bounds"):
+            partial_auc(y, score, *bounds)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["specificity", "sensitivity"]))
+def test_parts_of_the_area_add_up(seed, over):
+    rng = np.random.default_rng(seed)
+    y, score = np.r_[0, 1, rng.integers(0, 2, 10)], rng.integers(0, 6, 12)
+    cuts = np.r_[0, np.sort(rng.choice([0.1, 0.2, 0.25, 0.5, 2 / 3, 0.75], 2, replace=False)), 1]
+    parts = [partial_auc(y, score, low, high, over) for low, high in pairwise(cuts)]
+    assert sum(parts) == pytest.approx(auc(y, score))
+
+
+def test_nearest_point_to_the_corner():
+    # points (sensitivity, specificity) (1, 0) (1, 1/2) (1/2, 1/2) (1/2, 1) (0, 1): two are nearest
+    assert closest_to_corner([0, 0, 1, 1], [1, 3, 2, 4]) == {"threshold": 1.5, "sensitivity": 1.0, "specificity": 0.5}
+
+
+def test_rank_correlations_by_counting_pairs():
+    # of 6 pairs 4 are concordant, none discordant, 2 tied; there are 10 pairs of units
+    found = rank_correlations([0, 0, 0, 1, 1], [1, 2, 2, 2, 3])
+    assert found == {"dxy": pytest.approx(4 / 6), "gamma": pytest.approx(1.0), "tau_a": pytest.approx(4 / 10)}
+    assert np.isnan(rank_correlations([0, 1], [2, 2])["gamma"])
+
+
+def test_equal_scores_cannot_be_compared():
+    y, score = [0, 0, 0, 1, 1, 1], np.array([1, 2, 4, 3, 5, 6])
+    assert np.isnan(delong_test(y, score, 2 * score + 1)["p"])
+    there, back = delong_test(y, score, score[::-1]), delong_test(y, score[::-1], score)
+    assert (there["z"], there["p"]) == (pytest.approx(-back["z"]), pytest.approx(back["p"]))
+
+
+def test_curve_by_hand():
+    curve = roc_curve([0, 0, 1, 1], [1, 3, 2, 4])
+    assert curve["threshold"].tolist() == [-np.inf, 1.5, 2.5, 3.5, np.inf]
+    assert curve["sensitivity"].tolist() == [1, 1, 0.5, 0.5, 0]
+    assert curve["specificity"].tolist() == [0, 0.5, 0.5, 1, 1]

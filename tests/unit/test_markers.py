@@ -2,29 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nenflow.documents import read_json
 from nenflow.errors import InputError
+from nenflow.evaluation.concordance import harrell_c
 from nenflow.evaluation.markers import rate_markers
-
-EXACT = 1e-8  # ranks and sums against R's 15 digits
+from nenflow.models.cox import fit_cox
 
 
 def _units(n):
     return pd.MultiIndex.from_tuples([(f"P{i:02d}", "tumour") for i in range(n)], names=["patient", "region"])
-
-
-def test_markers_equal_r(golden):
-    table, expected = pd.read_csv(golden / "aSAH.csv"), read_json(golden / "aSAH.json")
-    found = rate_markers(table[["s100b", "ndka"]], table["poor"])
-    for name in ("s100b", "ndka"):
-        roc, tests = expected["single_markers"][name], expected["group_tests"][name]
-        assert found.loc[name, "direction"] == "higher"
-        assert found.loc[name, "auc"] == pytest.approx(roc["auc"], abs=EXACT)
-        assert found.loc[name, "auc_low"] == pytest.approx(roc["delong_ci"][0], abs=EXACT)
-        assert found.loc[name, "auc_high"] == pytest.approx(roc["delong_ci"][2], abs=EXACT)
-        assert found.loc[name, "p"] == pytest.approx(tests["wilcox_default"]["p.value"], abs=EXACT)
-        for figure in ("threshold", "sensitivity", "specificity", "ppv", "npv", "accuracy"):
-            assert found.loc[name, figure] == pytest.approx(roc["youden"][figure], abs=EXACT)
 
 
 def test_a_marker_that_is_lower_in_events_is_turned_round():
@@ -102,3 +87,40 @@ def test_refusals():
         rate_markers(pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=_units(3)), y)
     with pytest.raises(ValueError, match="different units"):
         rate_markers(pd.DataFrame({"a": [1.0, 2.0]}, index=_units(2)), y)
+
+
+def _followed(n=40):
+    rng = np.random.default_rng(1)
+    X = pd.DataFrame({"risky": rng.normal(size=n), "noise": rng.normal(size=n), "flat": 1.0}, index=_units(n))
+    time = np.ceil(rng.exponential(10 * np.exp(-X["risky"])))
+    return X, pd.DataFrame({"time": time, "event": rng.integers(0, 2, n)}, index=X.index)
+
+
+def test_markers_of_a_time_to_event():
+    X, y = _followed()
+    X["safe"] = -3 * X["risky"] + 7
+    found = rate_markers(X, y)
+    risky, safe = found.loc["risky"], found.loc["safe"]
+    fit = fit_cox((X[["risky"]] / X["risky"].std()).to_numpy(), y["time"], y["event"])
+    assert risky["hazard_ratio"] == pytest.approx(np.exp(fit.coef[0]))
+    assert risky["c"] == pytest.approx(harrell_c(y["time"], y["event"], X["risky"])["c"])
+    assert (risky["direction"], safe["direction"]) == ("higher", "lower")
+    # turned round and rescaled: the same C and p, the inverse ratio
+    for name in ("c", "c_low", "c_high", "p"):
+        assert safe[name] == pytest.approx(risky[name]), name
+    assert (safe["hazard_ratio"], safe["low"]) == (
+        pytest.approx(1 / risky["hazard_ratio"]),
+        pytest.approx(1 / risky["high"]),
+    )
+    assert found.loc["flat", "reason"] == "constant"
+    assert found["p_bonferroni"].dropna().tolist() == pytest.approx((found["p"].dropna() * 3).clip(upper=1).tolist())
+
+
+def test_a_marker_that_foretells_every_event_has_no_hazard_ratio():
+    index = _units(6)
+    y = pd.DataFrame({"time": [1.0, 2, 3, 4, 5, 6], "event": 1}, index=index)
+    found = rate_markers(pd.DataFrame({"exact": [6.0, 5, 4, 3, 2, 1]}, index=index), y).loc["exact"]
+    assert (found["c"], found["direction"]) == (1.0, "higher")
+    assert "without error" in found["reason"]
+    assert np.isnan(found["hazard_ratio"])
+    assert found["p"] < 0.05

@@ -2,15 +2,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nenflow.documents import read_json
 from nenflow.evaluation.calibration import GRID
+from nenflow.evaluation.concordance import brier_scores, harrell_c, time_dependent_auc
+from nenflow.evaluation.decision import net_benefit_survival
 from nenflow.evaluation.discrimination import auc, performance
-from nenflow.evaluation.resampling import COLUMNS, patient_resample, refit_once, refit_resamples, resample_fixed
+from nenflow.evaluation.indexes import cox_indexes
+from nenflow.evaluation.resampling import (
+    COLUMNS,
+    bootstrap_interval,
+    patient_resample,
+    refit_once,
+    refit_resamples,
+    resample_fixed,
+    survival_columns,
+    unit_resample,
+)
 from nenflow.evaluation.validation import summarise
 from nenflow.models.protocol import build_protocol, scores
 
-REFIT = 1e-6  # against R after 200 refits; both sides iterate to convergence
-MONTE_CARLO = 0.01  # ends of a percentile interval of 1,000 resamples with other random numbers (sd of an end: 0.004)
 CHANCE_BAND = 0.1  # how far from 0.5 the honest AUC of a single noise cohort may lie; see the no-effect test
 
 
@@ -40,31 +49,6 @@ def _whole_protocol(folds_by="lesion"):
     return build_protocol(steps, clinical=["ki67", "grade"], readings=None, seed=1)
 
 
-def test_refits_equal_r(golden):
-    """R refitted a fixed logistic model on stored resamples: every figure of a row, and what is made of the rows."""
-    table, r = pd.read_csv(golden / "aSAH.csv"), read_json(golden / "aSAH.json")
-    table.index = _units([1] * len(table))
-    X, y, p = table[["wfns", "ndka"]].astype(float), table["poor"], np.array(r["fitted"])
-    protocol = build_protocol([{"logistic": {}}], clinical=["wfns", "ndka"], readings=None, seed=1)
-    draws = pd.read_csv(golden / "aSAH_boot.csv", header=None).to_numpy() - 1
-    rows = [{"resample": b} | refit_once(protocol, X, y, draw)[0] for b, draw in enumerate(draws)]
-    refit = pd.DataFrame(rows, columns=COLUMNS)
-    found = refit[["auc_train", "auc_test", "brier_train", "brier_test", "intercept", "slope"]]
-    expected = r["bootstrap"]["optimism"]
-    np.testing.assert_allclose(found.head(), expected["first5"], atol=REFIT, rtol=0)
-
-    fixed = pd.DataFrame({"resample": range(200), "score": "model", "auc": [auc(y.iloc[b], p[b]) for b in draws]})
-    summary = summarise({"model": performance(y, p, p)}, fixed, refit)["scores"]["model"]
-    published = r["bootstrap"]["fixed_model_auc"]
-    assert summary["published"]["mean"] == pytest.approx(published["mean"], abs=REFIT)
-    assert summary["published"]["interval"] == pytest.approx(published["pct_ci"], abs=REFIT)
-    assert summary["harrell"]["auc"] == pytest.approx(expected["auc_corrected"], abs=REFIT)
-    assert summary["harrell"]["optimism"] == pytest.approx(expected["auc_optimism"], abs=REFIT)
-    assert summary["brier"]["corrected"] == pytest.approx(expected["brier_corrected"], abs=REFIT)
-    assert summary["slope"] == pytest.approx(expected["slope_corrected"], abs=REFIT)
-    assert summary["intercept"] == pytest.approx(expected["intercept_corrected"], abs=REFIT)
-
-
 def test_patients_are_drawn_whole():
     index = _units([2, 1, 2, 1, 2])
     draws = [patient_resample(index, 1, number) for number in range(200)]
@@ -84,26 +68,6 @@ def test_seed_and_number_decide_the_draw():
     assert (first == patient_resample(index, 1, 5)).all()
     assert not np.array_equal(first, patient_resample(index, 1, 6))
     assert not np.array_equal(first, patient_resample(index, 2, 5))
-
-
-def test_cluster_bootstrap_agrees_with_r(golden):
-    """Fixed fusion model of the golden chain, patients resampled: the percentile interval R got from 1,000 draws."""
-    chain, table = read_json(golden / "chain.json"), pd.read_csv(golden / "chain_clinical.csv.gz")
-    index = pd.MultiIndex.from_frame(table[["patient", "lesion"]])
-    y, p = table["ineffective"].to_numpy(), np.array(chain["fusion"]["fitted"])
-    areas = [auc(y[draw], p[draw]) for draw in (patient_resample(index, 3, number) for number in range(1000))]
-    expected = chain["patient_cluster_bootstrap"]["auc_pct_ci"]
-    assert np.quantile(areas, [0.025, 0.975]) == pytest.approx(expected, abs=MONTE_CARLO)
-
-
-def test_published_bootstrap_agrees_with_r(golden):
-    """Lesions resampled one by one, as published; the interval is narrower than that of whole patients."""
-    fusion = read_json(golden / "chain.json")["fusion"]
-    y = pd.read_csv(golden / "chain_clinical.csv.gz")["ineffective"]
-    rows = resample_fixed(y, {"fusion": fusion["fitted"]}, seed=1, numbers=range(1000))
-    expected = fusion["bootstrap"]["fixed_model_auc"]
-    assert rows["auc"].mean() == pytest.approx(expected["mean"], abs=0.005)  # R drew 200: sd of a mean 0.0017
-    assert rows["auc"].quantile([0.025, 0.975]).tolist() == pytest.approx(expected["pct_ci"], abs=0.015)
 
 
 def test_batches_do_not_matter():
@@ -188,3 +152,86 @@ def test_no_effect_is_seen_only_by_the_honest_figures():
         assert figures["published"]["interval"][0] > 0.6, score
         assert abs(figures["corrected"]["auc"] - 0.5) < CHANCE_BAND, score
         assert low < 0.5 < high, score
+
+
+def _survival(features=4, seed=1, lesions=(2,) * 20 + (1,) * 15):
+    rng, index = np.random.default_rng(seed), _units(lesions)
+    X = pd.DataFrame(rng.normal(size=(len(index), features)), index=index).add_prefix("original_f")
+    X["age"] = rng.normal(size=len(index))
+    time = np.ceil(rng.exponential(20 * np.exp(-X["original_f0"] - X["age"] / 2)))
+    return X, pd.DataFrame({"time": time, "event": (rng.random(len(index)) < 0.7).astype(int)}, index=index)
+
+
+def _cox(times=(5, 10)):
+    steps = [{"univariable": {"p": 0.1}}, {"cox": {}}]
+    return build_protocol(steps, clinical=["age"], readings=None, seed=1, times=times)
+
+
+def test_survival_refit_is_tried_on_the_right_rows():
+    X, y = _survival()
+    draw = patient_resample(X.index, 1, 7)
+    row, curves = refit_once(_cox(), X, y, draw)
+    values = scores(_cox().fit(X.iloc[draw], y.iloc[draw]), X)
+    outside = np.setdiff1d(np.arange(len(X)), draw)
+    for part, rows in (("train", draw), ("test", np.arange(len(X))), ("oob", outside)):
+        units, score = y.iloc[rows].to_numpy(float).T, values["linear_predictor"].iloc[rows]
+        assert row[f"c_{part}"] == harrell_c(*units, score)["c"]
+        assert row[f"auc_10_{part}"] == time_dependent_auc(*units, score, [10])["auc"][0]
+        if part != "oob":
+            error = brier_scores(*units, values[["survival_5"]].iloc[rows], [5])["brier"][0]
+            assert row[f"brier_5_{part}"] == error
+    assert row["slope"] == cox_indexes(y["time"], y["event"], values["linear_predictor"])["slope"]
+    assert np.isnan(row["c_radscore_test"])  # this protocol has no LASSO
+    assert set(row) | {"resample", "n_pruned", "n_lasso"} == set(survival_columns([5, 10]))
+    assert curves.groupby("time").size().to_dict() == {5: len(GRID), 10: len(GRID)}
+    at = curves[(curves["time"] == 10) & (curves["predicted"] == 0.3)].iloc[0]
+    benefit = [
+        net_benefit_survival(*y.iloc[rows].to_numpy(float).T, 1 - values["survival_10"].iloc[rows], 10, [0.3])[0]
+        for rows in (draw, np.arange(len(X)))
+    ]
+    assert at["net_benefit"] == pytest.approx(benefit[0] - benefit[1])
+
+
+def test_batches_of_survival_refits_do_not_matter():
+    X, y = _survival()
+    together = refit_resamples(_cox(), X, y, seed=4, numbers=range(3))
+    parts = [refit_resamples(_cox(), X, y, seed=4, numbers=numbers) for numbers in ([0, 1], [2])]
+    for k in (0, 1):
+        joined = pd.concat([part[k] for part in parts], ignore_index=True)
+        pd.testing.assert_frame_equal(joined, together[k], check_exact=True)
+    assert list(together[0].columns) == survival_columns([5, 10])
+    fixed = resample_fixed(y, {"a": X["age"]}, seed=4, numbers=range(3))
+    assert list(fixed.columns) == ["resample", "score", "c"]
+    draw = np.random.default_rng([4, 2]).integers(len(y), size=len(y))
+    assert fixed["c"][2] == harrell_c(*y.iloc[draw].to_numpy(float).T, X["age"].iloc[draw])["c"]
+
+
+def test_survival_refits_without_an_event_or_a_variable():
+    X, y = _survival()
+    nobody = y.assign(event=0)
+    row, curves = refit_once(_cox(), X, nobody, np.arange(len(X)))
+    assert row["note"].startswith("not computable")
+    assert (row["c_train"], row["c_oob"], len(curves), curves["optimism"].isna().all()) == (
+        0.5,
+        0.5,
+        2 * len(GRID),
+        True,
+    )
+    protocol = build_protocol([{"univariable": {"p": 1e-12}}, {"cox": {}}], ["age"], None, 1, times=[5])
+    row, curves = refit_once(protocol, X, y, patient_resample(X.index, 1, 0))
+    assert (row["note"], row["c_test"]) == ("nothing selected", 0.5)
+    assert np.isnan(row["slope"])
+    assert curves["optimism"].isna().all()
+
+
+def test_units_are_drawn_by_stratum_or_not():
+    y = np.array([1] * 5 + [0] * 20)
+    events = {y[unit_resample(y, 1, number, stratified=True)].sum() for number in range(20)}
+    assert events == {5}
+    assert len({y[unit_resample(y, 1, number)].sum() for number in range(20)}) > 1
+
+
+def test_interval_of_a_figure_that_some_resamples_lack():
+    draws = [np.array([0]), np.array([1]), np.array([2])]
+    assert bootstrap_interval(lambda rows: [1.0, np.nan, 3.0][rows[0]], draws) == (1.05, 2.95)
+    assert np.isnan(bootstrap_interval(lambda rows: np.nan, draws)).all()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from nenflow.documents import plain
-from nenflow.evaluation.resampling import COLUMNS
+from nenflow.evaluation.resampling import COLUMNS, survival_columns
 from nenflow.evaluation.validation import harrell, plus632, summarise
 from nenflow.tables import read_table, write_table
 
@@ -81,3 +81,29 @@ def test_summary_of_columns_that_are_blank_throughout(tmp_path):
     found = summarise({"fusion": {"auc": 0.9, "brier": 0.1}}, fixed, read_table(tmp_path / "refit.csv"))
     assert found["selection"] == {"variables": {"Radscore": 1.0}, "features": {}}
     assert (found["resamples"]["not_computable"], found["resamples"]["no_feature"]) == (0, 1.0)
+
+
+def test_summary_of_a_time_to_event():
+    columns = survival_columns([12])
+    refit = pd.DataFrame(
+        [dict.fromkeys(columns, 0.6) | {"separated": 0, "note": "", "features": "", "selected": "age"}] * 2
+    )
+    refit["c_train"], refit["c_test"], refit["brier_12_train"] = [0.9, 0.8], [0.7, 0.8], 0.4
+    fixed = pd.DataFrame({"resample": [0, 1], "score": "clinical", "c": [0.8, 0.9]})
+    indexes = dict.fromkeys(["dxy", "r2", "slope", "d", "u", "q", "g"], 0.5)
+    performance = {
+        "c": 0.85,
+        "auc": [{"time": 12, "auc": 0.8}],
+        "brier": [{"time": 12, "brier": 0.1}],
+        "indexes": indexes,
+    }
+    found = plain(summarise({"clinical": performance}, fixed, refit))["scores"]["clinical"]
+    assert (found["apparent"], found["published"]["mean"]) == (0.85, pytest.approx(0.85))
+    assert found["harrell"]["c"] == pytest.approx(0.85 - 0.1)
+    assert found["corrected"]["c"] == pytest.approx(plus632(0.85, _areas([0.9, 0.8], [0.7, 0.8], [0.6, 0.6]))["auc"])
+    assert (found["slope"], found["lines"]) == (pytest.approx(0.6), 2)
+    assert found["times"]["12"]["brier"] == {"apparent": 0.1, "corrected": pytest.approx(0.1 + 0.2)}
+    assert found["times"]["12"]["auc"]["harrell"]["auc"] == pytest.approx(0.8)
+    rows = {row["index"]: row for row in found["indexes"]}
+    assert rows["dxy"]["optimism"] == pytest.approx(2 * 0.1)
+    assert (rows["slope"]["training"], rows["slope"]["corrected"]) == (1.0, pytest.approx(0.5 - 0.4))
