@@ -23,10 +23,12 @@ from nenflow.models.penalised import solve_path, steepest
 # Conventions of glmnet, as its documentation gives them.
 N_LAMBDAS = 100
 SMALLEST_LAMBDA = {True: 1e-4, False: 1e-2}  # relative to the largest; True: at least as many lesions as features
+FAR = 0.7  # a penalty this much smaller than the one before is reached by steps between
 CLIPPED = 1e-5  # probabilities in the cross-validated deviance are kept this far from 0 and 1
 FEWEST_PER_FOLD = 3  # with fewer lesions per fold the standard error is taken over lesions, not over folds
 FEWEST_FOR_AUC = 10  # an AUC in fewer lesions per fold says nothing
 DECIMALS = 9  # of scores before they are ranked: below them is rounding, which would break ties
+ROUNDING = 1e-12  # measures this close are equal
 MEASURES = ("deviance", "auc")
 
 Enrich = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -145,14 +147,16 @@ def lasso_path(
     Z = np.ascontiguousarray(((X - centre) / scale)[order].T)
     Z[constant] = 0
     own_grid = lambdas is None
+    largest = steepest(Z, event, ends, deaths) / alpha
     if own_grid:
-        lambdas = (
-            steepest(Z, event, ends, deaths) / alpha * np.geomspace(1, SMALLEST_LAMBDA[len(X) >= len(Z)], N_LAMBDAS)
-        )
-    lambdas = np.ascontiguousarray(lambdas, dtype=float)
+        lambdas = largest * np.geomspace(1, SMALLEST_LAMBDA[len(X) >= len(Z)], N_LAMBDAS)
     if lambdas[0] <= 0:  # no feature varies: the null model is the whole path
         lambdas = np.zeros(1)
-    betas, intercepts, dev_ratio = solve_path(Z, event, ends, deaths, lambdas, float(alpha), threshold, own_grid)
+    way, wanted = _way(largest, np.asarray(lambdas, dtype=float))
+    betas, intercepts, dev_ratio = (
+        values[wanted[: len(values)]]
+        for values in solve_path(Z, event, ends, deaths, way, float(alpha), threshold, own_grid)
+    )
     coefs = np.where(constant, 0, betas / scale)
     return Path(
         lambdas=lambdas[: len(betas)],
@@ -179,8 +183,8 @@ def cross_validate(
     Without given penalties each fold has its own, and its coefficients are interpolated to those of the whole path.
     The deviance of a Cox model in a fold is that of all rows less that of the rows it was fitted to (van Houwelingen et
     al. 2006, Stat Med 25:3201; glmnet's grouped = TRUE). A fold that cannot be judged (AUC: one outcome only; Cox: no
-    event) drops out. Unlike glmnet, ties of an AUC count one half (there they are broken at random), and an AUC with
-    fewer than 10 lesions per fold is refused (there it becomes a deviance).
+    event) drops out, though the standard error counts it. Unlike glmnet, ties of an AUC count one half (there they are
+    broken at random), and an AUC with fewer than 10 lesions per fold is refused (there it becomes a deviance).
 
     Args:
         X: features, shape (n, p).
@@ -253,6 +257,22 @@ def _checked(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return X, y
 
 
+def _way(largest: float, lambdas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Penalties with others between where they are far apart, since a far jump may overshoot; and which are the former.
+
+    A path that begins at the largest penalty, in small steps as glmnet's, is left as it is.
+    """
+    way, last = [], largest
+    for penalty in lambdas.tolist():
+        while penalty < last * FAR and last > largest * SMALLEST_LAMBDA[True]:
+            last *= FAR
+            way.append((last, False))
+        last = penalty
+        way.append((last, True))
+    penalties, wanted = zip(*way, strict=True)
+    return np.array(penalties), np.array(wanted)
+
+
 def _single(y: np.ndarray) -> bool:
     """Whether the outcome gives nothing to learn from: one class only, or no event."""
     return np.ptp(y) == 0 if y.ndim == 1 else not y[:, 1].any()
@@ -319,7 +339,8 @@ def _curve(
             "fewer folds or more patients."
         )
     cvm = np.average(values, axis=0, weights=weights)
-    return cvm, np.sqrt(np.average((values - cvm) ** 2, axis=0, weights=weights) / (len(values) - 1))
+    among = len(y) if by_row else len(names)  # glmnet counts folds that dropped out as well
+    return cvm, np.sqrt(np.average((values - cvm) ** 2, axis=0, weights=weights) / (among - 1))
 
 
 def _deviance(
@@ -362,10 +383,10 @@ def _partial(eta: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _choose(cvm: np.ndarray, cvsd: np.ndarray, measure: str) -> tuple[int, int]:
-    """Positions of lambda.min and lambda.1se."""
+    """Positions of lambda.min and lambda.1se: of equal ones (AUCs often are) the largest penalty."""
     loss = -cvm if measure == "auc" else cvm
-    best = int(np.argmin(loss))
-    return best, int(np.argmax(loss <= loss[best] + cvsd[best]))
+    best = int(np.argmax(loss <= loss.min() + ROUNDING))
+    return best, int(np.argmax(loss <= loss[best] + cvsd[best] + ROUNDING))
 
 
 def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:

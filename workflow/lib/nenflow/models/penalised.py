@@ -224,7 +224,7 @@ def _fade(s):
 
 
 @_compiled
-def _round(s, m, k, solid, intercept, last, lam, ridge, threshold):
+def _round(s, m, k, solid, intercept, last, far, lam, ridge, threshold):
     """Improve the solution once with the curvature at hand; the new k, solid and intercept, and the largest move."""
     Z, residual, move = s.Z, s.residual, s.move
     n = s.y.size
@@ -253,7 +253,7 @@ def _round(s, m, k, solid, intercept, last, lam, ridge, threshold):
     for i in range(n):
         move[i] += shift
         s.eta[i] += move[i]
-    if not largest < last:  # moves that grow may have overshot; the value itself is too dear to look at every time
+    if far or not largest < last:  # what may have overshot; the value itself is too dear to look at every time
         k, share = _shorten(s, m, lam, ridge)
         solid, shift = 0, shift * share
         largest = np.inf if share < 1 else largest
@@ -368,6 +368,8 @@ def _deviance(s):
             at_risk += exp(s.eta[i] - top)
             total -= 2 * s.y[i] * (s.eta[i] - top)
             i += 1
+        if not at_risk > 0.0:  # a predictor of such a range that the risks are lost
+            return np.inf
         total += 2 * s.deaths[g] * (log(at_risk) - log(s.deaths[g]))
     return total
 
@@ -436,11 +438,12 @@ def solve_path(Z, y, ends, deaths, lambdas, alpha, threshold, may_stop):
         lam, ridge = alpha * lambdas[number], (1 - alpha) * lambdas[number]
         # The strong rule (Tibshirani 2012) foresees which features may enter; any that it misses is found afterwards.
         m = _list(s, m, max(2 * lam - alpha * lambdas[max(number - 1, 0)], 0.0))
-        last = np.inf
+        last, far = np.inf, number == 0 or 2 * lambdas[number] < lambdas[number - 1] or ends.size > 0
         for _ in range(_ROUNDS):
             _extend(s, known, m)
             known = m
-            k, solid, intercept, largest = _round(s, m, k, solid, intercept, last, lam, ridge, threshold)
+            k, solid, intercept, largest = _round(s, m, k, solid, intercept, last, far, lam, ridge, threshold)
+            far = False
             if largest < threshold:
                 m = _list(s, m, lam * (1 + _SLACK))
                 if m == known:
