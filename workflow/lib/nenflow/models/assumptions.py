@@ -1,12 +1,16 @@
 """What a final model rests on: enough events, variables that do not stand for each other, hazards in proportion."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from nenflow.errors import InputError
 from nenflow.evaluation.competing import fine_gray
 from nenflow.models.base import is_survival, values_of
 from nenflow.models.cox import fit_cox, schoenfeld_test
+from nenflow.models.missing import pool
 from nenflow.models.regression import Regression
 from nenflow.models.selection import events_per_variable, variance_inflation
 from nenflow.models.terms import term_of
@@ -55,22 +59,39 @@ def _table(rows: list[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["check", "variable", "value", "df", "p"])
 
 
-def subdistribution_table(final: pd.DataFrame, y: pd.DataFrame) -> pd.DataFrame:
+def subdistribution_table(
+    final: pd.DataFrame, y: pd.Series | pd.DataFrame, imputations: int = 0, seed: int = 0
+) -> pd.DataFrame:
     """Subdistribution hazard ratios of a Cox model's variables (Fine and Gray), to stand beside its own.
 
     A Cox model counts a competing event as censored: its ratios are of the cause-specific hazard, which tells of
     mechanism; those of the subdistribution tell how the share with the event differs.
 
-    Returns:
-        columns variable, hazard_ratio, low, high, p; empty where no event competes or the model has no variables.
+    Args:
+        final, y, imputations, seed: see `check_assumptions`; fits to several completed tables are pooled (Rubin).
 
-    Raises:
-        InputError: a value is missing, or a ratio has no finite estimate.
+    Returns:
+        columns variable, hazard_ratio, low, high, p, reason (why there is no finite estimate, else blank); empty where
+        no event competes or the model has no variables.
     """
-    columns = ["variable", "hazard_ratio", "low", "high", "p"]
+    columns = ["variable", "hazard_ratio", "low", "high", "p", "reason"]
     if final.empty or not (is_survival(y) and (y["event"] == 2).any()):
         return pd.DataFrame(columns=columns)
-    fit = fine_gray(values_of(final, list(final)), y["time"].to_numpy(), y["event"].to_numpy())
-    reach = norm.ppf(0.975) * fit.se
-    ratios = np.exp([fit.coef, fit.coef - reach, fit.coef + reach])
-    return pd.DataFrame(dict(zip(columns, [list(final), *ratios, fit.p], strict=True)))
+    names, reason = list(final), ""
+    try:
+        coef, se, p = _subdistribution(Regression(final, y, imputations, seed).tables, y)
+    except InputError as error:  # the Cox model has an estimate by Firth's likelihood, and the study goes on
+        coef, se, p, reason = *np.full((3, len(names)), np.nan), str(error)
+    reach = norm.ppf(0.975) * se
+    ratios = np.exp([coef, coef - reach, coef + reach])
+    return pd.DataFrame(dict(zip(columns, [names, *ratios, p, reason], strict=True)))
+
+
+def _subdistribution(tables: Sequence[pd.DataFrame], y: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    time, event = y["time"].to_numpy(), y["event"].to_numpy()
+    fits = [fine_gray(values_of(table, list(table)), time, event) for table in tables]
+    if len(fits) == 1:
+        return fits[0].coef, fits[0].se, fits[0].p
+    freedom = max(fits[0].events - len(fits[0].coef), 1)
+    pooled = pool([fit.coef for fit in fits], [fit.covariance for fit in fits], freedom)
+    return pooled.coef, pooled.se, pooled.p
