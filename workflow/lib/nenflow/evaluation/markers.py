@@ -22,8 +22,8 @@ def rate_markers(X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> pd.DataFrame:
     """Discrimination of each single column by itself, with p values adjusted for the number of columns.
 
     Each marker is turned so that its AUC (C-index) is at least 0.5; `direction` says whether events are "higher" or
-    "lower". Choosing the direction and the cut-off on the same units flatters both: with few units most AUCs lie well above
-    0.5 by chance, which the adjusted p values show.
+    "lower". Choosing the direction and the cut-off on the same units flatters both: with few units most AUCs lie well
+    above 0.5 by chance, which the adjusted p values show.
 
     Args:
         X: markers, one column each; units in rows. A unit without a value is left out of that marker only (see n).
