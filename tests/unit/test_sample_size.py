@@ -1,10 +1,17 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nenflow.errors import InputError
-from nenflow.evaluation.sample_size import expected_shrinkage, r2_of_c, sample_size_binary, sample_size_survival
+from nenflow.evaluation.sample_size import (
+    expected_shrinkage,
+    r2_of_c,
+    sample_size_binary,
+    sample_size_of,
+    sample_size_survival,
+)
 
 
 def needed(table):
@@ -109,3 +116,62 @@ def test_too_few_units_have_no_expected_shrinkage():
 def test_impossible_plans_are_refused(call, says):
     with pytest.raises(InputError, match=says):
         call()
+
+
+def outcome(n, events):
+    return pd.Series(np.arange(n) < events).astype(int)
+
+
+def follow_up(time, event):
+    return pd.DataFrame({"time": np.asarray(time, dtype=float), "event": event})
+
+
+def test_a_study_as_frequent_as_the_published_one_needs_as_many():
+    # Riley et al. 2019: prevalence 0.174, 24 parameters, R2 0.288; here 174 of 1000 units have the event.
+    table = sample_size_of(outcome(1000, 174), 24, [], None, 0.288)
+    assert needed(table) == {"shrinkage": 623, "optimism": 662, "overall risk": 221, "required": 662}
+    assert (table["available"] == 1000).all()
+    assert (table["parameters"] == 24).all()
+    # pmsampsize gives an R2 of 0.29 for a C of 0.89 at this prevalence
+    assert sample_size_of(outcome(1000, 174), 24, [], 0.89, None)["r2"].iloc[0] == pytest.approx(0.29, abs=5e-3)
+    unknown = sample_size_of(outcome(1000, 174), 24, [], None, None)
+    assert unknown["r2"].iloc[0] == pytest.approx(0.15 * unknown["largest_r2"].iloc[0])
+
+
+def test_a_study_with_time_as_the_published_one_needs_as_many():
+    # Riley et al. 2019, recurrent thrombosis: 0.065 events a year, 2.07 years of follow-up, risk at 2 years.
+    n, total = 100_000, 100_000 * 2.07
+    events = round(0.065 * total)
+    y = follow_up(np.tile([1.07, 2.07, 3.07, 2.07], n // 4), np.where(np.arange(n) < events, 1, 0))
+    table = sample_size_of(y, 30, [1, 2], None, 0.051)
+    assert needed(table)["shrinkage"] == 5143
+    assert needed(table)["optimism"] == 1039
+    assert needed(table)["overall risk"] == needed(sample_size_survival(30, 0.065, 2.07, 2, 0.051))["overall risk"]
+    assert (table["available"] == n).all()
+
+
+def test_the_risk_is_wanted_at_the_last_of_the_times_and_competing_events_are_none():
+    y = follow_up([12, 30, 40, 60] * 20, [1, 2, 0, 0] * 20)
+    table = sample_size_of(y, 4, [36, 12], None, 0.1)
+    theirs = sample_size_survival(4, 20 / (142 * 20), 142 / 4, 36, 0.1)
+    pd.testing.assert_frame_equal(table[list(theirs)], theirs)
+    assert needed(sample_size_of(y.assign(event=y["event"] % 2), 4, [12, 36], None, 0.1)) == needed(table)
+
+
+def test_the_unit_of_a_study_s_time_does_not_matter():
+    months = follow_up([12, 30, 40, 60, 7] * 20, [1, 0, 0, 1, 1] * 20)
+    days = months.assign(time=months["time"] * 30)
+    assert needed(sample_size_of(months, 4, [36], None, None)) == needed(sample_size_of(days, 4, [1080], None, None))
+
+
+@pytest.mark.parametrize(
+    ("y", "says"),
+    [
+        (outcome(50, 0), "share of events is 0"),
+        (outcome(50, 50), "share of events is 1"),
+        (follow_up([1, 2, 3], [0, 2, 0]), "greater than 0"),
+    ],
+)
+def test_a_study_without_events_has_no_sample_size(y, says):
+    with pytest.raises(InputError, match=says):
+        sample_size_of(y, 3, [12], None, None)
