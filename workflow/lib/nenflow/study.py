@@ -365,8 +365,8 @@ def _check_markers(study: dict[str, Any], markers: dict[str, Any]) -> Iterable[s
     endpoint = study["endpoints"].get(markers["endpoint"])
     if endpoint is None:
         return
-    if "time" in endpoint:
-        yield f"markers/endpoint: '{markers['endpoint']}' comes with time; single features need one without"
+    if "time" in endpoint and "synthetic" in markers:
+        yield f"markers/synthetic: '{markers['endpoint']}' comes with time; no cohort can be grown for it"
     levels = study["variables"].get(endpoint["variable"], {}).get("levels", [])
     counts = markers.get("synthetic", {}).get("counts", dict.fromkeys(levels))
     yield from (_unknown("markers/synthetic/counts", level, levels, "level") for level in counts if level not in levels)

@@ -13,7 +13,7 @@ from nenflow.tables import read_table
 
 _PACKAGES = [
     "numpy", "pandas", "scipy", "scikit-learn", "statsmodels", "numba", "pyradiomics-bhklab", "SimpleITK", "pydicom",
-    "highdicom", "dcurves", "matplotlib", "snakemake",
+    "highdicom", "imbalanced-learn", "matplotlib", "snakemake",
 ]  # fmt: skip
 
 
@@ -42,7 +42,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if path.name == "table_one.csv" or path.parent.name == "comparisons":
         # Cells are text for print; a level "1" must not come back as 1.0.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        return table.assign(p=pd.to_numeric(table["p"], errors="coerce")) if "p" in table else table
+        numbers = [name for name in ("p", "smd") if name in table]
+        return table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in numbers})
     table = read_table(path, text=["reason", "flags", "unit", "decision"])  # they may be blank throughout
     return table.assign(reason=table["reason"].fillna("")) if "reason" in table else table
 

@@ -18,7 +18,14 @@ from nenflow.report.figures_cohort import flow_figure, markers_figure, stability
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.sections_survival import survival_blocks
-from nenflow.report.tables import classes_table, description_table, exclusions_table, markers_table, parameters_table
+from nenflow.report.tables import (
+    classes_table,
+    description_table,
+    exclusions_table,
+    markers_table,
+    parameters_table,
+    survival_markers_table,
+)
 from nenflow.report.wording import count, feature_label, interval, listed, percent
 from nenflow.tables import CASE
 
@@ -324,8 +331,25 @@ def _synthetic(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any
     return [Text(words), Printed("markers_synthetic", shown, caption, full=table)]
 
 
+def _survival_markers(markers: pd.DataFrame) -> list[Any]:
+    rated = markers.dropna(subset=["c"])
+    if rated.empty:
+        return []
+    left = int((rated["p_fdr"] < 0.05).sum())
+    words = (
+        f"{count(len(rated), 'feature')}, each turned so that its C-index is at least 0.5; the best of so many looks "
+    )
+    words += f"good by chance alone: {'none stays' if not left else f'{left:,} stay'} under p = 0.05 after correction "
+    words += "(false discovery rate)."
+    shown = survival_markers_table(markers)
+    caption = f"Single features{_shown_of(len(shown), len(rated), 'markers')}."
+    return [Text(words), Printed("markers", shown, caption, full=markers)]
+
+
 def _marker_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
     markers = results.get("evaluation/markers.csv")
+    if markers is not None and "c" in markers:
+        return _survival_markers(markers)
     if markers is None or not markers["auc"].notna().any():
         return []
     best = markers.sort_values(["auc", "marker"], ascending=[False, True], kind="stable").iloc[0]

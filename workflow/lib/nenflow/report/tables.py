@@ -151,6 +151,23 @@ def markers_table(markers: pd.DataFrame, most: int = 20) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def survival_markers_table(markers: pd.DataFrame, most: int = 20) -> pd.DataFrame:
+    """Single features and the time to an event, the best first: C-index, hazard ratio per standard deviation, p."""
+    best = markers.dropna(subset=["c"]).sort_values(["c", "marker"], ascending=[False, True], kind="stable").head(most)
+    rows = [
+        {
+            "Feature": feature_label(row["marker"]),
+            "In early events": row["direction"],
+            "C-index (95% CI)": interval(row["c"], row["c_low"], row["c_high"]),
+            "HR per SD (95% CI)": ratio_interval(row["hazard_ratio"], row["low"], row["high"]),
+            "p": p_text(row["p"]),
+            "p (FDR)": p_text(row["p_fdr"]),
+        }
+        for _, row in best.iterrows()
+    ]
+    return pd.DataFrame(rows)
+
+
 def discrimination_table(performance: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Apparent discrimination of each score, with both intervals that papers print and Youden's cut-off."""
     rows = []

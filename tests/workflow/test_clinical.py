@@ -1,0 +1,107 @@
+"""A study without images, from its table to its report: Cox and logistic models, missing values, a score."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from lifelines import CoxPHFitter, KaplanMeierFitter
+
+from browser import needs_browser, open_page
+from nenflow.tables import read_table
+from projects import ROOT, Project
+
+LIKELIHOOD = 1e-5  # relative: lifelines stops its search earlier
+DISPLAYED = 1e-9
+
+
+@pytest.fixture(scope="module")
+def clinical(tmp_path_factory):
+    project = Project(tmp_path_factory.mktemp("clinical"))
+    shutil.copytree(ROOT / "tests/workflow/clinical", project.folder / "config/studies/clinical")
+    project.choose("clinical")
+    project.run(cores=2)
+    return project
+
+
+def result(project, name):
+    return project.folder / "results/clinical" / name
+
+
+def patients(project):
+    table = pd.read_csv(project.folder / "config/studies/clinical/patients.csv")
+    return table.assign(event=(table["status"] == "tumour").astype(int))
+
+
+def test_the_final_cox_model_is_that_of_lifelines(clinical):
+    table = patients(clinical)
+    design = pd.DataFrame(
+        {
+            "time": table["months"],
+            "event": table["event"],
+            "size": table["size"],
+            "resection": np.where(table["resection"] == "no", 2.0, 1.0),
+            "treatment=either": (table["treatment"] == "either").astype(float),
+            "treatment=neither": (table["treatment"] == "neither").astype(float),
+        }
+    )
+    document = json.loads(result(clinical, "models/death/model.json").read_text())
+    found = document["steps"]["cox"]["coefficients"]
+    assert "age" not in found  # it has no effect in what was drawn, and both selections saw it
+    fit = CoxPHFitter().fit(design, "time", "event", fit_options={"precision": 1e-12})
+    assert found == pytest.approx(fit.params_[list(found)].to_dict(), rel=LIKELIHOOD)
+    ratios = read_table(result(clinical, "models/death/multivariable.csv")).set_index("variable")
+    assert ratios["wald_low"].to_dict() == pytest.approx(
+        np.exp(fit.confidence_intervals_["95% lower-bound"])[list(found)].to_dict(), rel=LIKELIHOOD
+    )
+
+
+def test_survival_is_described_by_group(clinical):
+    table = patients(clinical)
+    summary = read_table(result(clinical, "evaluation/survival_survival/summary.csv")).set_index("group")
+    for group, rows in [("all", table), ("no", table[table["resection"] == "no"])]:
+        fit = KaplanMeierFitter().fit(rows["months"], rows["event"])
+        assert summary.loc[group, "median"] == pytest.approx(fit.median_survival_time_, abs=DISPLAYED)
+        assert summary.loc[group, "survival_36"] == pytest.approx(fit.predict(36), abs=DISPLAYED)
+    tests = read_table(result(clinical, "evaluation/survival_survival/tests.csv"))
+    assert set(tests["test"]) == {"log-rank", "Peto-Peto", "log-rank for trend", "Gray"}
+
+
+def test_the_score_has_whole_points_that_follow_from_the_model(clinical):
+    score = json.loads(result(clinical, "models/points/score.json").read_text())
+    effects = json.loads(result(clinical, "models/points/model.json").read_text())["steps"]["cox"]["coefficients"]
+    smallest = min(abs(effect) for effect in effects.values())
+    points = dict(zip(score["variables"]["treatment"]["values"], score["variables"]["treatment"]["points"], strict=True))
+    assert points == {level: round(effects.get(f"treatment={level}", 0.0) / smallest) for level in points}
+    strata = read_table(result(clinical, "models/points/strata.csv"))
+    assert strata[strata["time"] == 36]["n"].sum() == 140
+
+
+def test_imputed_values_keep_everybody(clinical):
+    table = patients(clinical)
+    assert table["albumin"].isna().sum() > 5
+    assert len(read_table(result(clinical, "models/relapse/scores.csv"))) == len(table)
+    missing = read_table(result(clinical, "cohort/development/missing.csv")).set_index("variable")
+    assert missing.loc["albumin", "missing"] == table["albumin"].isna().sum()
+
+
+def test_missing_values_stop_a_model_that_does_not_say_what_to_do(clinical, tmp_path):
+    folder = tmp_path / "refused"
+    shutil.copytree(clinical.folder, folder, symlinks=True)
+    project = object.__new__(Project)
+    project.folder = folder
+    study = folder / "config/studies/clinical/study.yaml"
+    study.write_text(study.read_text().replace("    missing: impute\n    imputations: 3\n", ""))
+    output = project.run("results/clinical/models/relapse/dataset.csv", check=False)
+    assert "Values are missing (variable and number of patients): Albumin (g/L)" in output
+
+
+@needs_browser
+def test_the_report_tells_of_survival(clinical, tmp_path):
+    page = result(clinical, "report/report.html")
+    text = page.read_text(encoding="utf-8")
+    for words in ("Hazard ratio", "Subdistribution HR", "proportional", "Riley", "A score of whole points", "log-rank p"):
+        assert words in text
+    open_page(page, tmp_path)
+    assert not result(clinical, "report/gallery.html").exists()
