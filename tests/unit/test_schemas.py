@@ -111,7 +111,7 @@ def spoil(*path, value):
     [
         (
             spoil("models", "fusion", "steps", 2, value={"spearman": {"threshold": 0.9, "thresold": 0.9}}),
-            "models/fusion/steps/2/spearman: 'thresold' is not a known key; known keys are threshold",
+            "models/fusion/steps/2/spearman: 'thresold' is not a known key; known keys are threshold, method",
         ),
         (
             spoil("models", "fusion", "steps", 2, value={"spearman": {}}),
@@ -132,7 +132,8 @@ def spoil(*path, value):
         (spoil("unit", value="lesions"), "unit: 'lesions' is not allowed; allowed are 'lesion', 'patient'"),
         (
             spoil("cohorts", "development", "cases", value="cases.csv"),
-            "cohorts/development: needs either the key simulation or the keys patients, cases and data",
+            "cohorts/development: needs either the key simulation or the key patients (with images also cases and "
+            "data)",
         ),
         (
             spoil("endpoints", "res_ponse", value={"variable": "response", "event": "ineffective"}),
@@ -293,3 +294,317 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
 def test_a_missing_study_is_said(tmp_path):
     with pytest.raises(InputError, match=r"The study 'none' has no study\.yaml"):
         load_study(tmp_path / "none" / "study.yaml", SCHEMAS)
+
+
+# A study of patients and their clinical variables only, one outcome with time and one without.
+CLINICAL = {
+    "title": "A study without images",
+    "seed": 1,
+    "strict": False,
+    "unit": "patient",
+    "cohorts": {"development": {"patients": "patients.csv"}},
+    "variables": {
+        "status": {
+            "label": "Status", "level": "patient", "type": "categorical", "levels": ["alive", "tumour", "other"]
+        },
+        "months": {"label": "Survival (months)", "level": "patient", "type": "continuous"},
+        "relapse": {"label": "Relapse", "level": "patient", "type": "categorical", "levels": ["no", "yes"]},
+        "age": {"label": "Age", "level": "patient", "type": "continuous"},
+        "grade": {"label": "Grade", "level": "patient", "type": "categorical", "levels": ["1", "2", "3"]},
+    },
+    "endpoints": {
+        "survival": {
+            "variable": "status", "event": "tumour", "competing": "other", "time": "months", "times": [12, 36]
+        },
+        "relapse": {"variable": "relapse", "event": "yes"},
+    },
+    "survival": {"survival": {"by": ["grade"], "cutpoints": ["age"]}},
+    "models": {
+        "death": {
+            "endpoint": "survival",
+            "clinical": ["age", "grade"],
+            "planned": {"parameters": 3, "r2": 0.2},
+            "steps": [
+                {"terms": {"factors": ["grade"], "splines": {"age": 3}}},
+                {"univariable": {"p": 0.1}},
+                {"backward": {"criterion": "aic"}},
+                {"cox": {"ties": "breslow"}},
+            ],
+        },
+        "again": {
+            "endpoint": "relapse",
+            "clinical": ["age", "grade"],
+            "missing": "impute",
+            "imputations": 5,
+            "planned": {"c": 0.8},
+            "steps": [{"forward": {"p": 0.1}}, {"logistic": {}}],
+        },
+    },
+    "evaluation": {"resamples": 20, "resamples_per_job": 10},
+}  # fmt: skip
+DECLARED = ", ".join(CLINICAL["variables"])
+
+
+def clinical(folder, *changes):
+    """The mistakes of the clinical study after changes of it."""
+    study = copy.deepcopy(CLINICAL)
+    for change in changes:
+        change(study)
+    (folder / "trial").mkdir(exist_ok=True)
+    (folder / "trial" / "patients.csv").touch()
+    return problems(folder, study)
+
+
+def drop(*path):
+    def change(study):
+        for key in path[:-1]:
+            study = study[key]
+        del study[path[-1]]
+
+    return change
+
+
+def test_a_study_without_images_is_valid(tmp_path):
+    assert clinical(tmp_path) == []
+    # whatever is not needed may be left out
+    for key in ("survival", "models"):
+        assert clinical(tmp_path, drop(key)) == []
+    assert clinical(tmp_path, spoil("models", "death", "clinical", value=["age", "grade", "relapse"])) == []
+
+
+ENDPOINT, DEATH, AGAIN = ("endpoints", "survival"), ("models", "death"), ("models", "again")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        # without images
+        (
+            spoil("extractions", value={"wavelet": {"parameters": "patients.csv"}}),
+            "extractions: a study with images needs the keys images, stability too; one without has none of them",
+        ),
+        (
+            spoil("images", value={"minimum_volume_mm3": 1}),
+            "images: a study with images needs the keys extractions, stability too; one without has none of them",
+        ),
+        (
+            spoil("unit", value="lesion"),
+            "unit: a study without images has patients as its units",
+        ),
+        (
+            spoil("markers", value={"endpoint": "relapse", "extraction": "wavelet", "phase": "arterial"}),
+            "markers: single features are of images, and this study has none",
+        ),
+        (
+            spoil("cohorts", "development", "data", value="/data"),
+            "cohorts/development/data: the study has no images, so it has no use",
+        ),
+        (
+            spoil("cohorts", "development", "cases", value="patients.csv"),
+            "cohorts/development/cases: the study has no images, so it has no use",
+        ),
+        (
+            lambda study: study["models"]["death"].update(extraction="wavelet", phase="arterial"),
+            "models/death/extraction: the study has no images",
+        ),
+        (
+            spoil(*DEATH, "steps", 1, value={"zscore": {}}),
+            "models/death/steps: the step zscore needs image features, and the model has no extraction",
+        ),
+        (
+            spoil(*AGAIN, "steps", 0, value={"lasso": {"folds": 5, "folds_by": "patient", "rule": "lambda.min"}}),
+            "models/again/steps: the step lasso needs image features, and the model has no extraction",
+        ),
+        (
+            spoil(*DEATH, "clinical", value=[]),
+            "models/death/clinical: is empty, and the model has no image features either",
+        ),
+        # endpoints with time
+        (
+            drop(*ENDPOINT, "times"),
+            "endpoints/survival: the key 'times' is missing; it is needed beside 'time'",
+        ),
+        (
+            lambda study: [study["endpoints"]["survival"].pop(key) for key in ("time", "competing")],
+            "endpoints/survival: the key 'time' is missing; it is needed beside 'times'",
+        ),
+        (
+            spoil("endpoints", "relapse", "competing", value="no"),
+            "endpoints/relapse: the key 'time' is missing; it is needed beside 'competing'",
+        ),
+        (
+            spoil(*ENDPOINT, "time", value="month"),
+            f"endpoints/survival/time: 'month' is not a declared variable; declared are {DECLARED}",
+        ),
+        (spoil(*ENDPOINT, "time", value="grade"), "endpoints/survival/time: 'grade' is not continuous"),
+        (spoil(*ENDPOINT, "times", value=[36, 12]), "endpoints/survival/times: must rise"),
+        (spoil(*ENDPOINT, "times", value=[]), "endpoints/survival/times: must not be empty"),
+        (spoil(*ENDPOINT, "times", value=[12, 12]), "endpoints/survival/times: the same entry stands twice"),
+        (spoil(*ENDPOINT, "times", value=[0, 12]), "endpoints/survival/times/0: 0 must be over 0"),
+        (spoil(*ENDPOINT, "times", value="12"), "endpoints/survival/times: '12' is not a list"),
+        (
+            spoil(*ENDPOINT, "competing", value="else"),
+            "endpoints/survival/competing: 'else' is not a declared level; declared are alive, tumour, other",
+        ),
+        (
+            spoil(*ENDPOINT, "competing", value="tumour"),
+            "endpoints/survival/competing: 'tumour' is the event itself",
+        ),
+        (
+            drop(*ENDPOINT, "competing"),
+            "endpoints/survival/variable: an endpoint needs a categorical variable of two levels",
+        ),
+        (
+            spoil(*ENDPOINT, "variable", value="relapse"),
+            "endpoints/survival/variable: an endpoint needs a categorical variable of three levels (none, the event, "
+            "the competing one)",
+        ),
+        # the last step
+        (
+            spoil(*DEATH, "steps", 3, value={"logistic": {}}),
+            "models/death/steps: the endpoint 'survival' is a time-to-event outcome; its last step is cox, not "
+            "logistic",
+        ),
+        (
+            spoil(*AGAIN, "steps", 1, value={"cox": {}}),
+            "models/again/steps: the endpoint 'relapse' is an outcome without time; its last step is logistic, not cox",
+        ),
+        (lambda study: study["models"]["death"]["steps"].pop(), "models/death/steps: the step cox is missing"),
+        (
+            lambda study: study["models"]["again"]["steps"].reverse(),
+            "models/again/steps: logistic must be the last step",
+        ),
+        (
+            spoil(*DEATH, "steps", 3, value={"cox": {"ties": "exact"}}),
+            "models/death/steps/3/cox/ties: 'exact' is not allowed; allowed are 'efron', 'breslow'",
+        ),
+        # how variables enter
+        (
+            spoil(*DEATH, "steps", 0, value={"terms": {"factors": ["grades"]}}),
+            f"models/death/steps/terms: 'grades' is not a declared variable; declared are {DECLARED}",
+        ),
+        (
+            spoil(*DEATH, "steps", 0, value={"terms": {"factors": ["relapse"]}}),
+            "models/death/steps/terms: 'relapse' is not among the model's clinical variables",
+        ),
+        (
+            spoil(*DEATH, "steps", 0, value={"terms": {"splines": {"months": 3}}}),
+            "models/death/steps/terms: 'months' is not among the model's clinical variables",
+        ),
+        (
+            spoil(*DEATH, "steps", 0, value={"terms": {"splines": {"age": 8}}}),
+            "models/death/steps/0/terms/splines/age: 8 must be at most 7",
+        ),
+        (spoil(*DEATH, "steps", 0, value={"terms": {}}), "models/death/steps/0/terms: must not be empty"),
+        (
+            spoil(*DEATH, "steps", 2, value={"backward": {"p": 0.1, "criterion": "aic"}}),
+            "models/death/steps/2/backward: has 2 keys where only 1 may stand; is a dash missing before the second?",
+        ),
+        (
+            spoil(*DEATH, "clinical", value=["age", "grade", "months"]),
+            "models/death/clinical: 'months' is what the model predicts, so it cannot predict it",
+        ),
+        (
+            spoil(*DEATH, "steps", 0, value={"terms": {"factors": ["age"]}}),
+            "models/death/steps/terms/factors: 'age' is not categorical",
+        ),
+        (
+            spoil(*DEATH, "steps", 0, value={"terms": {"splines": {"grade": 3}}}),
+            "models/death/steps/terms/splines: 'grade' is not continuous",
+        ),
+        # missing values
+        (
+            drop(*AGAIN, "imputations"),
+            "models/again/imputations: belongs to missing: impute, and is needed there",
+        ),
+        (
+            spoil(*AGAIN, "missing", value="complete"),
+            "models/again/imputations: belongs to missing: impute, and is needed there",
+        ),
+        (
+            drop(*AGAIN, "missing"),
+            "models/again: the key 'missing' is missing; it is needed beside 'imputations'",
+        ),
+        (spoil(*AGAIN, "imputations", value=1), "models/again/imputations: 1 must be at least 2"),
+        (
+            spoil(*AGAIN, "steps", 0, value={"forward": {"criterion": "aic"}}),
+            "models/again/steps/forward: imputed values have no common likelihood for aic; select by p",
+        ),
+        # what was planned
+        (
+            spoil(*DEATH, "planned", value={"c": 0.8}),
+            "models/death/planned: c is for an outcome without time, and stands instead of r2",
+        ),
+        (
+            spoil(*AGAIN, "planned", value={"c": 0.8, "r2": 0.1}),
+            "models/again/planned: c is for an outcome without time, and stands instead of r2",
+        ),
+        (spoil(*AGAIN, "planned", value={"c": 0.5}), "models/again/planned/c: 0.5 must be over 0.5"),
+        (spoil(*AGAIN, "planned", value={}), "models/again/planned: must not be empty"),
+        # curves by group
+        (
+            spoil("survival", value={"death": {}}),
+            "survival/death: 'death' is not a declared endpoint; declared are survival, relapse",
+        ),
+        (spoil("survival", value={"relapse": {}}), "survival/relapse: the endpoint has no time"),
+        (spoil("survival", "survival", "by", value=["age"]), "survival/survival/by: 'age' is not categorical"),
+        (
+            spoil("survival", "survival", "cutpoints", value=["grade"]),
+            "survival/survival/cutpoints: 'grade' is not continuous",
+        ),
+        (
+            spoil("survival", "survival", "by", value=["sex"]),
+            f"survival/survival/by: 'sex' is not a declared variable; declared are {DECLARED}",
+        ),
+        (spoil("survival", "survival", "by", value=["status"]), "survival/survival/by: 'status' is the outcome itself"),
+        (
+            spoil("survival", "survival", "cutpoints", value=["months"]),
+            "survival/survival/cutpoints: 'months' is the outcome itself",
+        ),
+        (
+            spoil("survival", "survival", "groups", value=["grade"]),
+            "survival/survival: 'groups' is not a known key; known keys are by, cutpoints",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_of_a_clinical_study_is_said_in_one_sentence(tmp_path, change, sentence):
+    found = clinical(tmp_path, change)
+    assert sentence in found
+    assert [line.split(": ")[0] for line in found].count(sentence.split(": ")[0]) == 1  # said once
+
+
+def test_survival_is_compared_between_patients(tmp_path):
+    """Lesions of one patient share its survival: groups of lesions would count a patient several times."""
+    study = changed(lambda study: study["variables"].update(copy.deepcopy(CLINICAL["variables"])))
+    study["endpoints"]["survival"] = CLINICAL["endpoints"]["survival"]
+    study["variables"]["site"] = {"label": "Site", "level": "lesion", "type": "categorical", "levels": ["a", "b"]}
+    study["survival"] = {"survival": {"by": ["site"]}}
+    assert problems(tmp_path, study) == [
+        "survival/survival/by: 'site' belongs to lesions; survival is compared between patients"
+    ]
+    study["survival"] = {"survival": {"by": ["grade"]}}
+    study["variables"]["months"]["level"] = "lesion"
+    assert problems(tmp_path, study) == [
+        "survival/survival: 'months' belongs to lesions; survival is compared between patients"
+    ]
+
+
+def test_images_and_clinical_models_go_together(tmp_path):
+    """A study with images may have a model of clinical variables only, and one that has not may not use features."""
+    study = changed(lambda study: study["variables"].update(copy.deepcopy(CLINICAL["variables"])))
+    study["models"]["again"] = {**CLINICAL["models"]["again"], "endpoint": "response", "clinical": ["age", "grade"]}
+    assert problems(tmp_path, study) == []
+    study["models"]["again"]["steps"] = [{"stability": {"form": "ICC2", "threshold": 0.75}}, {"logistic": {}}]
+    assert problems(tmp_path, study) == [
+        "models/again/steps: the step stability needs image features, and the model has no extraction"
+    ]
+
+
+def test_a_cohort_of_a_study_with_images_needs_its_cases(tmp_path):
+    study = changed(spoil("cohorts", "development", value={"patients": "patients.csv", "lesions": "patients.csv"}))
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "trial" / "patients.csv").touch()
+    assert problems(tmp_path, study) == [
+        "cohorts/development: the key 'cases' is missing; the study has images",
+        "cohorts/development: the key 'data' is missing; the study has images",
+    ]

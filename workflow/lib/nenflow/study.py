@@ -96,6 +96,9 @@ def sentences(error: ValidationError) -> list[str]:
             return [f"'{key}' is not a known key; {known_keys}" for key in found if key not in known]
         case "required":
             return [f"the key {error.message.split(' is a ')[0]} is missing"]
+        case "dependentRequired":
+            key, beside = error.message.split(" is a dependency of ")
+            return [f"the key {key} is missing; it is needed beside {beside}"]
         case "type" if found is None:
             return ["is empty"]
         case "type" if wanted == "string":
@@ -179,7 +182,7 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield from _check_survival(study, name, settings)
     if study.get("models") and "evaluation" not in study:
         yield "models: a study with models needs the key 'evaluation'"
-    if has_images(study):
+    if all(block in study for block in IMAGING):  # that one is missing has been said
         yield from _check_readings(study)
         yield from _check_regions(study)
     yield from _check_cohorts(study)
@@ -295,7 +298,7 @@ def _check_uses(study: dict[str, Any], block: dict[str, Any], where: str) -> Ite
     phases = study["extractions"].get(block["extraction"], {}).get("phases", [block["phase"]])
     if block["phase"] not in phases:
         yield f"{where}/phase: the extraction '{block['extraction']}' measures only {', '.join(phases)}"
-    rings = [name for name, rule in study["images"].get("regions", {}).items() if rule["kind"] == "ring"]
+    rings = [name for name, rule in study.get("images", {}).get("regions", {}).items() if rule["kind"] == "ring"]
     if "region" in block and block["region"] not in rings:
         yield f"{where}/region: '{block['region']}' is not a ring under images/regions"
 
@@ -359,6 +362,8 @@ def _check_final_step(study: dict[str, Any], model: dict[str, Any], where: str) 
                 yield _unknown(f"{where}/{name}", variable, study["variables"], "variable")
             elif name == "terms" and variable not in model["clinical"]:
                 yield f"{where}/terms: '{variable}' is not among the model's clinical variables"
+        if name == "terms":
+            yield from _check_terms(study, options, f"{where}/terms")
 
 
 def _check_markers(study: dict[str, Any], markers: dict[str, Any]) -> Iterable[str]:
@@ -372,6 +377,13 @@ def _check_markers(study: dict[str, Any], markers: dict[str, Any]) -> Iterable[s
     yield from (_unknown("markers/synthetic/counts", level, levels, "level") for level in counts if level not in levels)
 
 
+def _check_terms(study: dict[str, Any], options: dict[str, Any], where: str) -> Iterable[str]:
+    for key, kind in (("factors", "categorical"), ("splines", "continuous")):
+        for variable in options.get(key, []):
+            if study["variables"].get(variable, {"type": kind})["type"] != kind:
+                yield f"{where}/{key}: '{variable}' is not {kind}"
+
+
 def _check_survival(study: dict[str, Any], name: str, settings: dict[str, Any]) -> Iterable[str]:
     where, endpoint = f"survival/{name}", study["endpoints"].get(name)
     if endpoint is None:
@@ -379,6 +391,9 @@ def _check_survival(study: dict[str, Any], name: str, settings: dict[str, Any]) 
         return
     if "time" not in endpoint:
         yield f"{where}: the endpoint has no time"
+    for variable in endpoint_variables(endpoint):
+        if study["variables"].get(variable, {"level": "patient"})["level"] != "patient":
+            yield f"{where}: '{variable}' belongs to lesions; survival is compared between patients"
     for key, kind in (("by", "categorical"), ("cutpoints", "continuous")):
         for variable in settings.get(key, []):
             declared = study["variables"].get(variable)
