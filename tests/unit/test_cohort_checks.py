@@ -3,11 +3,13 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from nenflow.cohort.checks import read_cases, read_cohort
+from nenflow.cohort.checks import FREE, WHOLE, read_cases, read_cohort
 from nenflow.errors import InputError
+from nenflow.study import load_study
 from nenflow.tables import CASE
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
@@ -475,3 +477,55 @@ def test_an_organ_is_no_lesion(tmp_path):
     lesions = LESIONS + "P2,liver,good\n"
     found = problems(tmp_path, lesions=lesions, cases=WITH_LIVER, study={**STUDY, "images": LIVER})
     assert found == ["lesions.csv, row 5: 'liver' is no lesion but an organ (images/organs)"]
+
+
+CLINICAL = {"unit": "patient", "variables": NO_LESIONS["variables"], "endpoints": {}}
+
+
+def clinical(folder, patients=PATIENTS, study=CLINICAL, columns=None, lesions=None):
+    path = folder / "patients.csv"
+    path.write_text(patients, encoding="utf-8")
+    return read_cohort(path, lesions, None, None, study, SCHEMAS, columns)
+
+
+def test_without_images_every_patient_is_a_unit(tmp_path):
+    cohort = clinical(tmp_path, "patient,grade,ki67,note\nP2,2,20,x\nP1,,3.5,\nP3,1,NA,\n")
+    assert cohort.patients["patient"].tolist() == ["P2", "P1", "P3"]
+    assert cohort.patients["ki67"].isna().tolist() == [False, False, True]
+    assert cohort.lesions.to_numpy().tolist() == [["P2", WHOLE], ["P1", WHOLE], ["P3", WHOLE]]
+    assert cohort.cases.empty
+    assert cohort.cases.columns.tolist() == ["patient", "phase", "region", "rater", *FREE]
+    assert cohort.notes == ["patients.csv: columns that the study does not declare were left out: note."]
+    assert cohort.patients.index.tolist() == cohort.lesions.index.tolist() == [0, 1, 2]
+
+
+def test_without_images_the_table_of_patients_is_judged_as_ever(tmp_path):
+    with pytest.raises(InputError) as caught:
+        clinical(tmp_path, "patient,grade,ki67\nP1,4,3.5\nP1,1,200\nNA,1,3\n")
+    assert str(caught.value).splitlines()[1:] == [
+        "- patients.csv, row 2, column 'grade': '4' is not allowed; allowed are '1', '2', '1-3'",
+        "- patients.csv, row 3, column 'ki67': 200.0 must be at most 100",
+        "- patients.csv, row 4: the entry for 'patient' is missing",
+        "- patients.csv, row 3: the same patient as row 2",
+    ]
+    renamed = clinical(tmp_path, PATIENTS.replace("ki67", "KI-67"), columns={"ki67": "KI-67"})
+    assert renamed.patients["ki67"].tolist() == [3.5, 20]
+
+
+def test_without_images_there_is_no_table_of_lesions_to_hold_a_variable(tmp_path):
+    with pytest.raises(InputError, match=r"variables of level lesion \(response\)"):
+        clinical(tmp_path, study={**CLINICAL, "variables": STUDY["variables"]})
+
+
+def test_the_clinical_study_of_the_workflow_s_tests_is_read(tmp_path):
+    folder = SCHEMAS.parents[1] / "tests/workflow/clinical"
+    study = load_study(folder / "study.yaml", SCHEMAS)
+    cohort = read_cohort(folder / "patients.csv", None, None, None, study, SCHEMAS)
+    table = pd.read_csv(folder / "patients.csv", dtype=str)
+    assert len(cohort.patients) == len(cohort.lesions) == len(table)
+    for name, variable in study["variables"].items():
+        found = cohort.patients[name]
+        if variable["type"] == "continuous":
+            np.testing.assert_allclose(found, table[name].astype(float))
+        else:
+            assert found.dropna().tolist() == table[name].dropna().tolist()
