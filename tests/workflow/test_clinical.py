@@ -102,7 +102,7 @@ def test_missing_values_stop_a_model_that_does_not_say_what_to_do(clinical, tmp_
 def test_the_report_tells_of_survival(clinical, tmp_path):
     page = result(clinical, "report/report.html")
     text = page.read_text(encoding="utf-8")
-    for words in ("Hazard ratio", "Subdistribution HR", "Riley", "A score of whole points", "Log-rank p"):
+    for words in ("Hazard ratio", "Subdistribution HR", "Riley", "A score of whole points", "log-rank p"):
         assert words in text
     _, asked = open_page(page, tmp_path)
     assert asked == []

@@ -146,5 +146,5 @@ def decision_figure(decision: pd.DataFrame, model: str) -> Figure:
     # "Treat all" falls without bound: below a little under zero it says nothing more.
     top = max(decision["net_benefit"].max(), 0.02)
     axes.set(xlim=(0, 1), ylim=(-0.12 * top, 1.08 * top), xlabel="Threshold probability", ylabel="Net benefit")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.1))
+    axes.legend(loc="upper right")  # the curves fall from left to right
     return figure

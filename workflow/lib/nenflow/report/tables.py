@@ -261,7 +261,7 @@ def survival_table(
     rows = []
     for variable, part in summary.fillna({"variable": ""}).groupby("variable", sort=False):
         if variable:
-            rows.append({"Group": variables[variable]["label"], "Log-rank p": p_text(p.get(variable))})
+            rows.append({"Group": f"{variables[variable]['label']} (log-rank p {p_text(p.get(variable))})"})
         for _, row in part.iterrows():
             cells = {"Group": f"{INSET}{row['group']}" if variable else "All patients"}
             cells |= {"Patients": f"{row['n']:.0f}", "Events": f"{row['events']:.0f}"}
@@ -270,10 +270,7 @@ def survival_table(
                 key = f"survival_{time:g}"
                 cells[f"At {time:g} (95% CI)"] = interval(row[key], row[f"{key}_low"], row[f"{key}_high"], 2)
             rows.append(cells)
-    table = pd.DataFrame(rows).fillna("")
-    return table[
-        [*[name for name in table if name != "Log-rank p"], *([name for name in table if name == "Log-rank p"])]
-    ]
+    return pd.DataFrame(rows).fillna("")
 
 
 def median_text(row: pd.Series) -> str:
@@ -345,7 +342,7 @@ def total_points_table(points: pd.DataFrame) -> pd.DataFrame:
     totals = totals.assign(value=pd.to_numeric(totals["value"]), shown=totals["points"].map(lambda n: decimal(n, 0)))
     names = list(dict.fromkeys(totals["variable"]))
     table = totals.pivot_table(index="value", columns="variable", values="shown", aggfunc="first")[names]
-    heads = {name: f"Points, {name.replace('_', ' at ')}" for name in names}
+    heads = {name: f"Points, {name.replace('_', ' at ')}" if name != "probability" else "Points" for name in names}
     first = "Probability" if names == ["probability"] else "Survival"
     shown = table.fillna("").rename(columns=heads).reset_index().rename(columns={"value": first})
     return shown.assign(**{first: shown[first].map(lambda value: f"{value:g}")}).rename_axis(columns=None)
