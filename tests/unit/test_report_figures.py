@@ -6,10 +6,18 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
+from nenflow.evaluation.groups import incidence_curves, survival_curves
 from nenflow.report.drawing import save_figure, text_width, wrap
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
 from nenflow.report.figures_evaluation import calibration_figure, decision_figure, honest_figure, roc_figure
 from nenflow.report.figures_model import lasso_figure, nomogram_axes, nomogram_figure, tick_text
+from nenflow.report.figures_survival import (
+    forest_figure,
+    incidence_figure,
+    survival_calibration_figure,
+    survival_figure,
+    time_roc_figure,
+)
 
 TOUCH = 0.5  # pixels by which boxes of text may overlap: rounding of the layout, nothing that an eye sees
 DOTS_PER_MM = 300 / 25.4
@@ -390,3 +398,212 @@ def test_long_words_are_broken_to_the_width():
     lines = wrap("wavelet-LLH_glszm_SizeZoneNonUniformityNormalized is a name", 30).split("\n")
     assert all(text_width(line) <= 30 for line in lines)
     assert "".join(lines).replace(" ", "") == "wavelet-LLH_glszm_SizeZoneNonUniformityNormalizedisaname"
+
+
+def curves_data(*sizes, names=None, scale=30.0, competing=False):
+    """Curves of groups as the evaluation writes them, with rounded times, so that there are ties."""
+    rng = np.random.default_rng(len(sizes))
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    time = np.ceil(rng.exponential(scale / (1 + 0.4 * group)) * 10) / 10
+    event = rng.choice([0, 1, 2] if competing else [0, 1], len(group))
+    y = pd.DataFrame({"time": time, "event": event})
+    names = names or [f"group {number}" for number in range(len(sizes))]
+    groups = {"by": pd.Series(pd.Categorical.from_codes(group, names))}
+    made = (incidence_curves if competing else survival_curves)(y, groups)
+    return made[made["variable"] == ("by" if len(sizes) > 1 else "")]
+
+
+LEVELS = ["surgery and chemotherapy, in this order", "chemotherapy, then $ surgery", "neither", "not known", "else"]
+
+
+def ratio_data():
+    rows = [
+        ("Age (years)", 1.02, 0.99, 1.05, 0.2),
+        ("Treatment", np.nan, np.nan, np.nan, np.nan),
+        (f"Treatment of the primary tumour and of its metastases: neither against {LEVELS[0]}", 3.6, 1.9, 6.7, 1e-5),
+        ("Perfect", 2e4, 12.0, np.inf, 0.001),
+        ("Nothing known", 2.0, np.nan, np.nan, 0.9995),
+        ("Protective", 0.004, 0.0004, 0.03, 0.0004),
+        ("Size (cm) of the $largest$ lesion", 1.235, 1.082, 1.41, 0.0017),
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["label", "ratio", "low", "high", "p"])
+
+
+def time_roc_data():
+    steps = {"sensitivity": [1, 1, 0.6, 0.2, 0], "specificity": [0, 0.5, 0.5, 1, 1]}
+    return pd.concat([pd.DataFrame(steps).assign(time=time) for time in (60.0, 12.0, 36.0)])
+
+
+AREAS = {"12": "0.813 (0.733–0.893)", "36": "0.746 (0.649–0.843)", "60": "0.736 (0.596–0.876)"}
+
+
+def survival_groups_data():
+    return pd.DataFrame(
+        {"predicted": [0.2, 0.5, 0.9], "observed": [0.3, 0.45, 1.0], "low": [0.1, 0.3, np.nan],
+         "high": [0.6, 0.7, np.nan], "corrected": [0.35, 0.4, 0.95]}
+    )  # fmt: skip
+
+
+DRAW_SURVIVAL = {
+    "one curve": lambda: survival_figure(curves_data(140), "Survival (months)", "Share without “death” (Status)"),
+    "two curves": lambda: survival_figure(
+        curves_data(50, 40), "Survival (months)", "Share without “death” (Status)", "Sex; log-rank p = 0.03"
+    ),
+    "five curves of many": lambda: survival_figure(
+        curves_data(900, 700, 500, 300, 3, names=LEVELS, scale=1500), "Overall survival since diagnosis (days)",
+        "Share without “death” (Status at end)", "Treatment; log-rank p <0.001",
+    ),
+    "three curves of few": lambda: survival_figure(curves_data(4, 3, 2), "Time (years)", "Share", "Grade"),
+    "incidence": lambda: incidence_figure(
+        curves_data(140, competing=True).replace({"cause": {1: "tumour", 2: "other"}}), "Survival (months)",
+        "Cumulative incidence",
+    ),
+    "incidences by group": lambda: incidence_figure(
+        curves_data(50, 40, 60, names=LEVELS[:3], competing=True).replace({"cause": {1: "tumour", 2: "another cause"}}),
+        "Survival (months)", "Cumulative incidence", "Gray's test p = 0.012",
+    ),
+    "forest": lambda: forest_figure(ratio_data(), "Hazard ratio"),
+    "forest of one": lambda: forest_figure(ratio_data().head(1), "Odds ratio"),
+    "forest of what is unknown": lambda: forest_figure(ratio_data().iloc[[1]], "Odds ratio"),
+    "ROC by time": lambda: time_roc_figure(time_roc_data(), AREAS, "Overall survival since the diagnosis (months)"),
+    "calibration of survival": lambda: survival_calibration_figure(
+        survival_groups_data(), calibration_data(), "survival at 12"
+    ),
+    "calibration of survival without a curve": lambda: survival_calibration_figure(
+        survival_groups_data().drop(columns="corrected"), calibration_data().head(0), "survival at 36"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAW_SURVIVAL)
+def test_no_text_of_survival_lies_on_another_or_is_cut(name):
+    figure = DRAW_SURVIVAL[name]()
+    assert not overlaps(figure)
+    assert not cut(figure)
+
+
+@pytest.mark.parametrize("name", DRAW_SURVIVAL)
+def test_axes_of_survival_say_what_they_show(name):
+    figure = DRAW_SURVIVAL[name]()
+    for axes in figure.axes:
+        if axes.axison:
+            assert axes.get_xlabel()
+            # a forest has names instead of numbers on its other axis
+            assert axes.get_ylabel() or not len(axes.get_yticks())
+
+
+@pytest.mark.parametrize("name", DRAW_SURVIVAL)
+def test_figures_of_survival_fit_between_a_journal_s_column_and_its_page(name):
+    assert 85 - 1e-9 <= DRAW_SURVIVAL[name]().get_figwidth() * 25.4 <= 170 + 1e-9
+
+
+def at_risk(figure):
+    """The numbers below the curves, from the first group down."""
+    table = figure.axes[1]
+    numbers = [text for text in table.texts if text.get_text() != "At risk"]
+    rows = sorted({text.get_position()[1] for text in numbers}, reverse=True)
+    return [[(t.get_position()[0], int(t.get_text())) for t in numbers if t.get_position()[1] == y] for y in rows]
+
+
+def test_numbers_at_risk_are_those_who_reach_the_time():
+    curves = curves_data(50, 40)
+    figure = DRAW_SURVIVAL["two curves"]()
+    found = at_risk(figure)
+    assert len(found) == 2
+    for group, counts in zip(["group 0", "group 1"], found, strict=True):
+        rows = curves[curves["group"] == group]
+        assert counts[0] == (0, rows["at_risk"].iloc[0])
+        assert len(counts) >= 4
+        for time, count in counts:
+            leaving = (rows["events"] + rows["censored"])[rows["time"] >= time].sum()
+            assert count == leaving  # who leaves at the time itself is still at risk
+
+
+def test_curves_begin_with_everybody_and_step_down_at_events():
+    curves = curves_data(50, 40)
+    lines = [line for line in DRAW_SURVIVAL["two curves"]().axes[0].lines if line.get_label().startswith("group")]
+    for line, (_, rows) in zip(lines, curves.groupby("group"), strict=True):
+        x, y = line.get_data()
+        assert line.get_drawstyle() == "steps-post"
+        assert (x[0], y[0]) == (0, 1)
+        np.testing.assert_array_equal(x[1:], rows["time"])
+        np.testing.assert_array_equal(y[1:], rows["survival"])
+
+
+def test_bands_only_where_few_curves_can_bear_them():
+    def bands(figure):
+        return len(figure.axes[0].collections)
+
+    assert bands(DRAW_SURVIVAL["one curve"]()) == 1
+    assert bands(DRAW_SURVIVAL["two curves"]()) == 2
+    assert bands(DRAW_SURVIVAL["three curves of few"]()) == 0
+
+
+def test_a_legend_names_the_groups_and_the_test():
+    shown = texts(DRAW_SURVIVAL["two curves"]())
+    assert {"group 0", "group 1", "Sex; log-rank p = 0.03", "At risk"} < set(shown)
+    assert not any(text.startswith("all") for text in texts(DRAW_SURVIVAL["one curve"]()))
+
+
+def test_curves_of_several_groups_differ_in_more_than_colour():
+    def styles(figure):
+        return [line.get_linestyle() for line in figure.axes[0].lines if not line.get_label().startswith("_")]
+
+    assert len(set(styles(DRAW_SURVIVAL["three curves of few"]()))) == 3
+    assert len(set(styles(DRAW_SURVIVAL["incidence"]()))) == 2
+
+
+def test_incidences_start_at_nothing_and_name_their_causes():
+    figure = DRAW_SURVIVAL["incidences by group"]()
+    lines = figure.axes[0].lines
+    assert [line.get_label() for line in lines][:2] == [f"{LEVELS[0]}: tumour", f"{LEVELS[0]}: another cause"]
+    assert all(line.get_xydata()[0].tolist() == [0, 0] for line in lines)
+    assert len({line.get_color() for line in lines}) == 3
+    alone = DRAW_SURVIVAL["incidence"]()
+    assert [line.get_label() for line in alone.axes[0].lines] == ["tumour", "other"]
+
+
+def test_a_forest_has_a_mark_at_each_ratio_and_tells_it():
+    figure = DRAW_SURVIVAL["forest"]()
+    axes = figure.axes[1]
+    marks = [line for line in axes.lines if line.get_marker() == "s"]
+    low, high = axes.get_xlim()
+    expected = np.clip([1.02, 3.6, 2e4, 2.0, 0.004, 1.235], low, high)
+    np.testing.assert_allclose([line.get_xdata()[0] for line in marks], expected)
+    assert (np.diff([line.get_ydata()[0] for line in marks]) < 0).all()  # from the top down
+    shown = texts(figure)
+    assert {"3.600 (1.900–6.700)", "2.000 (not estimable)", ">10,000 (12.00–∞)", "<0.001", ">0.999"} < set(shown)
+    assert "Size (cm) of the \\$largest\\$ lesion" in shown
+    heading = next(text for text in shown_texts(figure) if text.get_text() == "Treatment")
+    assert heading.get_fontweight() == "bold"
+    whole = axes.get_window_extent()
+    for line in axes.lines:
+        points = axes.transData.transform(line.get_xydata())
+        if line.get_marker() == "s":
+            assert whole.x0 - TOUCH <= points[:, 0].min() <= points[:, 0].max() <= whole.x1 + TOUCH
+
+
+def test_intervals_of_a_forest_end_at_their_limits():
+    rows = ratio_data().iloc[[0, 6]]
+    axes = forest_figure(rows, "Hazard ratio").axes[1]
+    bars = [line for line in axes.lines if line.get_marker() != "s" and len(set(line.get_ydata())) == 1]
+    np.testing.assert_allclose([line.get_xdata() for line in bars], rows[["low", "high"]])
+
+
+def test_each_time_s_roc_has_its_area_in_the_order_of_times():
+    figure = DRAW_SURVIVAL["ROC by time"]()
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == [f"{time}: {area}" for time, area in AREAS.items()]
+    lines = [line for line in figure.axes[0].lines if not line.get_label().startswith("_")]
+    np.testing.assert_allclose(lines[0].get_xdata(), [1, 0.5, 0.5, 0, 0])
+    np.testing.assert_allclose(lines[0].get_ydata(), [1, 1, 0.6, 0.2, 0])
+
+
+def test_calibration_of_survival_shows_groups_with_intervals_and_what_is_left_of_the_curve():
+    figure = DRAW_SURVIVAL["calibration of survival"]()
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert names == ["Ideal", "Apparent", "Bias-corrected", "Group, bias-corrected", "Kaplan-Meier by group"]
+    bars = next(iter(figure.axes[0].containers)).lines[2][0].get_segments()
+    np.testing.assert_allclose([segment[:, 1] for segment in bars], [[0.1, 0.6], [0.3, 0.7], [1.0, 1.0]])
+    alone = DRAW_SURVIVAL["calibration of survival without a curve"]()
+    assert [text.get_text() for text in alone.axes[0].get_legend().get_texts()] == ["Ideal", "Kaplan-Meier by group"]
