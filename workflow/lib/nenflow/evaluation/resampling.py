@@ -176,12 +176,13 @@ def refit_once(
         if not survival and y.iloc[draw].nunique() < 2:
             raise InputError("All drawn units have the same outcome.")
         fitted = clone(protocol).fit(X.iloc[draw], y.iloc[draw])
+        values = protocol_scores(fitted, X)  # may be impossible too, such as at a site that was not drawn
     except InputError as error:
         chance = dict.fromkeys(C_INDICES if survival else AREAS, CHANCE)
         failed = {"units": len(draw), "note": f"not computable: {error}"} | chance
         return failed, _no_curves(protocol[-1].times, grid) if survival else _curves(grid)
     judge = _judge_survival if survival else _judge
-    row, curves = judge(protocol_scores(fitted, X), y, parts, grid)
+    row, curves = judge(values, y, parts, grid)
     return {"units": len(draw)} | _selection(fitted) | row, curves
 
 

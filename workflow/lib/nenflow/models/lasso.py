@@ -157,9 +157,14 @@ def lasso_path(
         values[wanted[: len(values)]]
         for values in solve_path(Z, event, ends, deaths, way, float(alpha), threshold, own_grid)
     )
+    if len(betas) == 0:
+        raise InputError(
+            "The features of a LASSO for survival foretell the order of events all but perfectly, so it has no "
+            "solution at the penalties given; give larger ones."
+        )
     coefs = np.where(constant, 0, betas / scale)
     return Path(
-        lambdas=lambdas[: len(betas)],
+        lambdas=np.asarray(lambdas, dtype=float)[: len(betas)],
         coefs=coefs,
         intercepts=intercepts - coefs @ centre if y.ndim == 1 else intercepts,
         df=(coefs != 0).sum(axis=1),

@@ -23,7 +23,8 @@ LEAST_SHARE = 1e-3  # Cox: or where the last four steps together gave less than 
 FEWEST_LAMBDAS = 5  # but not before so many penalties
 
 _CURVATURE_FLOOR = 1e-9  # a weight of zero would make the system singular; it moves no solution
-_ROUNDS = 10_000  # a guard only: a penalty takes about five rounds
+_ROUNDS = 300  # a guard only: a penalty takes about five rounds; where these do not do, the path ends
+_SWEEPS = 10_000  # a guard as well
 _SLACK = 1e-10  # a feature on the very edge of entering stays out, or rounding would move it in and out for ever
 _INNER = 1e-4  # the quadratic model is solved so much more exactly than the whole
 _RISE = 1e-12  # a value that rises by rounding alone does not
@@ -193,7 +194,7 @@ def _minimise(s, m, k, solid, lam, ridge, threshold):
     """Minimise the quadratic model + lam * sum |beta| + ridge / 2 * sum beta^2; the new k and solid."""
     if ridge > 0.0:  # it changes from penalty to penalty, and the factor with it
         solid = 0
-    for _ in range(_ROUNDS):
+    for _ in range(_SWEEPS):
         if k > 0:
             solid = _factorise(s, solid, k, ridge)
             if solid == k:
@@ -225,7 +226,10 @@ def _fade(s):
 
 @_compiled
 def _round(s, m, k, solid, intercept, last, far, lam, ridge, threshold):
-    """Improve the solution once with the curvature at hand; the new k, solid and intercept, and the largest move."""
+    """Improve the solution once with the curvature at hand; the new k, solid and intercept, and the largest move.
+
+    NaN as the largest move: no move along what the curvature says makes the value fall.
+    """
     Z, residual, move = s.Z, s.residual, s.move
     n = s.y.size
     fade = _fade(s)
@@ -256,7 +260,8 @@ def _round(s, m, k, solid, intercept, last, far, lam, ridge, threshold):
     if far or not largest < last:  # what may have overshot; the value itself is too dear to look at every time
         k, share = _shorten(s, m, lam, ridge)
         solid, shift = 0, shift * share
-        largest = np.inf if share < 1 else largest
+        if share < 1:
+            largest = np.inf if share > _SHORTEST else np.nan
     _follow(s)
     return k, solid, intercept + shift, largest
 
@@ -428,6 +433,10 @@ def solve_path(Z, y, ends, deaths, lambdas, alpha, threshold, may_stop):
         alpha: the LASSO's share of the penalty.
         threshold: see `nenflow.models.lasso.lasso_path`.
         may_stop: whether the path ends where nothing is left to explain.
+
+    Returns:
+        One row per penalty. There are fewer than penalties where the path ends: by `may_stop`, or where a Cox model all
+        but separates the patients (their predictors differ by hundreds), so that rounding hides the rest.
     """
     s, intercept = _start(Z, y, ends, deaths)
     p = Z.shape[0]
@@ -439,20 +448,26 @@ def solve_path(Z, y, ends, deaths, lambdas, alpha, threshold, may_stop):
         # The strong rule (Tibshirani 2012) foresees which features may enter; any that it misses is found afterwards.
         m = _list(s, m, max(2 * lam - alpha * lambdas[max(number - 1, 0)], 0.0))
         last, far = np.inf, number == 0 or 2 * lambdas[number] < lambdas[number - 1] or ends.size > 0
+        fresh = solved = False
         for _ in range(_ROUNDS):
             _extend(s, known, m)
             known = m
             k, solid, intercept, largest = _round(s, m, k, solid, intercept, last, far, lam, ridge, threshold)
-            far = False
+            far = ends.size > 0
             if largest < threshold:
                 m = _list(s, m, lam * (1 + _SLACK))
-                if m == known:
-                    break
-            elif largest > _STALE**2 * last:
+                solved = m == known
+            if solved or (np.isnan(largest) and fresh):
+                break
+            fresh = not largest <= max(threshold, _STALE**2 * last)
+            if fresh:
                 _weigh(s)
                 known = solid = 0
             last = largest
-        explained[number] = 1 - _deviance(s) / null if null > 0.0 else 0.0
+        deviance = _deviance(s)
+        if not (solved and deviance < np.inf):
+            return betas[:number], intercepts[:number], explained[:number]
+        explained[number] = 1 - deviance / null if null > 0.0 else 0.0
         intercepts[number] = intercept
         for a in range(m):
             betas[number, s.work[a]] = s.beta[a]

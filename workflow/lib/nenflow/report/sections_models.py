@@ -30,6 +30,7 @@ from nenflow.report.tables import (
     odds_ratio_table,
     points_table,
     ratio_column,
+    sample_size_table,
     score_table,
     selection_table,
     signature_table,
@@ -307,6 +308,14 @@ def _assumptions(study: Mapping[str, Any], model: str, files: _Files) -> list[An
         note += "ratios tell how the share of patients with the event differs."
         caption = "The same variables with the competing event taken into account (Fine and Gray)."
         blocks.append(Printed(f"subdistribution_{model}", shown, caption, note, other))
+    plan = files.evaluation("sample_size.csv")
+    if plan is not None:
+        row = plan.iloc[-1]
+        caption = (
+            f"{study['unit'].capitalize()}s that a model of {count(row['parameters'], 'candidate coefficient')} needs"
+        )
+        note = f"Riley's criteria at a Cox-Snell R² of {decimal(row['r2'], 2)}; this study has {row['available']:,.0f}."
+        blocks.append(Printed(f"sample-size_{model}", sample_size_table(plan), f"{caption}.", note, plan))
     return blocks
 
 
@@ -400,9 +409,19 @@ def _calibration(study: Mapping[str, Any], model: str, files: _Files) -> list[An
     caption = (
         "Observed against predicted share of events (lowess); bias-corrected by refitting in resamples. Below: how "
     )
-    caption += "many have each predicted probability."
+    caption += f"many have each predicted probability.{_calibration_words(files, model)}"
     alt = "Calibration curves, apparent and bias-corrected, beside the diagonal of perfect calibration."
     return [Drawing(f"calibration_{model}", figure, caption, alt)]
+
+
+def _calibration_words(files: _Files, model: str) -> str:
+    """Distances between prediction and curve, and Hosmer and Lemeshow's test."""
+    figures = (files.evaluation("performance.json") or {}).get(model, {})
+    errors, test = figures.get("calibration"), figures.get("hosmer_lemeshow")
+    if not errors:
+        return ""
+    sizes = ", ".join(f"{name.upper()} {decimal(errors[name])}" for name in ("ici", "e50", "e90"))
+    return f" Apparent distance from the curve: {sizes}; Hosmer-Lemeshow p {p_text(test['p'])}."
 
 
 def _decision(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
