@@ -1,7 +1,7 @@
 """No figure of the golden documents is outside the tests of this folder."""
 
-import ast
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,9 @@ def covered() -> dict[str, list[str]]:
     """What the files of this folder promise to compare: their COVERS, put together by data set."""
     together: dict[str, list[str]] = {}
     for path in sorted(HERE.glob("test_*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "COVERS":
-                for name, patterns in ast.literal_eval(node.value).items():
-                    together.setdefault(name, []).extend(patterns)
+        module = import_module(f"golden.{path.stem}")
+        for name, patterns in getattr(module, "COVERS", {}).items():
+            together.setdefault(name, []).extend(patterns)
     return together
 
 
