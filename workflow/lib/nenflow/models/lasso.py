@@ -23,9 +23,7 @@ from nenflow.models.penalised import solve_path, steepest
 # Conventions of glmnet, as its documentation gives them.
 N_LAMBDAS = 100
 SMALLEST_LAMBDA = {True: 1e-4, False: 1e-2}  # relative to the largest; True: at least as many lesions as features
-FAR = (
-    0.9  # a penalty this much smaller than the one before is reached by steps between, about as long as the grid's own
-)
+FAR = 0.9  # a penalty this much smaller than the one before is reached in steps, about as long as the grid's own
 CLIPPED = 1e-5  # probabilities in the cross-validated deviance are kept this far from 0 and 1
 FEWEST_PER_FOLD = 3  # with fewer lesions per fold the standard error is taken over lesions, not over folds
 FEWEST_FOR_AUC = 10  # an AUC in fewer lesions per fold says nothing
@@ -161,8 +159,8 @@ def lasso_path(
     )
     if len(betas) == 0:
         raise InputError(
-            "The features of a LASSO foretell the outcome all but perfectly, so that it has no solution at the penalties "
-            "given; give larger ones."
+            "The features of a LASSO foretell the outcome all but perfectly, so that it has no solution at the "
+            "penalties given; give larger ones."
         )
     coefs = np.where(constant, 0, betas / scale)
     return Path(

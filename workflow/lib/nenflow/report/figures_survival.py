@@ -53,10 +53,12 @@ def survival_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = "
             low, high = np.r_[1, rows["low"].ffill()], np.r_[1, rows["high"].ffill()]
             axes.fill_between(x, low, high, step="post", color=colour, alpha=0.12, lw=0)
     end = curves["time"].max()
-    axes.set(xlim=(0, end * 1.02), ylim=(0, 1.02), xlabel=plain_text(time), ylabel=plain_text(outcome))
+    axes.set(
+        xlim=(0, end * 1.02), ylim=(0, 1.02), xlabel=plain_text(wrap(time, 85)), ylabel=plain_text(wrap(outcome, 60))
+    )
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 3, 5, 6, 10]))
     if len(groups) > 1:
-        axes.legend(loc="upper right", title=plain_text(note), title_fontsize=SMALL, alignment="left")
+        axes.legend(loc="upper right", title=plain_text(wrap(note, 70, SMALL)), title_fontsize=SMALL, alignment="left")
     _at_risk(table, curves, groups, axes)
     return figure
 

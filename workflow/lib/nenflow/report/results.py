@@ -44,7 +44,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         numbers = [name for name in ("p", "smd") if name in table]
         return table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in numbers})
-    table = read_table(path, text=["reason", "flags", "unit", "decision"])  # they may be blank throughout
+    table = read_table(
+        path, text=["reason", "flags", "unit", "decision", "variable", "group"]
+    )  # they may be blank throughout
     return table.assign(reason=table["reason"].fillna("")) if "reason" in table else table
 
 

@@ -277,7 +277,8 @@ def _forest(study: Mapping[str, Any], model: str, together: pd.DataFrame | None,
     if rows.empty:
         return []
     ratios = rows.rename(columns={ratio_column(rows): "ratio"})
-    ratios = ratios.assign(label=[coded_label(name, study["variables"]) for name in rows["variable"]])
+    names = list(rows["variable"])
+    ratios = ratios.assign(label=[coded_label(name, study["variables"], names) for name in names])
     caption = f"The final model: {kind.lower()} ratios with 95% intervals on a logarithmic axis."
     alt = "; ".join(f"{row.label}: {ratio_interval(row.ratio, row.low, row.high)}" for row in ratios.itertuples())
     return [Drawing(f"forest_{model}", forest_figure(ratios, f"{kind} ratio"), caption, f"{alt}.")]
@@ -297,13 +298,17 @@ def _assumptions(study: Mapping[str, Any], model: str, files: _Files) -> list[An
     if other is not None and len(other):
         shown = pd.DataFrame(
             {
-                "Variable": [coded_label(name, study["variables"]) for name in other["variable"]],
+                "Variable": [
+                    coded_label(name, study["variables"], set(other["variable"])) for name in other["variable"]
+                ],
                 "Subdistribution HR (95% CI)": [
                     ratio_interval(row.hazard_ratio, row.low, row.high) for row in other.itertuples()
                 ],
                 "p": other["p"].map(p_text),
             }
         )
+        if "reason" in other and other["reason"].fillna("").any():
+            shown["Note"] = other["reason"].fillna("")
         note = "Table 3 counts the competing event as censored (cause-specific hazards: what drives the event); these "
         note += "ratios tell how the share of patients with the event differs."
         caption = "The same variables with the competing event taken into account (Fine and Gray)."
@@ -331,7 +336,8 @@ def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     blocks: list[Any] = [Drawing(f"nomogram_{model}", figure, caption, alt)]
     points = files.model("points.csv")
     if points is not None and len(points):
-        shown = points_table(points, study["variables"])
+        factors = (files.step("terms") or {}).get("factors", {})
+        shown = points_table(points, study["variables"], factors)
         blocks.append(Printed(f"points_{model}", shown, "The nomogram as a table of points.", full=points))
         blocks.append(Printed(f"total-points_{model}", total_points_table(points), f"Total points and {below}."))
     return blocks

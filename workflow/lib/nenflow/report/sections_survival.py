@@ -71,7 +71,7 @@ def _curves(study: Mapping[str, Any], endpoint: str, files: Mapping[str, pd.Data
     for variable, rows in curves.groupby("variable", sort=False):
         label = study["variables"][variable]["label"] if variable else "all patients"
         found = tests[(tests["variable"] == variable) & (tests["test"] == "log-rank")]
-        note = f"{label}; log-rank p {_p(found['p'].iloc[0])}" if len(found) else ""
+        note = f"{label}; {_test_words('log-rank', found)}" if len(found) else ""
         figure = survival_figure(rows, _title(study, endpoint), _share(study, endpoint), note)
         caption = f"Kaplan-Meier curves: {label}. Ticks are censored patients; below, how many are at risk."
         alt = f"Kaplan-Meier curves of {_title(study, endpoint)}, {label}. {note}"
@@ -79,9 +79,12 @@ def _curves(study: Mapping[str, Any], endpoint: str, files: Mapping[str, pd.Data
     return blocks
 
 
-def _p(p: float) -> str:
-    text = p_text(p)
-    return text if text[0] in "<>" else f"= {text}"
+def _test_words(name: str, found: pd.DataFrame) -> str:
+    """A test's p in words, or that there is none."""
+    text = p_text(found["p"].iloc[0])
+    if pd.isna(found["p"].iloc[0]):
+        return f"{name} not computable"
+    return f"{name} p {text}" if text[0] in "<>" else f"{name} p = {text}"
 
 
 def _incidence(study: Mapping[str, Any], endpoint: str, files: Mapping[str, pd.DataFrame]) -> list[Any]:
@@ -94,7 +97,7 @@ def _incidence(study: Mapping[str, Any], endpoint: str, files: Mapping[str, pd.D
         label = study["variables"][variable]["label"] if variable else "all patients"
         tests = files["tests"]
         found = tests[(tests["variable"] == variable) & (tests["test"] == "Gray")]
-        note = f"Gray's test p {_p(found['p'].iloc[0])}" if len(found) else ""
+        note = _test_words("Gray's test", found) if len(found) else ""
         named = rows.assign(cause=rows["cause"].map(causes))
         figure = incidence_figure(named, _title(study, endpoint), "Cumulative incidence", note)
         caption = f"Cumulative incidence (Aalen and Johansen) of “{causes[1]}” and “{causes[2]}”: {label}."

@@ -1,6 +1,6 @@
 """Tables as papers print them: text in every cell. The numbers behind them stay in the files of the other stages."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -70,7 +70,7 @@ def odds_ratio_table(
         together = joint.get(name)
         rows.append(
             {
-                "Variable": coded_label(name, variables),
+                "Variable": coded_label(name, variables, set(univariable["variable"])),
                 f"Alone: {short} (95% CI)": ratio_interval(alone[ratio], alone["low"], alone["high"]),
                 "p": p_text(alone["p"]),
                 f"Final model: {short} (95% CI)": ""
@@ -88,12 +88,15 @@ def ratio_column(table: pd.DataFrame) -> str:
     return "hazard_ratio" if "hazard_ratio" in table else "odds_ratio"
 
 
-def coded_label(name: str, variables: Mapping[str, Any]) -> str:
+def coded_label(name: str, variables: Mapping[str, Any], columns: Collection[str] = ()) -> str:
     """A variable's label with what one step of its ratio means: the levels that are coded 1, 2, 3 …
 
-    The columns of a factor name their level and the reference, those of a spline are numbered.
+    The columns of a factor name their level and the reference, those of a spline are numbered; `columns` are those
+    beside this one, by which the first column of a spline is known.
     """
     term = term_of(name)
+    if name in variables and f"{name}'" in columns:
+        return f"{variables[name]['label']}: part 1 of the spline"
     if name != term and term in variables:
         variable, bends = variables[term], len(name) - len(term)
         if name.startswith(f"{term}="):
@@ -292,6 +295,7 @@ def cutpoints_table(cutpoints: pd.DataFrame, variables: Mapping[str, Any]) -> pd
             "p, Lausen-Schumacher": p_text(row["p_lausen_1992"]),
             "p, permutation": p_text(row["p_permutation"]),
             "p, uncorrected": p_text(row["naive_p"]),
+            **({"Note": row["reason"]} if cutpoints["reason"].fillna("").any() else {}),
         }
         for _, row in cutpoints.iterrows()
     ]
@@ -317,16 +321,17 @@ def _level_names(name: str, values: list[float], variables: Mapping[str, Any]) -
     return [levels[int(value) - 1] if coded else f"{value:g}" for value in values]
 
 
-def points_table(points: pd.DataFrame, variables: Mapping[str, Any]) -> pd.DataFrame:
+def points_table(points: pd.DataFrame, variables: Mapping[str, Any], factors: Collection[str] = ()) -> pd.DataFrame:
     """The points that each value of a nomogram's variables has, for print: a row per variable.
 
     Args:
         points: columns part, variable, value, points, as `nomogram.points_table` gives them.
         variables: the study's variables.
+        factors: variables whose values are levels, not codes of levels.
     """
     rows = []
     for name, part in points[points["part"] == "points"].groupby("variable", sort=False):
-        values = _written_values(name, part["value"], variables)
+        values = _written_values(name, part["value"], {} if name in factors else variables)
         worth = [f"{value}: {decimal(number, 0)}" for value, number in zip(values, part["points"], strict=True)]
         label = variables[name]["label"] if name in variables else name
         rows.append({"Variable": label, "Points of each value": ", ".join(worth)})
