@@ -285,7 +285,8 @@ def median_text(row: pd.Series) -> str:
 
 
 def cutpoints_table(cutpoints: pd.DataFrame, variables: Mapping[str, Any]) -> pd.DataFrame:
-    """Best cut-points for print, see `evaluation.groups.best_cutpoints`."""
+    """Best cut-points for print, see `evaluation.groups.best_cutpoints`; with a note where one has none."""
+    reasons = cutpoints["reason"].fillna("")
     rows = [
         {
             "Variable": variables[row["variable"]]["label"],
@@ -295,9 +296,9 @@ def cutpoints_table(cutpoints: pd.DataFrame, variables: Mapping[str, Any]) -> pd
             "p, Lausen-Schumacher": p_text(row["p_lausen_1992"]),
             "p, permutation": p_text(row["p_permutation"]),
             "p, uncorrected": p_text(row["naive_p"]),
-            **({"Note": row["reason"]} if cutpoints["reason"].fillna("").any() else {}),
+            **({"Note": reasons[number]} if reasons.any() else {}),
         }
-        for _, row in cutpoints.iterrows()
+        for number, row in cutpoints.iterrows()
     ]
     return pd.DataFrame(rows)
 
