@@ -52,6 +52,7 @@ env: $(READY)                 ## the Python environment in .venv
 # Bytecode is compiled at installation, or every job would pay for it anew where Python may not write it.
 $(READY): envs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nenflow needs Python 3.11 or later, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
+	@test ! -L .venv || { echo ".venv is a link to another folder, which would be emptied; remove the link."; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --use-pep517 --compile -r envs/requirements.txt
 	@touch $@

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import shutil
 import subprocess
@@ -10,11 +11,20 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests/workflow/tiny"
 
 
+def compile_once():
+    """See `compiled`; of several processes the first does it and the others wait."""
+    command = [sys.executable, ROOT / "tests/compiled.py"]
+    with (ROOT / "workflow/lib/nenflow/.compiling").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow/lib")})
+
+
 class Project:
     """A copy of the workflow in a folder of its own, with a tiny study, that a test may run and change."""
 
     def __init__(self, folder):
         self.folder = folder
+        compile_once()
         for name in ("workflow", "profiles", "envs"):
             # With __pycache__: the compiled solvers lie there, and compiling them anew takes half a minute.
             shutil.copytree(ROOT / name, folder / name)

@@ -303,7 +303,7 @@ def test_printed_numbers(page):
 
 def test_limits_say_what_a_careful_reader_needs(page):
     assert "8 lesions come from 6 patients" in page
-    assert "1.0 for each of the 3 candidate variables" in page  # 3 without the event
+    assert "1.0 for each of the 3 candidate coefficients" in page  # 3 without the event
     assert "folds split patients" in page
     assert "no intercept" in page
 

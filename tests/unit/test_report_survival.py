@@ -475,7 +475,7 @@ def test_limits_count_events_and_say_how_many_patients_are_needed(results):
     _, y = patients()
     events = (y["event"] == 1).sum()
     lines = model_limits(STUDY, results)
-    assert f"There are {events} events: {events / 2:.1f} for each of the 2 candidate variables" in lines[0]
+    assert f"There are {events} events: {events / 3:.1f} for each of the 3 candidate coefficients" in lines[0]
     plan = results["evaluation/death/sample_size.csv"].set_index("criterion")
     (needed,) = [line for line in lines if "Riley's criteria" in line]
     assert f"3 candidate coefficients needs {plan.loc['required', 'n']:,} patients" in needed

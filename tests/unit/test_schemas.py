@@ -46,6 +46,9 @@ def test_the_shipped_config_is_valid():
         check_config({"study": "surufatinib", "studies": ["surufatinib"]}, SCHEMAS)
 
 
+TWO_LEVELS = "an endpoint needs a categorical variable of two levels (or three, one named as competing)"
+
+
 def objects(schema, path=""):
     """Every part of a schema that describes a block of keys, with the place where it stands."""
     if isinstance(schema, dict):
@@ -150,7 +153,7 @@ def spoil(*path, value):
         ),
         (
             spoil("endpoints", "response", "variable", value="ki67"),
-            "endpoints/response/variable: an endpoint needs a categorical variable of two levels",
+            f"endpoints/response/variable: {TWO_LEVELS}",
         ),
         (
             spoil("models", "fusion", "extraction", value="log"),
@@ -307,7 +310,7 @@ CLINICAL = {
         "status": {
             "label": "Status", "level": "patient", "type": "categorical", "levels": ["alive", "tumour", "other"]
         },
-        "months": {"label": "Survival (months)", "level": "patient", "type": "continuous"},
+        "months": {"label": "Survival (months)", "level": "patient", "type": "continuous", "minimum": 0},
         "relapse": {"label": "Relapse", "level": "patient", "type": "categorical", "levels": ["no", "yes"]},
         "age": {"label": "Age", "level": "patient", "type": "continuous"},
         "grade": {"label": "Grade", "level": "patient", "type": "categorical", "levels": ["1", "2", "3"]},
@@ -452,7 +455,7 @@ ENDPOINT, DEATH, AGAIN = ("endpoints", "survival"), ("models", "death"), ("model
         ),
         (
             drop(*ENDPOINT, "competing"),
-            "endpoints/survival/variable: an endpoint needs a categorical variable of two levels",
+            f"endpoints/survival/variable: {TWO_LEVELS}",
         ),
         (
             spoil(*ENDPOINT, "variable", value="relapse"),

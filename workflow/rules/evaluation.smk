@@ -83,6 +83,7 @@ rule plan_sample_size:
     """How many units a model of that many candidate coefficients needs (Riley's criteria)."""
     input:
         dataset="results/{study}/models/{model}/dataset.csv",
+        candidates=candidate_table,
     output:
         "results/{study}/evaluation/{model}/sample_size.csv",
     log:

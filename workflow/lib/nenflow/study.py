@@ -175,6 +175,8 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield from _check_clinical(study, model, f"models/{name}")
         yield from _check_steps(study, model, f"models/{name}/steps")
         yield from _check_final_step(study, model, f"models/{name}/steps")
+        if "score" in model:
+            yield from _check_score(study, model, f"models/{name}/score")
     if "markers" in study:
         yield from _check_uses(study, study["markers"], "markers")
         yield from _check_markers(study, study["markers"])
@@ -258,7 +260,9 @@ def _check_endpoints(study: dict[str, Any]) -> Iterable[str]:
             continue
         levels = variable.get("levels", [])
         if len(levels) != 2 + ("competing" in endpoint):
-            number = "three levels (none, the event, the competing one)" if "competing" in endpoint else "two levels"
+            number = "two levels (or three, one named as competing)"
+            if "competing" in endpoint:
+                number = "three levels (none, the event, the competing one)"
             yield f"endpoints/{name}/variable: an endpoint needs a categorical variable of {number}"
             continue
         for key in ("event", "competing"):
@@ -276,6 +280,8 @@ def _check_time(study: dict[str, Any], endpoint: dict[str, Any], where: str) -> 
         yield _unknown(f"{where}/time", endpoint["time"], study["variables"], "variable")
     elif time["type"] != "continuous":
         yield f"{where}/time: '{endpoint['time']}' is not continuous"
+    elif not time.get("minimum", -1) >= 0:
+        yield f"variables/{endpoint['time']}: needs minimum: 0, so that a negative time of follow-up is refused"
     if endpoint["times"] != sorted(endpoint["times"]):
         yield f"{where}/times: must rise"
 
@@ -405,6 +411,15 @@ def _check_survival(study: dict[str, Any], name: str, settings: dict[str, Any]) 
                 yield f"{where}/{key}: '{variable}' belongs to lesions; survival is compared between patients"
             elif variable in endpoint_variables(endpoint):
                 yield f"{where}/{key}: '{variable}' is the outcome itself"
+
+
+def _check_score(study: dict[str, Any], model: dict[str, Any], where: str) -> Iterable[str]:
+    cutoffs = model["score"].get("cutoffs", [])
+    if cutoffs != sorted(cutoffs):
+        yield f"{where}/cutoffs: must rise"
+    for name in model["clinical"]:
+        if study["variables"].get(name, {}).get("type") == "continuous":
+            yield f"{where}: '{name}' is continuous, so its values have no whole points; divide it into levels"
 
 
 def named_variables(step: str, options: Mapping[str, Any]) -> list[str]:

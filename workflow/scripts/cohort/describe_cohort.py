@@ -5,6 +5,7 @@ from nenflow.cohort.flow import flow, list_exclusions, remaining
 from nenflow.cohort.units import read_units
 from nenflow.logs import start_log
 from nenflow.models.missing import missing_table
+from nenflow.study import endpoint_variables
 from nenflow.tables import read_table, write_table
 
 start_log(snakemake.log[0])
@@ -30,5 +31,7 @@ for name, endpoint in study["endpoints"].items():
     if "time" in endpoint:
         continue  # groups by an outcome that comes with time would count short follow-up as none
     rule = study.get("comparison", {})
-    comparison = table_one(included, variables, by=included[endpoint["variable"]], **rule)
+    outcomes = {name for other in study["endpoints"].values() for name in endpoint_variables(other)}
+    described = {k: v for k, v in variables.items() if k not in outcomes or k == endpoint["variable"]}
+    comparison = table_one(included, described, by=included[endpoint["variable"]], **rule)
     write_table(comparison, Path(snakemake.output.comparisons) / f"{name}.csv")

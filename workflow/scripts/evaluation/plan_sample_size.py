@@ -6,10 +6,14 @@ from nenflow.tables import UNIT, read_table, write_table
 start_log(snakemake.log[0])
 planned = snakemake.params.planned
 X, y = split(read_table(snakemake.input.dataset, index=UNIT))
+candidates, _ = split(read_table(snakemake.input.candidates, index=UNIT))
+analysis = snakemake.params.analysis
+features = X.columns.difference([*analysis["clinical"], *analysis["others"]])
+coefficients = len(features) + len(candidates.columns.difference(["Radscore"]))  # as factors and splines have them
 table = sample_size_of(
     y=y,
-    parameters=planned.get("parameters", X.shape[1]),
-    times=snakemake.params.analysis["times"],
+    parameters=planned.get("parameters", coefficients),
+    times=analysis["times"],
     c=planned.get("c"),
     r2=planned.get("r2"),
 )

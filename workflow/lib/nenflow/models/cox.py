@@ -488,7 +488,7 @@ def _score_residuals(data: _Data, coef: np.ndarray) -> np.ndarray:
     return residual
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _standardise(X, first):
     """A column of ones and the variables less their mean in each stratum; and their standard deviations then.
 
@@ -516,7 +516,7 @@ def _standardise(X, first):
     return centred, scale
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add(sums, z, weight):
     """Adds a weighted square; row and column 0 belong to the ones, so they sum the weights and the variables."""
     for a in range(z.size):
@@ -524,7 +524,7 @@ def _add(sums, z, weight):
             sums[a, b] += weight * z[a] * z[b]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _predictor(Z, coef):
     """Linear predictor."""
     eta = np.zeros(Z.shape[0])
@@ -534,7 +534,7 @@ def _predictor(Z, coef):
     return eta
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _enter(at_risk, now, opens, level, eta):
     """Level by which the exponentials of those at risk are divided, the greatest yet; sums are brought to it.
 
@@ -550,7 +550,7 @@ def _enter(at_risk, now, opens, level, eta):
     return eta
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _likelihood(Z, event, first, last, efron, coef, score, information):
     """Log partial likelihood; adds the score and the lower triangle of the information."""
     k = coef.size
@@ -584,7 +584,7 @@ def _likelihood(Z, event, first, last, efron, coef, score, information):
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _turns(Z, event, first, last, efron, coef):
     """What those at risk are like at each event, rows from late to early; tied events take turns (Efron).
 
@@ -620,7 +620,7 @@ def _turns(Z, event, first, last, efron, coef):
     return ends, shares, risks, means, variances
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _form(V, z):
     """x' V x of the variables after the leading one."""
     total = 0.0
@@ -630,7 +630,7 @@ def _form(V, z):
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_third(sums, V, slope):
     """Adds half the trace of V times the third cumulants; the sums' last row is that of x' V x times the variables."""
     k, risk = V.shape[0], sums[0, 0]
@@ -646,7 +646,7 @@ def _add_third(sums, V, slope):
         slope[r] += (cube[r + 1] - mean[r + 1] * cube[0]) / risk / 2 + mean[r + 1] * inner - through
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _penalty(Z, event, first, last, efron, coef, V, slope):
     """Adds half the derivative of log |information|: half the trace of V times the third cumulants (Firth 1993)."""
     k = coef.size
@@ -676,7 +676,7 @@ def _penalty(Z, event, first, last, efron, coef, V, slope):
             now[:] = 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _value(Z, event, first, last, efron, firth, coef, score, information, L):
     """(Penalised) log partial likelihood; fills score, information and its factor."""
     k = coef.size
@@ -691,7 +691,7 @@ def _value(Z, event, first, last, efron, firth, coef, score, information, L):
     return value
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_penalty(Z, event, first, last, efron, coef, score, L):
     """Adds the penalty's derivative to the score; L is the factor of the information."""
     k = coef.size
@@ -705,7 +705,7 @@ def _add_penalty(Z, event, first, last, efron, coef, score, L):
     _penalty(Z, event, first, last, efron, coef, V, score)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _maximise(Z, event, first, last, efron, firth, start, free):
     """Newton's method over the free coefficients, steps halved where the likelihood falls.
 

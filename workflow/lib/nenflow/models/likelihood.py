@@ -22,7 +22,7 @@ def interval_end(excess: Callable[[float], float], centre: float, step: float) -
     return float(np.copysign(np.inf, step))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def independent(design):
     """Which columns are no combination of the columns before them (Gram-Schmidt, twice for accuracy).
 
@@ -47,7 +47,7 @@ def independent(design):
     return kept
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def cholesky(A, L):
     """Lower factor of A into L; twice the log of its diagonal's product is log |A|. False where A is singular."""
     for a in range(A.shape[0]):
@@ -64,7 +64,7 @@ def cholesky(A, L):
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def forward(L, x):
     """Solve L x = x in place."""
     for a in range(x.size):
@@ -73,7 +73,7 @@ def forward(L, x):
         x[a] /= L[a, a]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def backward(L, x):
     """Solve L' x = x in place."""
     for a in range(x.size - 1, -1, -1):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nenflow.errors import InputError
+from nenflow.evaluation.competing import cumulative_incidence
 from nenflow.evaluation.discrimination import exact_interval
 from nenflow.evaluation.survival import at_times, kaplan_meier
 from nenflow.models.base import is_survival, values_of
@@ -143,7 +144,8 @@ def observed_risk(
     """The risk seen in each stratum, with its 95 % interval.
 
     Of a binary outcome the share of events with Clopper and Pearson's exact interval; of a time to event
-    1 - Kaplan-Meier at stated times, with R's default interval (on the log scale). Lesions count as independent.
+    1 - Kaplan-Meier at stated times, with R's default interval (on the log scale), or the cumulative incidence where
+    an event competes. Lesions count as independent.
 
     Args:
         stratum: of each row, from `strata_of`, shape (n,).
@@ -199,11 +201,27 @@ def _binary_risk(y: np.ndarray) -> dict[str, float]:
     return {"n": n, "events": events, "risk": events / n, "low": low, "high": high}
 
 
+def _competing_risk(time: np.ndarray, event: np.ndarray, times: Sequence[float]) -> list[dict[str, float]]:
+    """Cumulative incidence (Aalen and Johansen): 1 - Kaplan-Meier would count those who can have the event no more."""
+    curve, rows = cumulative_incidence(time, event), []
+    for at in times:
+        before, at_risk = curve[curve["time"] <= at], int((time >= at).sum())
+        last = before.iloc[-1] if len(before) else None
+        risk, low, high = (0.0, 0.0, 0.0) if last is None else last[["incidence", "low", "high"]].astype(float)
+        known = at_risk > 0 or event[time == time.max()].all()
+        values = {"risk": risk, "low": low, "high": high} if known else dict.fromkeys(("risk", "low", "high"), np.nan)
+        happened = int(((time <= at) & (event == 1)).sum())
+        rows.append({"time": at, "n": len(time), "events": happened, "at_risk": at_risk, **values})
+    return rows
+
+
 def _survival_risk(y: pd.DataFrame, times: Sequence[float]) -> list[dict[str, float]]:
     time, event = y["time"].to_numpy(dtype=float), y["event"].to_numpy()
     if not len(time):
         empty = {"n": 0, "events": 0, "at_risk": 0, "risk": np.nan, "low": np.nan, "high": np.nan}
         return [{"time": at, **empty} for at in times]
+    if (event == 2).any():
+        return _competing_risk(time, event, times)
     rows = []
     for row in at_times(kaplan_meier(time, event), times).itertuples():
         happened = int(((time <= row.time) & (event == 1)).sum())

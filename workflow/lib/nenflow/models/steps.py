@@ -175,7 +175,7 @@ class _Final(Step):
             "n": len(y),
             "events": regression.kind.events,
             "log_likelihood": fit.log_likelihood,
-            "scales": {name: _scale(column) for name, column in zip(names, values_of(filled, names).T, strict=True)},
+            "scales": {name: _scale(X[name].dropna().to_numpy(dtype=float)) for name in names},
         }
         if imputer:
             document |= {"imputations": self.imputations, "imputer": imputer}

@@ -460,8 +460,14 @@ def _region_settings(study: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _words(options: Mapping[str, Any]) -> str:
-    shown = {key: listed(value) if isinstance(value, list) else value for key, value in options.items()}
+    shown = {key: _written(value) for key, value in options.items()}
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, dict):
+        return listed([f"{name} {part}" for name, part in value.items()])
+    return listed(value) if isinstance(value, list) else value
 
 
 def _step_words(step: Mapping[str, Any]) -> str:

@@ -120,7 +120,7 @@ def _event(study: Mapping[str, Any], model: str) -> str:
     return event if len(event) > 3 else f"{label} {event}"
 
 
-_INDEX_COLUMNS = ["apparent", "training", "test", "optimism", "corrected", "resamples"]
+_INDEX_COLUMNS = ["apparent", "training", "test", "optimism", "corrected"]
 
 
 def estimates(performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> pd.DataFrame:
@@ -156,7 +156,7 @@ def honest_sentences(table: pd.DataFrame, score: str, unit: str) -> str:
     published += f", and a bootstrap of the finished model seems to confirm it: {said(PUBLISHED)}."
     honest = rows.loc[PLUS632]
     lost = rows.loc["Apparent", "auc"] - honest["auc"]
-    text = "When the whole analysis is repeated on resampled patients, from the choice of features on, "
+    text = "When the whole analysis is repeated on resampled patients, every selection included, "
     text += f"{said(PLUS632)} is left (.632+ bootstrap; {decimal(rows.loc[HARRELL, 'auc'])} with Harrell's correction)"
     text += f": {decimal(lost)} of the first figure is optimism" if lost >= 0.0005 else ", no less than before"
     text += ", and chance (0.5) cannot be ruled out" if honest["low"] <= 0.5 else ""
@@ -378,9 +378,10 @@ def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     figure = roc_figure(roc.assign(score=roc["score"].map(score_label)), named)
     caption = "ROC curves on the data the model was made from; the dots are the cut-offs of Youden's index."
     table = discrimination_table(performance)
-    note = "Cut-offs by Youden's index, in units of the Radscore"
-    if model in performance:
-        note += " and of the model's linear predictor (log odds); the model's also as the probability that it predicts"
+    units = ["of the Radscore"] if "Radscore" in performance else []
+    units += ["of the model's linear predictor (log odds)"] if model in performance else []
+    note = f"Cut-offs by Youden's index, in units {listed(units)}"
+    note += "; the model's also as the probability that it predicts" if model in performance else ""
     return [
         Drawing(f"roc_{model}", figure, caption, f"ROC curves. {alt}."),
         Printed(f"discrimination_{model}", table, "Apparent discrimination.", f"{note}."),
@@ -486,7 +487,8 @@ def _indexes(model: str, document: Mapping[str, Any]) -> list[Any]:
     shown = pd.DataFrame(
         {
             "Index": [names.get(name, name.capitalize()) for name in full.iloc[:, 0]],
-            **{column.capitalize(): full[column].map(decimal) for column in _INDEX_COLUMNS if column in full},
+            **{name.capitalize(): full[name].map(decimal) for name in _INDEX_COLUMNS if name in full},
+            "Resamples": full["resamples"].map(lambda number: f"{number:.0f}"),
         }
     )
     caption = "Indexes of accuracy corrected for optimism, as rms's validate prints them."
@@ -498,10 +500,10 @@ def _resample_words(document: Mapping[str, Any], rated: Mapping[str, Any]) -> st
     resamples = document["resamples"]
     words = f"Of {count(resamples['refitted'], 'resample')} in which everything was fitted anew, "
     words += f"{percent(resamples['nothing_selected'])} selected nothing and in {percent(resamples['separated'])} the "
-    words += "classes were separated by the final variables (odds ratios have no finite estimate there)"
+    words += "final variables separated the outcomes (ratios have no finite estimate there)"
     failed = resamples["not_computable"]
     counts = "counts" if failed == 1 else "count"
-    words += f"; {failed:,} could not be fitted and {counts} with an AUC of 0.5." if failed else "."
+    words += f"; {failed:,} could not be fitted and {counts} with an AUC or C-index of 0.5." if failed else "."
     for score, figures in document["scores"].items():
         if score in rated and "times" in figures:
             words += cox_validation_words(score, figures)
@@ -522,7 +524,8 @@ def model_limits(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[s
         prefix = f"{score_label(model)}: " if len(study["models"]) > 1 else ""
         lines += [prefix + line for line in _events_per_variable(study, settings, files)]
         lines += [prefix + line for line in [*_separation(study, files), *_planned(study, files)]]
-        lines += [prefix + line for line in _hazards(study, files)]
+        lines += [prefix + line for line in [*_hazards(study, files), *_competition(study, settings, files)]]
+        lines += [prefix + line for line in _absent(study, files)]
         for step in settings["steps"]:
             if study["unit"] == "lesion" and (step.get("lasso") or {}).get("folds_by") == "lesion":
                 lines.append(
@@ -557,6 +560,28 @@ def _hazards(study: Mapping[str, Any], files: _Files) -> list[str]:
     return [f"The hazards of {listed(labels)} are not in proportion (p < 0.05): a single ratio averages over time."]
 
 
+def _competition(study: Mapping[str, Any], settings: Mapping[str, Any], files: _Files) -> list[str]:
+    if not files.is_cox() or "competing" not in study["endpoints"][settings["endpoint"]]:
+        return []
+    return [
+        "Another event competes: the model's survival (nomogram, calibration, Brier score and AUC by time) counts it "
+        "as censored, as if it could be abolished; the real share with the event is smaller. Decision curves and "
+        "the risk by score use the cumulative incidence."
+    ]
+
+
+def _absent(study: Mapping[str, Any], files: _Files) -> list[str]:
+    """Coefficients without an estimate: a level that nobody has, or a variable that others determine."""
+    table = files.model("multivariable.csv")
+    if table is None or "variable" not in table:
+        return []
+    rows = table[(table["variable"] != "intercept") & table[ratio_column(table)].isna()]
+    labels = [f"“{coded_label(name, study['variables'])}”" for name in rows["variable"]]
+    if not labels:
+        return []
+    return [f"There is no estimate for {listed(labels)}: nobody has the level, or others determine it; it counts as 0."]
+
+
 def _separation(study: Mapping[str, Any], files: _Files) -> list[str]:
     lines = []
     final, alone = files.final(), files.model("univariable.csv")
@@ -579,14 +604,17 @@ def _events_per_variable(study: Mapping[str, Any], settings: Mapping[str, Any], 
         return []
     figures = list(performance.values())[-1]
     smaller = figures["events"] if files.is_cox() else min(figures["events"], figures["n"] - figures["events"])
+    checks = files.model("assumptions.csv")
     candidates = len(settings["clinical"]) + ("extraction" in settings)
+    if checks is not None:  # levels of factors and parts of splines count singly
+        candidates = int(checks.loc[checks["check"] == "events per variable", "df"].iloc[0])
     what = "There are" if files.is_cox() else "The smaller class has"
     whom = count(smaller, "event" if files.is_cox() else study["unit"])
     stability = files.step("stability")
     features = f" and {stability['n_features']:,} image features behind the Radscore" if stability else ""
     return [
         f"{what} {whom}: {smaller / candidates:.1f} for each of the "
-        f"{candidates} candidate variables of the final model{features}. Ten or more are customary."
+        f"{candidates} candidate coefficients of the final model{features}. Ten or more are customary."
     ]
 
 

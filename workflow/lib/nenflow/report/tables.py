@@ -414,5 +414,5 @@ def assumptions_table(assumptions: pd.DataFrame, variables: Mapping[str, Any]) -
 def selection_table(shares: Mapping[str, float], variables: Mapping[str, Any], most: int = 20) -> pd.DataFrame:
     """In what share of the resamples each variable or feature was selected, the most frequent first."""
     ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
-    names = [variables[name]["label"] if name in variables else feature_label(name) for name, _ in ordered]
+    names = [coded_label(name, variables, set(shares)) for name, _ in ordered]
     return pd.DataFrame({"Variable": names, "Selected in": [percent(share) for _, share in ordered]})
