@@ -102,8 +102,8 @@ def test_an_overwritten_slice_runs_its_patient_only(copy):
     ("module", "rules"),
     [
         ("report/wording.py", {"write_report", "write_gallery"}),
-        ("evaluation/decision.py", {"evaluate_model", "validate_model", "write_report"}),
-        ("evaluation/markers.py", {"rate_markers", "write_report"}),
+        ("evaluation/decision.py", {"evaluate_model", "refit_resamples", "validate_model", "write_report"}),
+        ("evaluation/markers.py", {"rate_markers", "rate_synthetic", "write_report"}),
     ],
 )
 def test_an_edited_module_runs_the_rules_that_use_it(copy, module, rules):
