@@ -15,10 +15,11 @@ from scipy.stats import spearmanr
 
 from nenflow.documents import read_json
 from nenflow.errors import InputError
-from nenflow.simulation.cohort import draw_diameters, plan_readings, simulate_cohort
+from nenflow.simulation.cohort import draw_diameters, simulate_cohort
 from nenflow.simulation.dicom import Identity, write_ct, write_rtstruct, write_seg
 from nenflow.simulation.draws import allocate, draw_cohort, draw_continuous, draw_outcome
 from nenflow.simulation.phantoms import Bumps, Grid, Outline, Texture, draw_grid, paint, place, slice_depth
+from nenflow.simulation.readings import plan_readings
 from nenflow.tables import UNIT, read_table
 
 ROOT = Path(__file__).resolve().parents[2]

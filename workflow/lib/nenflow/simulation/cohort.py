@@ -8,9 +8,10 @@ import pandas as pd
 
 from nenflow.documents import write_json
 from nenflow.errors import InputError
-from nenflow.simulation.dicom import Identity, write_ct, write_rtstruct, write_seg
+from nenflow.simulation.dicom import Identity, write_ct
 from nenflow.simulation.draws import IMAGES, READINGS, STRUCTURE, draw_cohort
-from nenflow.simulation.phantoms import Outline, Texture, draw_grid, paint, place, slice_depth
+from nenflow.simulation.phantoms import Outline, Texture, draw_grid, paint, place
+from nenflow.simulation.readings import Scan, draw_formats, plan_readings, write_readings
 from nenflow.tables import write_table
 
 
@@ -69,23 +70,6 @@ def draw_diameters(settings: dict[str, Any], lesions: pd.DataFrame, rng: np.rand
     return pd.Series(rng.uniform(low, high), index=lesions.index)
 
 
-def plan_readings(settings: dict[str, Any], units: pd.MultiIndex, rng: np.random.Generator) -> pd.DataFrame:
-    """Which rater reads which lesion: booleans, a row per lesion, a column per rater."""
-    if settings["repeated"] > len(units):
-        raise InputError(
-            f"The simulation wants repeated readings of {settings['repeated']} lesions and has {len(units)}: lower it."
-        )
-    repeated = rng.permutation(len(units)) < settings["repeated"]
-    return pd.DataFrame(
-        {name: repeated if rater["repeated"] else True for name, rater in settings["raters"].items()}, index=units
-    )
-
-
-def draw_formats(share: float, patients: pd.Index, rng: np.random.Generator) -> pd.Series:
-    """Whether a patient's segmentations are RTSTRUCT (true, for the stated share of patients) or DICOM SEG."""
-    return pd.Series(rng.permutation(len(patients)) < round(share * len(patients)), index=patients)
-
-
 def _write_patient(
     settings: dict[str, Any],
     identity: Identity,
@@ -110,34 +94,8 @@ def _write_patient(
     series = write_ct(
         image, grid, identity, head_first=bool(of_image.integers(2)), folder=folder / home / identity.phase
     )
-    cases = []
-    for number, (rater, errors) in enumerate(settings["segmentations"]["raters"].items(), 3):
-        # Drawn for every lesion, read or not, so that a longer plan leaves the other readings as they were.
-        readings = {
-            region: outline.misread(errors["boundary_mm"], errors["shift_mm"], of_readings)
-            for region, outline in zip(diameters.index, outlines, strict=True)
-        }
-        read = {region: slice_depth(reading, grid) for region, reading in readings.items() if plan.loc[region, rater]}
-        if not read:
-            continue
-        path = home / f"{'RTSTRUCT' if as_rtstruct else 'SEG'}_{rater}.dcm"
-        if as_rtstruct:
-            write_rtstruct(read, grid, series, identity, rater, number, folder / path)
-        else:
-            masks = {region: depth > 0 for region, depth in read.items()}
-            write_seg(masks, series, identity, rater, number, folder / path)
-        cases += [_case(identity, region, rater, home / identity.phase, path) for region in read]
-    return cases
-
-
-def _case(identity: Identity, region: str, rater: str, image: Path, segmentation: Path) -> dict[str, str]:
-    return {
-        "patient": identity.patient,
-        "phase": identity.phase,
-        "region": region,
-        "rater": rater,
-        "image": image.as_posix(),
-        "series": "",
-        "segmentation": segmentation.as_posix(),
-        "segment": region,
-    }
+    raters = settings["segmentations"]["raters"]
+    scan = Scan(identity, grid, series, home, folder)
+    return write_readings(
+        dict(zip(diameters.index, outlines, strict=True)), scan, raters, plan, as_rtstruct, of_readings
+    )

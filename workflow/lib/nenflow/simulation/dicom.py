@@ -1,10 +1,12 @@
-"""Simulated patients as DICOM files: CT slices, segmentations as DICOM SEG or RTSTRUCT.
+"""Simulated patients as DICOM files: slices of CT and PET, segmentations as DICOM SEG or RTSTRUCT.
 
 UIDs follow from the cohort's identity and dates are fixed, so that the same cohort gives the same bytes. Every file
 says in its study and series description, and in the patient's name, that it is simulated.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import highdicom
@@ -16,6 +18,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
+    PositronEmissionTomographyImageStorage,
     RTStructureSetStorage,
     generate_uid,
 )
@@ -32,6 +35,10 @@ MAKER = {
 }
 INTERCEPT = -1024  # stored value 0; slope 1, so that whole HU are stored without rounding
 CONTOUR_DECIMALS = 4  # mm; a decimal text of DICOM has 16 characters
+GA68_HALF_LIFE_S = 4062.6  # 67.71 min (DDEP)
+GA68_POSITRONS = 0.8888  # of 100 decays
+PET_FULL_SCALE = 32767  # the greatest stored value of each slice
+PET_FRAME_S = 180
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,31 @@ class Identity:
         return generate_uid(entropy_srcs=["nenflow simulation", *self.cohort, self.patient, *what])
 
 
-def write_ct(image: np.ndarray, grid: Grid, identity: Identity, head_first: bool, folder: Path) -> list[Dataset]:
+@dataclass(frozen=True)
+class Injection:
+    """What turns activity into SUV in a PET of Ga-68.
+
+    Attributes:
+        weight_kg: of the patient.
+        dose_bq: activity at the time of the injection.
+        uptake_s: from the injection to the start of the scan.
+        correction: what the image is decay corrected to, the start of the scan (START) or the injection (ADMIN).
+    """
+
+    weight_kg: float
+    dose_bq: int
+    uptake_s: int
+    correction: str
+
+    def activity(self) -> float:
+        """Stored activity concentration (Bq/ml) of an SUV by body weight of 1 (g/ml)."""
+        left = 2 ** (-self.uptake_s / GA68_HALF_LIFE_S) if self.correction == "START" else 1.0
+        return self.dose_bq * left / (self.weight_kg * 1000)
+
+
+def write_ct(
+    image: np.ndarray, grid: Grid, identity: Identity, head_first: bool, folder: Path, enhanced: bool = True
+) -> list[Dataset]:
     """Write a CT series, one file per slice.
 
     Args:
@@ -56,24 +87,52 @@ def write_ct(image: np.ndarray, grid: Grid, identity: Identity, head_first: bool
         identity: whose it is.
         head_first: whether instance 1 is the slice nearest to the head, as some scanners number; else to the feet.
         folder: where the files go; it is made.
+        enhanced: whether a contrast agent was given.
 
     Returns:
         the written data sets, in the order of `image`.
     """
-    folder.mkdir(parents=True)
     common = _header(identity, CTImageStorage)
     _describe_series(common, identity, f"{identity.phase} CT", identity.uid(identity.phase), number=2)
-    _add_ct(common, grid)
-    series = []
-    for index, pixels in enumerate(image):
-        number = len(image) - index if head_first else index + 1
-        dataset = Dataset()
-        dataset.update(common)
-        _identify(dataset, identity.uid(identity.phase, "slice", str(index)))
-        _add_plane(dataset, grid, index, number)
+    _add_ct(common, enhanced)
+    _add_pixels(common, grid, bits=12)
+    common.RescaleIntercept, common.RescaleSlope, common.RescaleType = INTERCEPT, 1, "HU"
+    common.WindowCenter, common.WindowWidth = 90, 300
+    series = list(_slices(common, grid, identity, head_first))
+    for dataset, pixels in zip(series, image, strict=True):
         dataset.PixelData = (pixels - INTERCEPT).astype("<u2").tobytes()
-        dataset.save_as(folder / f"{number:04d}.dcm", enforce_file_format=True)
-        series.append(dataset)
+    _save(series, folder)
+    return series
+
+
+def write_pet(
+    suv: np.ndarray, grid: Grid, identity: Identity, injection: Injection, head_first: bool, folder: Path
+) -> list[Dataset]:
+    """Write a PET series in Bq/ml, one file per slice, each with its own rescale slope as scanners write it.
+
+    Args:
+        suv: SUV by body weight (g/ml), not negative, shape (slices, rows, columns), slices from the feet to the head.
+        grid: its geometry.
+        identity: whose it is; the frame of reference is that of the patient's other series.
+        injection: dose, weight and times.
+        head_first: as in write_ct.
+        folder: where the files go; it is made.
+
+    Returns:
+        the written data sets, in the order of `suv`; a stored value is right to half a slope.
+    """
+    common = _header(identity, PositronEmissionTomographyImageStorage)
+    _describe_series(common, identity, f"{identity.phase} PET", identity.uid(identity.phase), number=3)
+    _add_pet(common, injection, grid.slices)
+    _add_pixels(common, grid, bits=16)
+    common.RescaleIntercept = 0
+    series = list(_slices(common, grid, identity, head_first))
+    for dataset, values in zip(series, suv * injection.activity(), strict=True):
+        # The slope as it stands in the file: nine digits, which a decimal text of DICOM holds.
+        dataset.RescaleSlope = float(f"{max(values.max(), 1.0) / PET_FULL_SCALE:.9g}")
+        dataset.ImageIndex = dataset.InstanceNumber
+        dataset.PixelData = np.rint(values / dataset.RescaleSlope).astype("<u2").tobytes()
+    _save(series, folder)
     return series
 
 
@@ -212,16 +271,53 @@ def _describe_series(dataset: Dataset, identity: Identity, text: str, uid: str, 
     dataset.PositionReferenceIndicator = ""
 
 
-def _add_ct(dataset: Dataset, grid: Grid) -> None:
-    """CT image, image plane and image pixel modules, as far as all slices share them."""
+def _add_ct(dataset: Dataset, enhanced: bool) -> None:
+    """CT image and contrast modules, as far as all slices share them."""
     dataset.Modality = "CT"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.BodyPartExamined = "LIVER"
-    dataset.PatientPosition = "HFS"
-    dataset.ContrastBolusAgent = "SIMULATED"
+    if enhanced:
+        dataset.ContrastBolusAgent = "SIMULATED"
     dataset.ConvolutionKernel = "SIMULATED"
     dataset.KVP = 120
     dataset.AcquisitionNumber = 1
+
+
+def _add_pet(dataset: Dataset, injection: Injection, slices: int) -> None:
+    """PET series, isotope and image modules, and the patient's weight, as far as all slices share them."""
+    dataset.Modality = "PT"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY"]
+    dataset.PatientWeight = injection.weight_kg
+    dataset.Units, dataset.CountsSource = "BQML", "EMISSION"
+    dataset.SeriesType = ["WHOLE BODY", "IMAGE"]
+    dataset.CorrectedImage = ["DECY", "ATTN", "SCAT", "RAN", "NORM"]
+    dataset.DecayCorrection = injection.correction
+    dataset.CollimatorType = "NONE"
+    dataset.NumberOfSlices = slices
+    dataset.ActualFrameDuration = PET_FRAME_S * 1000
+    decay = np.log(2) / GA68_HALF_LIFE_S * PET_FRAME_S
+    # When the mean count rate of a decaying frame occurs (PS3.3 C.8.9.4.1.5).
+    reference = float(GA68_HALF_LIFE_S / np.log(2) * np.log(decay / -np.expm1(-decay)))
+    corrected = reference + (injection.uptake_s if injection.correction == "ADMIN" else 0)
+    dataset.FrameReferenceTime = round(reference * 1000, 3)
+    dataset.DecayFactor = round(2 ** (corrected / GA68_HALF_LIFE_S), 9)
+    start = datetime.strptime(DATE + TIME, "%Y%m%d%H%M%S") - timedelta(seconds=injection.uptake_s)
+    given = Dataset()
+    given.Radiopharmaceutical = "Ga-68 DOTATOC"
+    given.RadiopharmaceuticalStartTime = f"{start:%H%M%S}"
+    given.RadiopharmaceuticalStartDateTime = f"{start:%Y%m%d%H%M%S}"
+    given.RadionuclideTotalDose = injection.dose_bq
+    given.RadionuclideHalfLife = GA68_HALF_LIFE_S
+    given.RadionuclidePositronFraction = GA68_POSITRONS
+    nuclide = Dataset()
+    nuclide.CodeValue, nuclide.CodingSchemeDesignator, nuclide.CodeMeaning = "C-131A3", "SRT", "^68^Gallium"
+    given.RadionuclideCodeSequence = Sequence([nuclide])
+    dataset.RadiopharmaceuticalInformationSequence = Sequence([given])
+
+
+def _add_pixels(dataset: Dataset, grid: Grid, bits: int) -> None:
+    """Image plane and image pixel modules, as far as all slices share them."""
+    dataset.PatientPosition = "HFS"
     dataset.AcquisitionDate, dataset.AcquisitionTime = DATE, TIME
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     dataset.SliceThickness = grid.thickness
@@ -229,10 +325,24 @@ def _add_ct(dataset: Dataset, grid: Grid) -> None:
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows = dataset.Columns = grid.matrix
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, bits, bits - 1
     dataset.PixelRepresentation = 0
-    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = INTERCEPT, 1, "HU"
-    dataset.WindowCenter, dataset.WindowWidth = 90, 300
+
+
+def _slices(common: Dataset, grid: Grid, identity: Identity, head_first: bool) -> Iterator[Dataset]:
+    """Data sets of a series' slices, from the feet to the head, without their pixels."""
+    for index in range(grid.slices):
+        dataset = Dataset()
+        dataset.update(common)
+        _identify(dataset, identity.uid(identity.phase, "slice", str(index)))
+        _add_plane(dataset, grid, index, grid.slices - index if head_first else index + 1)
+        yield dataset
+
+
+def _save(series: list[Dataset], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for dataset in series:
+        dataset.save_as(folder / f"{dataset.InstanceNumber:04d}.dcm", enforce_file_format=True)
 
 
 def _add_plane(dataset: Dataset, grid: Grid, index: int, number: int) -> None:
