@@ -98,7 +98,11 @@ def cohort_tables(study, cohort):
         if name in settings
     }
     if "simulation" in settings:
-        tables |= {name: f"results/{study}/simulation/{cohort}/{name}.csv" for name in ("patients", "lesions", "cases")}
+        levels = {variable["level"] for variable in STUDIES[study]["variables"].values()}
+        names = ["patients"]
+        names += ["lesions"] if "lesion" in levels else []
+        names += ["cases"] if has_images(STUDIES[study]) else []
+        tables |= {name: f"results/{study}/simulation/{cohort}/{name}.csv" for name in names}
     return tables
 
 

@@ -9,10 +9,13 @@ import pandas as pd
 from nenflow.documents import write_json
 from nenflow.errors import InputError
 from nenflow.simulation.dicom import Identity, write_ct
-from nenflow.simulation.draws import IMAGES, READINGS, STRUCTURE, draw_cohort
+from nenflow.simulation.draws import IMAGES, READINGS, STRUCTURE, Cohort, draw_cohort
+from nenflow.simulation.patients import draw_patients
 from nenflow.simulation.phantoms import Outline, Texture, draw_grid, paint, place
 from nenflow.simulation.readings import Scan, draw_formats, plan_readings, write_readings
-from nenflow.tables import write_table
+from nenflow.tables import CASE, UNIT, write_table
+
+CASE_COLUMNS = [*CASE, "image", "series", "segmentation", "segment"]
 
 
 def simulate_cohort(settings: dict[str, Any], seed: int, folder: Path) -> None:
@@ -23,6 +26,7 @@ def simulate_cohort(settings: dict[str, Any], seed: int, folder: Path) -> None:
         truth.json, truth.csv: the model that drew the outcomes, and the true score, probability and latents per lesion.
         dicom/<patient>/<phase>/<number>.dcm: a CT series.
         dicom/<patient>/SEG_<rater>.dcm or RTSTRUCT_<rater>.dcm: a rater's segmentation of the patient's lesions.
+    Settings without images (no lesions_mm) give patients.csv and the truth per patient, the other tables empty.
 
     Args:
         settings: what config/studies/<study>/simulation.yaml holds; schemas/simulation.schema.yaml describes each key.
@@ -33,6 +37,22 @@ def simulate_cohort(settings: dict[str, Any], seed: int, folder: Path) -> None:
         InputError: the settings contradict each other, or the lesions do not fit into the image.
     """
     folder = Path(folder)
+    (folder / "dicom").mkdir(parents=True, exist_ok=True)
+    lesions, cases = pd.DataFrame(columns=UNIT), []
+    if "lesions_mm" in settings:
+        cohort, cases = _draw_lesions(settings, seed, folder)
+        lesions = cohort.lesions
+    else:
+        cohort = draw_patients(settings, seed)
+    write_table(cohort.patients, folder / "patients.csv")
+    write_table(lesions, folder / "lesions.csv")
+    write_table(pd.DataFrame(cases, columns=CASE_COLUMNS), folder / "cases.csv")
+    write_table(cohort.truth, folder / "truth.csv")
+    write_json({"simulated": True, "title": settings["title"], **cohort.model}, folder / "truth.json")
+
+
+def _draw_lesions(settings: dict[str, Any], seed: int, folder: Path) -> tuple[Cohort, list[dict[str, str]]]:
+    """Draw a cohort with lesions and write its CT and segmentations; returns it with the rows of cases.csv."""
     cohort = draw_cohort(settings, seed)
     diameters = draw_diameters(settings["lesions_mm"], cohort.lesions, np.random.default_rng([seed, STRUCTURE, 1]))
     plan = plan_readings(settings["segmentations"], cohort.lesions.index, np.random.default_rng([seed, STRUCTURE, 2]))
@@ -52,11 +72,7 @@ def simulate_cohort(settings: dict[str, Any], seed: int, folder: Path) -> None:
             (np.random.default_rng([seed, IMAGES, number]), np.random.default_rng([seed, READINGS, number])),
             folder,
         )
-    write_table(cohort.patients, folder / "patients.csv")
-    write_table(cohort.lesions, folder / "lesions.csv")
-    write_table(pd.DataFrame(cases), folder / "cases.csv")
-    write_table(cohort.truth, folder / "truth.csv")
-    write_json({"simulated": True, "title": settings["title"], **cohort.model}, folder / "truth.json")
+    return cohort, cases
 
 
 def draw_diameters(settings: dict[str, Any], lesions: pd.DataFrame, rng: np.random.Generator) -> pd.Series:

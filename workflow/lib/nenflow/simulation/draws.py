@@ -1,5 +1,6 @@
 """The tables of a simulated cohort: who has how many lesions, clinical variables, latent texture, outcome."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from nenflow.errors import InputError
 from nenflow.tables import UNIT
 
 # A stream of random numbers per purpose, so that drawing more of one thing leaves the others as they were.
-STRUCTURE, VARIABLES, LATENTS, OUTCOME, IMAGES, READINGS = range(6)
+STRUCTURE, VARIABLES, LATENTS, OUTCOME, IMAGES, READINGS, TIMES = range(7)
 
 ATTEMPTS = 2000  # orders tried before counts are called impossible; a possible set of counts needs some dozens
 
@@ -42,10 +43,17 @@ def draw_cohort(settings: dict[str, Any], seed: int) -> Cohort:
         InputError: the settings contradict each other (counts that do not add up, unknown variables).
     """
     units = _draw_units(settings["patients"], settings["lesions"], np.random.default_rng([seed, STRUCTURE]))
-    patients, lesions = _draw_variables(settings["variables"], units, seed)
-    truth = _draw_latents(settings["texture"], units, np.random.default_rng([seed, LATENTS]))
+    per_patient = units.get_level_values("patient").value_counts(sort=False)
+    weights = {
+        "patient": pd.Series(per_patient.to_numpy(), pd.Index(per_patient.index, name="patient")),
+        "lesion": pd.Series(1, units),
+    }
+    tables = draw_variables(settings["variables"], weights, seed)
+    patients, lesions = tables["patient"], tables["lesion"]
+    texture = settings["texture"]
+    truth = draw_latents(texture["latents"], units, texture["within_patient"], np.random.default_rng([seed, LATENTS]))
     known = lesions.join(patients, on="patient").join(truth)
-    codes = pd.DataFrame({name: _codes(settings, name, known) for name in settings["outcome"]["odds_ratios"]})
+    codes = outcome_codes(settings["outcome"]["odds_ratios"], settings["variables"], known)
     outcome, scores, model = draw_outcome(
         codes, settings["outcome"], settings["effect"], np.random.default_rng([seed, OUTCOME])
     )
@@ -63,8 +71,8 @@ def draw_outcome(
     instead: the lesions with the largest sum of log odds and noise are the events.
 
     Args:
-        codes: the model's variables as numbers, index (patient, region).
-        settings: event and other (level names), events (number), odds_ratios, patient_sd (log odds).
+        codes: the model's variables as numbers, index (patient, region), or patient.
+        settings: event and other (level names), events (number), odds_ratios; patient_sd (log odds; 0 without it).
         effect: multiplies every log odds ratio and patient_sd; 0 leaves noise alone.
         rng: the source of the patient effects and the noise; what is drawn does not depend on `effect`.
 
@@ -74,12 +82,13 @@ def draw_outcome(
     events = settings["events"]
     if not 0 < events < len(codes):
         raise InputError(
-            f"The simulation wants {events} events among {len(codes)} lesions: both outcomes are needed, "
-            "set outcome.events between 1 and one less than the lesions."
+            f"The simulation wants {events} events among {len(codes)}: both outcomes are needed, "
+            f"set outcome.events between 1 and {len(codes) - 1}."
         )
+    patient_sd = effect * settings.get("patient_sd", 0.0)
     coefficients = {name: effect * float(np.log(ratio)) for name, ratio in settings["odds_ratios"].items()}
     patient, first = np.unique(codes.index.get_level_values("patient"), return_inverse=True)
-    patient_effect = effect * settings["patient_sd"] * rng.standard_normal(len(patient))[first]
+    patient_effect = patient_sd * rng.standard_normal(len(patient))[first]
     noise = rng.logistic(size=len(codes))
 
     slope = sum((codes[name] * value for name, value in coefficients.items()), pd.Series(0.0, index=codes.index))
@@ -105,14 +114,16 @@ def draw_outcome(
         "effect": effect,
         "intercept": intercept,
         "coefficients": coefficients,
-        "patient_sd": effect * settings["patient_sd"],
+        "patient_sd": patient_sd,
         "auc_linear_predictor": _auc(scores["linear_predictor"].to_numpy(), event),
         "rule": "events are the lesions with the largest log odds plus standard logistic noise",
     }
     return pd.Series(np.where(event, settings["event"], settings["other"]), index=codes.index), scores, model
 
 
-def allocate(weights: np.ndarray, counts: dict[str, int], rng: np.random.Generator) -> np.ndarray:
+def allocate(
+    weights: np.ndarray, counts: dict[str, int], rng: np.random.Generator, what: str = "lesions"
+) -> np.ndarray:
     """Give each member a level so that the members' weights add up to the counts exactly.
 
     Members are laid end to end in random order on a line of sum(weights) and the counts cut it; an order in which a cut
@@ -122,6 +133,7 @@ def allocate(weights: np.ndarray, counts: dict[str, int], rng: np.random.Generat
         weights: lesions per member (1 for a lesion itself).
         counts: lesions per level.
         rng: decides among the possible allocations.
+        what: the name of what is counted, for the message.
 
     Raises:
         InputError: the counts add up to something else, or no allocation was found.
@@ -129,7 +141,7 @@ def allocate(weights: np.ndarray, counts: dict[str, int], rng: np.random.Generat
     cuts = np.cumsum(list(counts.values()))
     if cuts[-1] != weights.sum():
         raise InputError(
-            f"The simulation's counts {counts} add up to {cuts[-1]}, and there are {weights.sum()} lesions: mend them."
+            f"The simulation's counts {counts} add up to {cuts[-1]}, and there are {weights.sum()} {what}: mend them."
         )
     for _ in range(ATTEMPTS):
         order = rng.permutation(len(weights))
@@ -176,6 +188,12 @@ def draw_continuous(
     return np.round(values, settings["decimals"]) if settings["decimals"] else np.rint(values).astype(int)
 
 
+def patient_names(patients: int) -> pd.Index:
+    """P001, P002 and so on, with as many digits as the last one needs."""
+    digits = max(3, len(str(patients)))
+    return pd.Index([f"P{number:0{digits}d}" for number in range(1, patients + 1)], name="patient")
+
+
 def _draw_units(patients: int, lesions: int, rng: np.random.Generator) -> pd.MultiIndex:
     """Units (patient, region) of a cohort whose patients have one or two lesions each."""
     if not patients <= lesions <= 2 * patients:
@@ -183,28 +201,37 @@ def _draw_units(patients: int, lesions: int, rng: np.random.Generator) -> pd.Mul
             f"The simulation wants {lesions} lesions in {patients} patients; a patient has one or two: mend this."
         )
     two = rng.permutation(patients) < lesions - patients
-    digits = max(3, len(str(patients)))
-    names = [f"P{number:0{digits}d}" for number in range(1, patients + 1)]
+    names = patient_names(patients)
     return pd.MultiIndex.from_tuples(
         [(name, f"lesion{k}") for name, both in zip(names, two, strict=True) for k in range(1, 2 + both)], names=UNIT
     )
 
 
-def _draw_variables(
-    variables: dict[str, dict[str, Any]], units: pd.MultiIndex, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw every variable at its level; a variable that follows another is drawn after it."""
-    per_patient = units.get_level_values("patient").value_counts(sort=False)
-    tables = {
-        "patient": pd.DataFrame(index=pd.Index(per_patient.index, name="patient")),
-        "lesion": pd.DataFrame(index=units),
-    }
-    weights = {"patient": per_patient.to_numpy(), "lesion": np.ones(len(units), dtype=int)}
+def draw_variables(variables: dict[str, dict[str, Any]], weights: dict[str, pd.Series], seed: int) -> dict[str, Any]:
+    """Draw every variable at its level; a variable that follows another is drawn after it.
+
+    Args:
+        variables: settings by name, as in simulation.yaml.
+        weights: by level (patient, lesion): lesions per member, 1 where members are counted themselves; their index
+            becomes that of the table.
+        seed: each variable has its own stream by its place, so that a change in one leaves the others.
+
+    Returns:
+        by level a table with a column per variable.
+    """
+    tables = {level: pd.DataFrame(index=weight.index) for level, weight in weights.items()}
     for number, (name, settings) in enumerate(variables.items()):
         rng = np.random.default_rng([seed, VARIABLES, number])
         level = settings["level"]
+        if level not in tables:
+            raise InputError(
+                f"The simulated variable {name} is of level {level}, and the simulation draws patients only."
+            )
+        weight = weights[level].to_numpy()
         if "counts" in settings:
-            tables[level][name] = allocate(weights[level], settings["counts"], rng)
+            tables[level][name] = allocate(
+                weight, settings["counts"], rng, "lesions" if len(weights) > 1 else "patients"
+            )
             continue
         leader = settings.get("follows")
         if leader is not None and leader not in tables[level]:
@@ -212,31 +239,34 @@ def _draw_variables(
                 f"The simulated variable {name} follows {leader}, which has to be declared before it at the same level."
             )
         codes = None if leader is None else _coded(variables[leader], tables[level][leader])
-        tables[level][name] = draw_continuous(weights[level], settings, codes, rng)
-    return tables["patient"], tables["lesion"]
+        tables[level][name] = draw_continuous(weight, settings, codes, rng)
+    return tables
 
 
-def _draw_latents(settings: dict[str, Any], units: pd.MultiIndex, rng: np.random.Generator) -> pd.DataFrame:
-    """Standard normal latents, correlated between lesions of one patient, and the values that they stand for."""
+def draw_latents(
+    latents: dict[str, dict[str, float]], units: pd.Index, within_patient: float, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Standard normal latents, correlated between units of one patient, and the values that they stand for."""
     patient, first = np.unique(units.get_level_values("patient"), return_inverse=True)
-    shared = settings["within_patient"]
     table = pd.DataFrame(index=units)
-    for name, shape in settings["latents"].items():
+    for name, shape in latents.items():
         common, own = rng.standard_normal(len(patient))[first], rng.standard_normal(len(units))
-        table[name] = np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+        table[name] = np.sqrt(within_patient) * common + np.sqrt(1 - within_patient) * own
         table[f"{name}_value"] = shape["median"] * np.exp(shape["spread"] * table[name])
     return table
 
 
-def _codes(settings: dict[str, Any], name: str, known: pd.DataFrame) -> pd.Series:
-    """A variable or latent as the numbers that enter the outcome's model."""
-    if name in settings["variables"]:
-        return pd.Series(_coded(settings["variables"][name], known[name]), index=known.index)
-    if name in settings["texture"]["latents"]:
-        return known[name]
-    raise InputError(
-        f"The simulation's outcome.odds_ratios names {name}, which is neither a simulated variable nor a latent."
-    )
+def outcome_codes(names: Iterable[str], variables: dict[str, dict[str, Any]], known: pd.DataFrame) -> pd.DataFrame:
+    """Variables and latents as the numbers that enter the outcome's model, a column per name."""
+    codes = pd.DataFrame(index=known.index)
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"The simulation's outcome.odds_ratios names {name}, which is neither a simulated variable nor "
+                "a latent."
+            )
+        codes[name] = _coded(variables[name], known[name]) if name in variables else known[name]
+    return codes
 
 
 def _coded(settings: dict[str, Any], values: pd.Series) -> np.ndarray:
