@@ -143,3 +143,43 @@ def test_a_feature_without_a_value_is_refused():
 def test_nobody_left_is_refused():
     with pytest.raises(InputError, match="No lesion is left"):
         assemble_dataset(ALL.iloc[:0], units(), NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)
+
+
+TWO_PHASES = features(
+    [
+        ("P1", "arterial", "l1", "reader1", 1.0),
+        ("P1", "portal", "l1", "reader1", 4.0),
+        ("P1", "arterial", "l2", "reader1", 2.0),
+        ("P2", "portal", "l1", "reader1", 6.0),
+        ("P2", "arterial", "l1", "reader1", 3.0),
+        ("P1", "portal", "l2", "reader1-again", 7.0),
+    ]
+)
+BOTH = ANALYSIS | {"phase": ["arterial", "portal"]}
+
+
+def test_features_of_two_phases_stand_side_by_side_and_a_unit_without_one_is_left_out():
+    dataset, exclusions = assemble_dataset(TWO_PHASES, units(), NO_EXCLUSIONS, NO_CASES, BOTH, STUDY)
+    assert dataset.columns.tolist() == ["outcome", "ki67", "grade", "arterial_f1", "portal_f1"]
+    assert dataset[["arterial_f1", "portal_f1"]].to_numpy().tolist() == [[1.0, 4.0], [3.0, 6.0]]
+    assert exclusions.to_numpy().tolist() == [
+        ["P1", "l2", "features", "no features of reader1's segmentation in the phase portal"]
+    ]
+    said = pd.DataFrame([("P1", "portal", "l2", "reader1", "excluded", "cut off")], columns=NO_CASES.columns)
+    _, exclusions = assemble_dataset(TWO_PHASES, units(), NO_EXCLUSIONS, said, BOTH, STUDY)
+    assert exclusions["reason"].tolist() == ["portal: cut off"]
+
+
+def test_a_list_of_one_phase_keeps_the_plain_names():
+    listed = assemble_dataset(ALL, units(), NO_EXCLUSIONS, NO_CASES, ANALYSIS | {"phase": ["arterial"]}, STUDY)[0]
+    plain = assemble_dataset(ALL, units(), NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)[0]
+    pd.testing.assert_frame_equal(listed, plain)
+
+
+def test_only_the_features_that_are_named_take_part():
+    two = TWO_PHASES.assign(f2=1.5)
+    named = BOTH | {"features": ["portal_f2", "arterial_f1"]}
+    dataset, _ = assemble_dataset(two, units(), NO_EXCLUSIONS, NO_CASES, named, STUDY)
+    assert dataset.columns.tolist() == ["outcome", "ki67", "grade", "portal_f2", "arterial_f1"]
+    with pytest.raises(InputError, match=r"no feature 'f1', which study.yaml names .* called like arterial_f1"):
+        assemble_dataset(two, units(), NO_EXCLUSIONS, NO_CASES, BOTH | {"features": ["f1"]}, STUDY)

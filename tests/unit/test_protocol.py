@@ -244,3 +244,20 @@ def test_mistakes_in_a_protocol_are_named(steps, message):
 def test_unknown_step_in_a_document_is_refused():
     with pytest.raises(InputError, match="'pickle' that is unknown"):
         from_document({"steps": {"pickle": {}}}, [])
+
+
+def test_without_lasso_the_features_are_candidates_beside_the_clinical_variables(tmp_path):
+    rng = np.random.default_rng(4)
+    units = pd.MultiIndex.from_tuples([(f"P{number}", "liver") for number in range(60)], names=UNIT)
+    X = pd.DataFrame(
+        rng.normal(size=(60, 5)), index=units, columns=["arterial_a", "arterial_b", "portal_a", "d", "age"]
+    )
+    y = (X["portal_a"] + X["age"] + rng.logistic(size=60) > 0).astype(int)
+    steps = [{"zscore": {}}, {"univariable": {"p": 0.05}}, {"backward": {"p": 0.05}}, {"logistic": {}}]
+    protocol = build_protocol(steps, ["age"], None, seed=1).fit(X, y)
+    assert protocol["backward"].document()["kept"] == ["portal_a", "age"]
+    at_once = scores(protocol, X)
+    assert at_once["Radscore"].isna().all()
+    assert at_once["probability"].between(0, 1, inclusive="neither").all()
+    write_json(to_document(protocol), tmp_path / "model.json")
+    pd.testing.assert_frame_equal(scores(from_document(read_json(tmp_path / "model.json"), ["age"]), X), at_once)

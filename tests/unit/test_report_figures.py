@@ -572,7 +572,7 @@ def test_a_forest_has_a_mark_at_each_ratio_and_tells_it():
     np.testing.assert_allclose([line.get_xdata()[0] for line in marks], expected)
     assert (np.diff([line.get_ydata()[0] for line in marks]) < 0).all()  # from the top down
     shown = texts(figure)
-    assert {"3.600 (1.900–6.700)", "2.000 (not estimable)", ">10,000 (12.00–∞)", "<0.001", ">0.999"} < set(shown)
+    assert {"3.600 (1.900–6.700)", "2.000 (not estimable)", "2.00E+04 (12.00–∞)", "<0.001", ">0.999"} < set(shown)
     assert "Size (cm) of the \\$largest\\$ lesion" in shown
     heading = next(text for text in shown_texts(figure) if text.get_text() == "Treatment")
     assert heading.get_fontweight() == "bold"

@@ -50,9 +50,9 @@ def test_p_values_are_printed_as_papers_do(p, text):
         (218.551, "218.6"),
         (999.97, "1,000"),
         (1234.5, "1,234"),
-        (31415.9, ">10,000"),
+        (31415.9, "3.14E+04"),
         (0.364, "0.364"),
-        (0.0004, "<0.001"),
+        (0.0004, "4.00E-04"),
         (0.0, "0"),
         (math.inf, "∞"),
     ],
@@ -63,6 +63,8 @@ def test_ratios_have_four_digits_and_three_decimals_at_most(ratio, text):
 
 def test_an_interval_without_an_end_says_so():
     assert ratio_interval(8.8084, 3.4331, 30.1849) == "8.808 (3.433–30.18)"
+    # ZonePercentage of the everolimus study, which prints 9.76 (1.56-6.12) and nothing of the powers
+    assert ratio_interval(9.76e-161, 1.56e-295, 6.12e-26) == "9.76E-161 (1.56E-295 to 6.12E-26)"
     assert ratio_interval(25.0, 2.5, None) == "25.00 (2.500–∞)"
     assert ratio_interval(25.0, 2.5, math.inf) == "25.00 (2.500–∞)"
     assert ratio_interval(0.01, None, 0.5) == "0.010 (0–0.500)"
@@ -108,6 +110,7 @@ def test_names_for_readers():
     assert feature_label("original_glcm_Correlation") == "GLCM Correlation"
     assert feature_label("original_shape_MeshVolume") == "shape MeshVolume"
     assert feature_label("Radscore") == "Radscore"
+    assert feature_label("portal_original_glcm_Imc1") == "GLCM Imc1 (portal)"
     assert [score_label("Radscore"), score_label("fusion"), score_label("clinical-model")] == [
         "Radscore", "Fusion model", "Clinical model",
     ]  # fmt: skip

@@ -248,6 +248,51 @@ def test_steps_must_follow_from_one_another(tmp_path):
     ]
 
 
+def test_without_lasso_features_are_chosen_from_themselves(tmp_path):
+    def no_lasso(study):
+        steps = study["models"]["fusion"]["steps"]
+        study["models"]["fusion"]["steps"] = [step for step in steps if "lasso" not in step]
+        study["models"]["fusion"]["features"] = ["original_glcm_Imc1"]
+
+    def late(study):
+        no_lasso(study)
+        study["models"]["fusion"]["steps"].insert(-1, {"combat": {"batch": "sex"}})
+
+    assert problems(tmp_path, changed(no_lasso)) == []
+    assert problems(tmp_path, changed(late)) == ["models/fusion/steps: the step combat must come before univariable"]
+
+
+def test_a_model_of_two_phases_names_features_with_their_phase(tmp_path):
+    def two(study):
+        study["models"]["fusion"] |= {"phase": ["arterial", "portal"], "features": ["portal_original_glcm_Imc1"]}
+
+    def unnamed(study):
+        two(study)
+        study["models"]["fusion"]["features"] = ["original_glcm_Imc1"]
+        study["extractions"]["wavelet"]["phases"] = ["arterial"]
+
+    assert problems(tmp_path, changed(two)) == []
+    assert problems(tmp_path, changed(unnamed)) == [
+        "models/fusion/phase: the extraction 'wavelet' measures only arterial",
+        "models/fusion/features: 'original_glcm_Imc1' must begin with its phase, such as arterial_original_glcm_Imc1",
+    ]
+    assert problems(tmp_path, changed(spoil("models", "fusion", "phase", value=3))) == [
+        "models/fusion/phase: 3 is not text or a list"
+    ]
+
+
+def test_survival_of_single_features_needs_patients_a_time_and_a_cut_off(tmp_path):
+    def survival(study):
+        phase = study["models"]["fusion"]["phase"]
+        study["markers"] = {"endpoint": "response", "extraction": "wavelet", "phase": phase}
+        study["markers"] |= {"features": ["original_glcm_Imc1"], "survival": "response"}
+
+    assert problems(tmp_path, changed(survival)) == [
+        "markers/survival: the endpoint 'response' has no time",
+        "markers/survival: survival is compared between patients; the study's unit is the lesion",
+    ]
+
+
 def test_all_mistakes_are_listed_at_once(tmp_path):
     def several(study):
         study["seed"] = -1

@@ -9,6 +9,7 @@ from scipy.stats import chi2
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from lesion_tables import signal, survival_signal
+from nenflow.errors import InputError
 from nenflow.models.logistic import fit_logistic
 from nenflow.models.selection import (
     aic,
@@ -177,3 +178,17 @@ def test_variance_inflation_of_columns_that_say_the_same_or_nothing():
     assert np.isnan(table.loc["sex", "vif"])
     assert 1 <= table.loc["f1", "vif"] < 1.5
     assert variance_inflation(X[["f0"]])["vif"].tolist() == [1.0]
+
+
+def test_a_regression_of_as_many_variables_as_units_is_refused():
+    wide = pd.DataFrame(np.random.default_rng(2).normal(size=(12, 12))).add_prefix("w")
+    outcome = pd.Series([0, 1] * 6)
+    for eliminate in (lambda table: backward(table, outcome, 0.05), lambda table: backward_aic(table, outcome)):
+        with pytest.raises(InputError, match=r"regression of 12 variables needs more units, and there are 12"):
+            eliminate(wide)
+    # a resample repeats units: twenty rows of ten units hold no more than ten do
+    drawn = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] * 2
+    with pytest.raises(InputError, match="there are 10"):
+        backward(wide.iloc[drawn, :10], outcome.iloc[drawn], 0.05)
+    kept, _ = forward(wide, outcome, 0.05)  # which starts with none
+    assert len(kept) < 12

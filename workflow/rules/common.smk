@@ -235,7 +235,7 @@ def model_analysis(wildcards):
     """Params function: what a model is about, without the steps that build it."""
     model = STUDIES[wildcards.study]["models"][wildcards.model]
     named = [name for step in model["steps"] for key in step for name in named_variables(key, step[key])]
-    keys = ("endpoint", "phase", "clinical", "region", "missing", "imputations")
+    keys = ("endpoint", "phase", "features", "clinical", "region", "missing", "imputations")
     others = [name for name in dict.fromkeys(named) if name not in model["clinical"]]
     times = STUDIES[wildcards.study]["endpoints"][model["endpoint"]].get("times", [])
     return {key: model[key] for key in keys if key in model} | {"others": others, "times": times}

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
+from nenflow.phases import phases_of
 from nenflow.tables import UNIT
 
 FORMS = ("ICC1", "ICC2", "ICC3")
@@ -178,16 +179,24 @@ def _interval(between, rest, subjects: int, freedom: int, raters: int, upper: fl
     return _ratio(between, f_low * rest, raters), _ratio(f_high * between, rest, raters)
 
 
-def unit_features(features: pd.DataFrame, phase: str, rater: str, region: str | None = None) -> pd.DataFrame:
-    """Features of one phase as one rater segmented them: a row per unit, index (patient, region), sorted.
+def unit_features(
+    features: pd.DataFrame, phase: str | Sequence[str], rater: str, region: str | None = None
+) -> pd.DataFrame:
+    """Features of a phase as one rater segmented them: a row per unit, index (patient, region), sorted.
+
+    Those of several phases stand side by side, called <phase>_<feature>, for units that have all these phases.
 
     Args:
         features: the feature table of a cohort, all phases and raters.
-        phase: the phase.
+        phase: the phase, or a list of them.
         rater: the rater.
         region: a region computed from each unit, such as ring: its features stand in the unit's place.
     """
-    rows = features[(features["phase"] == phase) & (features["rater"] == rater)]
+    phases = phases_of(phase)
+    if len(phases) > 1:
+        tables = [unit_features(features, one, rater, region).add_prefix(f"{one}_") for one in phases]
+        return pd.concat(tables, axis=1, join="inner").sort_index()
+    rows = features[(features["phase"] == phases[0]) & (features["rater"] == rater)]
     if region is not None:
         rows = rows[rows["region"].str.endswith(f"-{region}")]
         rows = rows.assign(region=rows["region"].str.removesuffix(f"-{region}"))
@@ -195,7 +204,10 @@ def unit_features(features: pd.DataFrame, phase: str, rater: str, region: str | 
 
 
 def repeated_readings(
-    features: pd.DataFrame, phase: str, raters: Mapping[str, str | Sequence[str]], region: str | None = None
+    features: pd.DataFrame,
+    phase: str | Sequence[str],
+    raters: Mapping[str, str | Sequence[str]],
+    region: str | None = None,
 ) -> dict[str, Again]:
     """Features of the reference reading and of those it is compared with, by role.
 

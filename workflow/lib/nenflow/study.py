@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from nenflow.errors import InputError
+from nenflow.phases import phases_of
 
 SHOWN = 50  # problems listed in one message; a shifted column makes one for every row
 
@@ -21,7 +22,8 @@ READ_AS_MISSING = frozenset(
 )
 
 FEATURE_STEPS = ["combat", "stability", "zscore", "spearman"]  # act on image features: before the LASSO
-CLINICAL_STEPS = ["terms", "univariable", "backward", "forward"]  # act on the Radscore and clinical variables: after it
+# These act on the Radscore (without a LASSO: on the features) and clinical variables: after it.
+CLINICAL_STEPS = ["terms", "univariable", "backward", "forward"]
 IMAGING = ["images", "extractions", "stability"]  # a study has all of these blocks, or none: then it is clinical only
 KEY_COLUMNS = ["patient", "region", "phase", "rater", "outcome", "time", "event"]  # of the tables that models see
 
@@ -105,6 +107,7 @@ def sentences(error: ValidationError) -> list[str]:
             return [f"{_shown(found)} is not text; put it in quotes"]
         case "type":
             kinds = {"object": "a block of keys", "array": "a list", "boolean": "true or false", "integer": "a whole "}
+            kinds["string"] = "text"
             wanted = [wanted] if isinstance(wanted, str) else wanted
             names = [kinds.get(kind, "a ") + ("number" if kind in ("integer", "number") else "") for kind in wanted]
             return [f"{_shown(found)} is not {' or '.join(names)}"]
@@ -301,9 +304,13 @@ def _check_uses(study: dict[str, Any], block: dict[str, Any], where: str) -> Ite
         return
     if block["extraction"] not in study["extractions"]:
         yield _unknown(f"{where}/extraction", block["extraction"], study["extractions"], "extraction")
-    phases = study["extractions"].get(block["extraction"], {}).get("phases", [block["phase"]])
-    if block["phase"] not in phases:
+    phases = study["extractions"].get(block["extraction"], {}).get("phases", phases_of(block["phase"]))
+    if set(phases_of(block["phase"])) - set(phases):
         yield f"{where}/phase: the extraction '{block['extraction']}' measures only {', '.join(phases)}"
+    if isinstance(block["phase"], list) and len(block["phase"]) > 1:
+        for name in block.get("features", []):
+            if not name.startswith(tuple(f"{phase}_" for phase in block["phase"])):
+                yield f"{where}/features: '{name}' must begin with its phase, such as {block['phase'][0]}_{name}"
     rings = [name for name, rule in study.get("images", {}).get("regions", {}).items() if rule["kind"] == "ring"]
     if "region" in block and block["region"] not in rings:
         yield f"{where}/region: '{block['region']}' is not a ring under images/regions"
@@ -329,19 +336,19 @@ def _check_clinical(study: dict[str, Any], model: dict[str, Any], where: str) ->
 def _check_steps(study: dict[str, Any], model: dict[str, Any], where: str) -> Iterable[str]:
     names = [next(iter(step)) for step in model["steps"]]
     yield from (f"{where}: the step {name} stands twice" for name in sorted(set(names)) if names.count(name) > 1)
-    if "extraction" in model and "lasso" not in names:
-        yield f"{where}: the step lasso is missing"
     if "extraction" not in model:
         yield from (
             f"{where}: the step {name} needs image features, and the model has no extraction"
             for name in [*FEATURE_STEPS, "lasso"]
             if name in names
         )
-    elif "lasso" in names:
-        lasso = names.index("lasso")
-        late = [name for name in FEATURE_STEPS if name in names[lasso:]]
-        early = [name for name in CLINICAL_STEPS if name in names[:lasso]]
-        yield from (f"{where}: the step {name} must come before lasso" for name in late)
+    else:
+        # The LASSO divides a protocol; without it the first step that chooses among features and variables does.
+        divide = "lasso" if "lasso" in names else next((name for name in names if name not in FEATURE_STEPS), None)
+        place = names.index(divide) if divide else len(names)
+        late = [name for name in FEATURE_STEPS if name in names[place:]]
+        early = [name for name in CLINICAL_STEPS if name in names[:place]]
+        yield from (f"{where}: the step {name} must come before {divide}" for name in late)
         yield from (f"{where}: the step {name} must come after lasso" for name in early)
     if "stability" in names and "extraction" in model and not repeats_readings(study):
         yield f"{where}: the step stability needs stability/readings with intra or inter, or stability/perturbation"
@@ -378,9 +385,23 @@ def _check_markers(study: dict[str, Any], markers: dict[str, Any]) -> Iterable[s
         return
     if "time" in endpoint and "synthetic" in markers:
         yield f"markers/synthetic: '{markers['endpoint']}' comes with time; no cohort can be grown for it"
+    if "survival" in markers:
+        yield from _check_marker_survival(study, markers, endpoint)
     levels = study["variables"].get(endpoint["variable"], {}).get("levels", [])
     counts = markers.get("synthetic", {}).get("counts", dict.fromkeys(levels))
     yield from (_unknown("markers/synthetic/counts", level, levels, "level") for level in counts if level not in levels)
+
+
+def _check_marker_survival(study: dict[str, Any], markers: dict[str, Any], rated: dict[str, Any]) -> Iterable[str]:
+    endpoint = study["endpoints"].get(markers["survival"])
+    if endpoint is None:
+        yield _unknown("markers/survival", markers["survival"], study["endpoints"], "endpoint")
+    elif "time" not in endpoint:
+        yield f"markers/survival: the endpoint '{markers['survival']}' has no time"
+    if "time" in rated:
+        yield f"markers/survival: '{markers['endpoint']}' comes with time, so its features have no ROC cut-off"
+    if study["unit"] != "patient":
+        yield "markers/survival: survival is compared between patients; the study's unit is the lesion"
 
 
 def _check_terms(study: dict[str, Any], options: dict[str, Any], where: str) -> Iterable[str]:

@@ -9,7 +9,8 @@ X, y = split(read_table(snakemake.input.dataset, index=UNIT))
 candidates, _ = split(read_table(snakemake.input.candidates, index=UNIT))
 analysis = snakemake.params.analysis
 features = X.columns.difference([*analysis["clinical"], *analysis["others"]])
-coefficients = len(features) + len(candidates.columns.difference(["Radscore"]))  # as factors and splines have them
+# As factors and splines have them; without a LASSO features are candidates themselves.
+coefficients = len(features.union(candidates.columns).difference(["Radscore"]))
 table = sample_size_of(
     y=y,
     parameters=planned.get("parameters", coefficients),

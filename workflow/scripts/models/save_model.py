@@ -14,7 +14,7 @@ document = {
     "study": study["title"],
     "model": snakemake.wildcards.model,
     "simulated": "simulation" in study["cohorts"]["development"],
-    **{key: model[key] for key in ("endpoint", "extraction", "phase", "clinical") if key in model},
+    **{key: model[key] for key in ("endpoint", "extraction", "phase", "features", "clinical") if key in model},
     "variables": {name: study["variables"][name] for name in [*model["clinical"], *others]},
     "steps": dict(zip(names, map(read_json, snakemake.input.steps), strict=True)),
 }

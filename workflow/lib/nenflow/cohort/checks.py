@@ -13,6 +13,7 @@ import pandas as pd
 from jsonschema import Draft202012Validator
 
 from nenflow.cohort.rows import NO_FILE_NAMES, Rows, is_identifier, patient_identifier, read_rows
+from nenflow.phases import phases_of
 from nenflow.study import READ_AS_MISSING, read_schema, refuse, sentences
 from nenflow.tables import CASE, UNIT
 
@@ -358,32 +359,34 @@ def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any])
         for key, extraction in study.get("extractions", {}).items()
         for phase in extraction.get("phases", [])
     }
-    for user, phase in [*_phases(study).items(), *measured.items()]:
+    for user, phase in [*_phases(study), *measured.items()]:
         if phase not in drawn:
             yield f"{name}: '{reference}' drew nothing in the phase '{phase}', which study.yaml names ({user})"
 
 
-def _phases(study: Mapping[str, Any]) -> dict[str, str]:
-    """The phases that study.yaml names, by what uses them."""
-    users = {f"model {key}": model["phase"] for key, model in study.get("models", {}).items()}
-    return {**users, "markers": study["markers"]["phase"]} if "markers" in study else users
+def _phases(study: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The phases that study.yaml names: what uses one, and the phase."""
+    users = {f"model {key}": model for key, model in study.get("models", {}).items() if "phase" in model}
+    users |= {"markers": study["markers"]} if "markers" in study else {}
+    return [(user, phase) for user, block in users.items() for phase in phases_of(block["phase"])]
 
 
 def _check_readings(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
     """Say where a repeated reading is not there that is compared with the reference, generally or by a model."""
     readings = study["stability"]["readings"]
-    models = {
-        key: model["phase"]
+    models = [
+        (key, phase)
         for key, model in study.get("models", {}).items()
         if any("stability" in step for step in model["steps"])
-    }
+        for phase in phases_of(model["phase"])
+    ]
     for role, rater in readings.items():
         if role == "reference":
             continue
         if rater not in set(cases["rater"]):
             yield f"{name}: no row has the rater '{rater}', who is {role} in study.yaml (stability/readings)"
             continue
-        for key, phase in models.items():
+        for key, phase in models:
             units = [
                 set(cases.loc[(cases["rater"] == who) & (cases["phase"] == phase), UNIT].itertuples(index=False))
                 for who in (readings["reference"], rater)
@@ -416,6 +419,6 @@ def _note_unused(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
     drawn = set(cases["rater"]) - {""}
     for rater in sorted(drawn - set(readings.values())):
         yield f"{name}: study.yaml does not name the rater '{rater}'; its regions are measured, not analysed."
-    phases = set(_phases(study).values())
+    phases = {phase for _, phase in _phases(study)}
     for phase in sorted(set(cases["phase"]) - phases - {""}) if phases else []:
         yield f"{name}: no model or marker uses the phase '{phase}'; its regions are measured, not analysed."

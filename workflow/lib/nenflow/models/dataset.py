@@ -6,6 +6,7 @@ import pandas as pd
 
 from nenflow.cohort.units import coded, outcome
 from nenflow.errors import InputError
+from nenflow.phases import phases_of
 from nenflow.stability import unit_features
 from nenflow.tables import UNIT
 
@@ -29,23 +30,25 @@ def assemble_dataset(
         units: all units of the cohort with their declared variables, index (patient, region).
         excluded: units excluded before (columns patient, region, step, reason); they are not listed again.
         cases: what became of each case in the images stage (patient, phase, region, rater, reason).
-        analysis: the settings of a model or of the markers: endpoint, extraction, phase, region (where a ring is
-            analysed) and, for a model, clinical, missing, and others (variables that steps need beside those).
+        analysis: the settings of a model or of the markers: endpoint, extraction, phase (or a list of phases, whose
+            features are called <phase>_<feature>), region (where a ring is analysed) and, for a model, features (the
+            only ones that take part), clinical, missing, and others (variables that steps need beside those).
         study: the study's settings.
 
     Returns:
         The dataset (index (patient, region); columns outcome or time and event, clinical, features) and all exclusions.
 
     Raises:
-        InputError: a feature could not be computed for a usable unit, no unit is left, or clinical values are missing
-            and the model does not say what to do.
+        InputError: a feature could not be computed for a usable unit, no unit is left, clinical values are missing
+            and the model does not say what to do, or a feature that is named is not measured.
     """
     clinical = [*analysis.get("clinical", []), *analysis.get("others", [])]
     image, lacking = pd.DataFrame(index=units.index), str  # without features nobody lacks any
     if features is not None:
         reader = study["stability"]["readings"]["reference"]
         image = unit_features(features, analysis["phase"], reader, analysis.get("region"))
-        lacking = _lacking(cases, analysis, reader)
+        image = _named(image, analysis)
+        lacking = _lacking(features, cases, analysis, reader)
     columns = coded(units, study["variables"], clinical)
     found = outcome(units, study["endpoints"][analysis["endpoint"]])
     known = pd.concat([found, columns], axis=1)
@@ -112,16 +115,37 @@ def _reasons(
     return pd.DataFrame(rows, columns=[*UNIT, "step", "reason"])
 
 
-def _lacking(cases: pd.DataFrame, analysis: Mapping[str, Any], reader: str) -> Callable[[tuple[str, str]], str]:
-    """Why a unit has no features in the phase that is analysed: as the images stage says, where it does."""
-    phase, ring = analysis["phase"], analysis.get("region")
-    rows = cases[(cases["phase"] == phase) & (cases["rater"] == reader) & (cases["status"] == "excluded")]
-    said = rows.set_index(UNIT)["reason"].to_dict()
+def _named(image: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.DataFrame:
+    """The features that take part: those the analysis names, or all."""
+    names = analysis.get("features", image.columns)
+    unknown = [name for name in names if name not in image]
+    if unknown:
+        raise InputError(
+            f"The extraction measures no feature '{unknown[0]}', which study.yaml names under features; its features "
+            f"are called like {image.columns[0]}."
+        )
+    return image[list(names)]
+
+
+def _lacking(
+    features: pd.DataFrame, cases: pd.DataFrame, analysis: Mapping[str, Any], reader: str
+) -> Callable[[tuple[str, str]], str]:
+    """Why a unit has no features in a phase that is analysed: as the images stage says, where it does."""
+    phases, ring = phases_of(analysis["phase"]), analysis.get("region")
+    rows = cases[(cases["rater"] == reader) & (cases["status"] == "excluded")]
+    said = rows.set_index(["phase", *UNIT])["reason"].to_dict()
+    measured = {phase: unit_features(features, phase, reader, ring).index for phase in phases}
 
     def reason(unit: tuple[str, str]) -> str:
         patient, region = unit
-        known = said.get(unit) or said.get((patient, f"{region}-{ring}"))
-        return known or f"no features of {reader}'s segmentation in the phase {phase}"
+        reasons = []
+        for phase in phases:
+            if unit in measured[phase]:
+                continue
+            known = said.get((phase, *unit)) or said.get((phase, patient, f"{region}-{ring}"))
+            known = f"{phase}: {known}" if known and len(phases) > 1 else known
+            reasons.append(known or f"no features of {reader}'s segmentation in the phase {phase}")
+        return "; ".join(reasons)
 
     return reason
 

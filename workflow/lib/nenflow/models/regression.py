@@ -110,9 +110,19 @@ class Regression:
         self.tables = impute(X, y, imputations, seed) if self.imputed else [X]
         self._arrays = [table.to_numpy(dtype=float) for table in self.tables]  # choosing columns of a frame is slow
         self._place = {name: place for place, name in enumerate(X.columns)}
+        self._units = X.index.nunique()  # in a resample units repeat, and a repeated one tells nothing new
 
     def fit(self, columns: Sequence[str], firth: bool = False) -> Any:
-        """The regression on these columns; pooled by Rubin's rules where tables were imputed."""
+        """The regression on these columns; pooled by Rubin's rules where tables were imputed.
+
+        Raises:
+            InputError: there are as many columns as units, which fits anything: which of them matter cannot be told.
+        """
+        if columns and len(columns) >= self._units:
+            raise InputError(
+                f"A regression of {len(columns)} variables needs more units, and there are {self._units}; let an "
+                "earlier step (univariable, spearman, lasso) leave fewer, or name fewer features in the model."
+            )
         fits = [self.kind.fit(self._values(table, columns), firth) for table in self._arrays]
         return fits[0] if len(fits) == 1 else pool_fits(fits, self.y)
 

@@ -250,7 +250,7 @@ def nomogram_axes(
     rows = [_numeric("Points", [(place, place) for place in range(0, 101, 10)])]
     for name, scale in nomogram["variables"].items():
         pairs = list(zip(scale["points"], scale["values"], strict=True))
-        variable = variables.get(name, {"label": name, "type": "continuous"})
+        variable = variables.get(name, {"label": feature_label(name), "type": "continuous"})
         if isinstance(scale["values"][0], str):
             rows.append(Axis(variable["label"], pairs))
         elif variable["type"] == "categorical":

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from nenflow.phases import phases_of
 from nenflow.report.cases import (
     agreement_table,
     all_cases,
@@ -142,7 +143,7 @@ def _asked(study: Mapping[str, Any], endpoint: str, models: bool) -> str:
 
 def _with_what(study: Mapping[str, Any], results: Mapping[str, Any], extraction: str, analyses: Sequence) -> str:
     analyses = [analysis for analysis in analyses if analysis.get("extraction") == extraction]
-    phases = listed(_unique(analyses, "phase"))
+    phases = listed(list(dict.fromkeys(phase for analysis in analyses for phase in phases_of(analysis["phase"]))))
     number = _feature_number(results, extraction)
     features = f"{number:,} features" if number else "features"
     reader = study["stability"]["readings"]["reference"]
@@ -308,7 +309,7 @@ def _stability_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> l
 def _stability_rule(study: Mapping[str, Any], extraction: str) -> tuple[str, float]:
     for model in study.get("models", {}).values():
         for step in model["steps"]:
-            if model["extraction"] == extraction and "stability" in step:
+            if model.get("extraction") == extraction and "stability" in step:
                 return step["stability"]["form"], step["stability"]["threshold"]
     return "ICC2", 0.75  # no protocol asks: the form that counts systematic differences, at the customary threshold
 

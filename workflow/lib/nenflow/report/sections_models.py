@@ -28,6 +28,7 @@ from nenflow.report.tables import (
     coded_label,
     discrimination_table,
     odds_ratio_table,
+    plain_label,
     points_table,
     ratio_column,
     sample_size_table,
@@ -209,7 +210,7 @@ def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
         links.append((f"{len(lasso['coefficients']):,}", f"in the Radscore (LASSO, {lasso['rule']})"))
     if final:
         terms = list(dict.fromkeys(term_of(name) for name in final["variables"]))
-        names = [name if name == "Radscore" else study["variables"][name]["label"] for name in terms]
+        names = [plain_label(name, study["variables"]) for name in terms]
         nothing = "in the final model: no variable survived the selection"
         links.append((str(len(names)), f"in the final model: {listed(names)}" if names else nothing))
     return [Chain(links)] if len(links) > 1 else []  # of clinical variables alone there is no chain to tell of
@@ -611,7 +612,8 @@ def _events_per_variable(study: Mapping[str, Any], settings: Mapping[str, Any], 
     what = "There are" if files.is_cox() else "The smaller class has"
     whom = count(smaller, "event" if files.is_cox() else study["unit"])
     stability = files.step("stability")
-    features = f" and {stability['n_features']:,} image features behind the Radscore" if stability else ""
+    behind = stability and files.step("lasso")
+    features = f" and {stability['n_features']:,} image features behind the Radscore" if behind else ""
     return [
         f"{what} {whom}: {smaller / candidates:.1f} for each of the "
         f"{candidates} candidate coefficients of the final model{features}. Ten or more are customary."

@@ -113,6 +113,11 @@ def coded_label(name: str, variables: Mapping[str, Any], columns: Collection[str
     return f"{variable['label']}: per step {', '.join(levels)}"
 
 
+def plain_label(name: str, variables: Mapping[str, Any]) -> str:
+    """The label of a variable or, without one, the name of a feature or score for readers."""
+    return variables[name]["label"] if name in variables else feature_label(name)
+
+
 def signature_table(coefficients: Mapping[str, float], intercept: float) -> pd.DataFrame:
     """The Radscore's formula: coefficients of the features, largest first, and the intercept."""
     ordered = sorted(coefficients.items(), key=lambda pair: (-abs(pair[1]), pair[0]))
@@ -307,7 +312,7 @@ def score_table(score: Mapping[str, Any], variables: Mapping[str, Any]) -> pd.Da
     """The points of a whole-point score for print: a row per level."""
     rows = []
     for name, scale in score["variables"].items():
-        rows.append({"Variable": variables[name]["label"] if name in variables else name, "Points": ""})
+        rows.append({"Variable": plain_label(name, variables), "Points": ""})
         levels = scale["values"] if name in score["factors"] else _level_names(name, scale["values"], variables)
         rows += [
             {"Variable": f"{INSET}{level}", "Points": str(points)}
@@ -334,8 +339,7 @@ def points_table(points: pd.DataFrame, variables: Mapping[str, Any], factors: Co
     for name, part in points[points["part"] == "points"].groupby("variable", sort=False):
         values = _written_values(name, part["value"], {} if name in factors else variables)
         worth = [f"{value}: {decimal(number, 0)}" for value, number in zip(values, part["points"], strict=True)]
-        label = variables[name]["label"] if name in variables else name
-        rows.append({"Variable": label, "Points of each value": ", ".join(worth)})
+        rows.append({"Variable": plain_label(name, variables), "Points of each value": ", ".join(worth)})
     return pd.DataFrame(rows)
 
 
@@ -402,7 +406,7 @@ def assumptions_table(assumptions: pd.DataFrame, variables: Mapping[str, Any]) -
     rows: dict[str, dict[str, str]] = {}
     for _, row in assumptions.dropna(subset=["variable"]).iterrows():
         name = row["variable"]
-        label = "All together" if name == "GLOBAL" else variables.get(name, {}).get("label", name)
+        label = "All together" if name == "GLOBAL" else plain_label(name, variables)
         cells = rows.setdefault(name, {"Variable": label, "Variance inflation": ""})
         if row["check"] == "variance inflation":
             cells["Variance inflation"] = decimal(row["value"], 2)

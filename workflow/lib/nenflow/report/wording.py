@@ -19,15 +19,18 @@ def p_text(p: float | None) -> str:
 
 
 def ratio_text(value: float | None) -> str:
-    """An odds ratio or another ratio with four digits and at most three decimals, as 8.808 and 30.18 in print."""
+    """An odds ratio or another ratio with four digits and at most three decimals, as 8.808 and 30.18 in print.
+
+    Beyond what that can say it has its power of ten, 9.76E-161; a table that cuts it off says 9.76.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return MISSING
     if value >= 1e4:
-        return ">10,000" if math.isfinite(value) else "∞"
+        return f"{value:.2E}" if math.isfinite(value) else "∞"
     if value <= 0:
         return "0"
     if value < 0.0005:
-        return "<0.001"
+        return f"{value:.2E}"
     decimals = 3 if value < 9.9995 else 2 if value < 99.995 else 1 if value < 999.95 else 0
     return f"{value:,.{decimals}f}"
 
@@ -40,7 +43,8 @@ def ratio_interval(value: float | None, low: float | None, high: float | None) -
         return f"{ratio_text(value)} (not estimable)"
     low_text = "0" if _absent(low) else ratio_text(low)
     high_text = "∞" if _absent(high) else ratio_text(high)
-    return f"{ratio_text(value)} ({low_text}–{high_text})"
+    between = " to " if "E" in low_text + high_text else "–"  # a dash beside a power's sign cannot be read
+    return f"{ratio_text(value)} ({low_text}{between}{high_text})"
 
 
 def decimal(value: float | None, decimals: int = 3) -> str:
@@ -90,7 +94,13 @@ def listed(names: list[str]) -> str:
 
 
 def feature_label(name: str) -> str:
-    """A pyradiomics feature name for readers: "wavelet-LLH_firstorder_Median" becomes "LLH first order Median"."""
+    """A pyradiomics feature name for readers: "wavelet-LLH_firstorder_Median" becomes "LLH first order Median".
+
+    One of several phases is named behind it: "portal_original_shape_Elongation" becomes "shape Elongation (portal)".
+    """
+    phase, _, plain = str(name).partition("_")
+    if plain.count("_") == 2:
+        return f"{feature_label(plain)} ({phase})"
     image, _, rest = str(name).partition("_")
     family, _, feature = rest.partition("_")
     if not feature:
