@@ -11,6 +11,7 @@ from nenflow.errors import InputError
 from nenflow.simulation.dicom import Identity, write_ct
 from nenflow.simulation.draws import IMAGES, READINGS, STRUCTURE, Cohort, draw_cohort
 from nenflow.simulation.patients import draw_patients
+from nenflow.simulation.pet import write_scans
 from nenflow.simulation.phantoms import Outline, Texture, draw_grid, paint, place
 from nenflow.simulation.readings import Scan, draw_formats, plan_readings, write_readings
 from nenflow.tables import CASE, UNIT, write_table
@@ -26,7 +27,8 @@ def simulate_cohort(settings: dict[str, Any], seed: int, folder: Path) -> None:
         truth.json, truth.csv: the model that drew the outcomes, and the true score, probability and latents per lesion.
         dicom/<patient>/<phase>/<number>.dcm: a CT series.
         dicom/<patient>/SEG_<rater>.dcm or RTSTRUCT_<rater>.dcm: a rater's segmentation of the patient's lesions.
-    Settings without images (no lesions_mm) give patients.csv and the truth per patient, the other tables empty.
+    Settings with `pet` give the truth per patient, a PET and a CT series, and in truth.json what was injected and each
+    lesion's size and SUV; settings without images give patients.csv and the truth, the other tables empty.
 
     Args:
         settings: what config/studies/<study>/simulation.yaml holds; schemas/simulation.schema.yaml describes each key.
@@ -44,6 +46,9 @@ def simulate_cohort(settings: dict[str, Any], seed: int, folder: Path) -> None:
         lesions = cohort.lesions
     else:
         cohort = draw_patients(settings, seed)
+    if "pet" in settings:
+        cases, pet = write_scans(settings, cohort.truth, seed, folder)
+        cohort.model["pet"] = pet
     write_table(cohort.patients, folder / "patients.csv")
     write_table(lesions, folder / "lesions.csv")
     write_table(pd.DataFrame(cases, columns=CASE_COLUMNS), folder / "cases.csv")

@@ -107,10 +107,14 @@ class Outline:
     bumps: Bumps
     errors: tuple[Bumps, ...] = ()
 
+    def form(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Radius in the directions given by unit vectors, as a share of `radius`."""
+        return np.maximum(1 + self.bumps(x, y, z), 0.3)
+
     def reach(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Radius in the directions given by unit vectors."""
         errors = sum((wave(x, y, z) for wave in self.errors), np.float64(0))
-        return self.radius * np.maximum(1 + self.bumps(x, y, z), 0.3) + errors
+        return self.radius * self.form(x, y, z) + errors
 
     def polar(self, z: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distance from the centre, and the surface's distance in the same direction, for points in the patient."""
@@ -125,11 +129,8 @@ class Outline:
 
     def extent(self) -> tuple[float, float]:
         """Longest diameter through the centre, and the greatest distance of the surface from it."""
-        turn = np.arange(2000)
-        z = (turn + 0.5) / len(turn)  # half a sphere of evenly spread directions (golden angle)
-        across, angle = np.sqrt(1 - z**2), turn * np.pi * (3 - np.sqrt(5))
-        one = self.reach(across * np.cos(angle), across * np.sin(angle), z)
-        other = self.reach(-across * np.cos(angle), -across * np.sin(angle), -z)
+        x, y, z = half_sphere()
+        one, other = self.reach(x, y, z), self.reach(-x, -y, -z)
         return float((one + other).max()), float(max(one.max(), other.max()))
 
     @classmethod
@@ -195,12 +196,12 @@ def paint(grid: Grid, lesions: Sequence[tuple[Outline, Texture]], rng: np.random
     """Image of a liver with lesions, HU as int16, shape (slices, rows, columns)."""
     z, y, x = grid.axes()
     liver = np.clip((1 - _liver(grid, y, x)) * grid.matrix * grid.spacing / 8 + 0.5, 0, 1)  # about 2 mm of blur
-    image = LIVER_HU + _field(grid, grid.shape, **PARENCHYMA, rng=rng)
+    image = LIVER_HU + field(grid, grid.shape, **PARENCHYMA, rng=rng)
     for outline, texture in lesions:
         box = _box(grid, outline)
         share, content = lesion_content(outline, texture, grid, (z[box[0]], y[:, box[1]], x[:, :, box[2]]), rng)
         image[box] = image[box] * (1 - share) + LIVER_HU * share + content
-    image = FAT_HU + liver * (image - FAT_HU) + _field(grid, grid.shape, **NOISE, rng=rng)
+    image = FAT_HU + liver * (image - FAT_HU) + field(grid, grid.shape, **NOISE, rng=rng)
     return np.rint(image).astype(np.int16)
 
 
@@ -222,9 +223,9 @@ def lesion_content(
         share = share + lesion
         content = content + lesion * (RIM_HU + (CORE_HU - RIM_HU) * core)
     # Standardised within the lesion: its amplitude is the latent's and not an accident of this draw.
-    field = _field(grid, share.shape, 1.0, texture.coarseness, rng)
-    inside = field[outline.depth(z, y, x) > 0]
-    return share, content + share * texture.heterogeneity * (field - inside.mean()) / inside.std()
+    waves = field(grid, share.shape, 1.0, texture.coarseness, rng)
+    inside = waves[outline.depth(z, y, x) > 0]
+    return share, content + share * texture.heterogeneity * (waves - inside.mean()) / inside.std()
 
 
 def slice_depth(outline: Outline, grid: Grid) -> np.ndarray:
@@ -270,7 +271,15 @@ def _in_liver(grid: Grid, centre: np.ndarray, reach: float) -> bool:
     return bool(rim.max() < 1)
 
 
-def _field(grid: Grid, shape: tuple[int, ...], sd: float, sigma: float, rng: np.random.Generator) -> np.ndarray:
+def field(grid: Grid, shape: tuple[int, ...], sd: float, sigma: float, rng: np.random.Generator) -> np.ndarray:
     """Gaussian random field: white noise filtered with `sigma` mm, scaled to the standard deviation `sd`."""
-    field = gaussian_filter(rng.standard_normal(shape), sigma / grid.voxel, mode="wrap")
-    return sd * field / field.std()
+    waves = gaussian_filter(rng.standard_normal(shape), sigma / grid.voxel, mode="wrap")
+    return sd * waves / waves.std()
+
+
+def half_sphere() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit vectors x, y, z that are evenly spread over half a sphere (golden angle)."""
+    turn = np.arange(2000)
+    z = (turn + 0.5) / len(turn)
+    across, angle = np.sqrt(1 - z**2), turn * np.pi * (3 - np.sqrt(5))
+    return across * np.cos(angle), across * np.sin(angle), z
