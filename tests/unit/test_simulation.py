@@ -502,4 +502,5 @@ def test_an_rtstruct_holds_closed_contours_around_the_masks(scan, tmp_path):
 
 def test_both_formats_occur(tiny):
     files = [path.name for path in tiny.glob("dicom/*/*_reader1.dcm")]
-    assert sorted(files) == ["RTSTRUCT_reader1.dcm", "SEG_reader1.dcm", "SEG_reader1.dcm"]  # round(0.4 * 3) = 1
+    # round(0.4 * 3) = 1
+    assert sorted(files) == [f"{name}_arterial_reader1.dcm" for name in ("RTSTRUCT", "SEG", "SEG")]

@@ -196,7 +196,7 @@ def test_strict_stops_at_a_refused_case(copy):
 def test_wrong_tables_stop_the_run_with_one_list(copy):
     def wrong(rows):
         unknown_patient = rows[1].replace("P001", "P999", 1)
-        missing_file = rows[2].replace("SEG_reader1", "SEG_nobody").replace("RTSTRUCT_reader1", "SEG_nobody")
+        missing_file = rows[2].replace("arterial_reader1.dcm", "arterial_nobody.dcm")
         return [rows[0], unknown_patient, missing_file, *rows[3:]]
 
     real_study(copy, wrong)

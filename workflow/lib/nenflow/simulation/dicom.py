@@ -35,6 +35,8 @@ MAKER = {
 }
 INTERCEPT = -1024  # stored value 0; slope 1, so that whole HU are stored without rounding
 CONTOUR_DECIMALS = 4  # mm; a decimal text of DICOM has 16 characters
+LESION = (codes.SCT.MorphologicallyAbnormalStructure, codes.SCT.Metastasis)
+ORGANS = {"liver": (codes.SCT.Organ, codes.SCT.Liver)}  # regions of these names are no lesions
 GA68_HALF_LIFE_S = 4062.6  # 67.71 min (DDEP)
 GA68_POSITRONS = 0.8888  # of 100 decays
 PET_FULL_SCALE = 32767  # the greatest stored value of each slice
@@ -77,7 +79,13 @@ class Injection:
 
 
 def write_ct(
-    image: np.ndarray, grid: Grid, identity: Identity, head_first: bool, folder: Path, enhanced: bool = True
+    image: np.ndarray,
+    grid: Grid,
+    identity: Identity,
+    head_first: bool,
+    folder: Path,
+    enhanced: bool = True,
+    kvp: int = 120,
 ) -> list[Dataset]:
     """Write a CT series, one file per slice.
 
@@ -88,13 +96,14 @@ def write_ct(
         head_first: whether instance 1 is the slice nearest to the head, as some scanners number; else to the feet.
         folder: where the files go; it is made.
         enhanced: whether a contrast agent was given.
+        kvp: the tube's voltage in kV.
 
     Returns:
         the written data sets, in the order of `image`.
     """
     common = _header(identity, CTImageStorage)
     _describe_series(common, identity, f"{identity.phase} CT", identity.uid(identity.phase), number=2)
-    _add_ct(common, enhanced)
+    _add_ct(common, enhanced, kvp)
     _add_pixels(common, grid, bits=12)
     common.RescaleIntercept, common.RescaleSlope, common.RescaleType = INTERCEPT, 1, "HU"
     common.WindowCenter, common.WindowWidth = 90, 300
@@ -153,8 +162,8 @@ def write_seg(
         highdicom.seg.SegmentDescription(
             segment_number=position,
             segment_label=region,
-            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-            segmented_property_type=codes.SCT.Metastasis,
+            segmented_property_category=ORGANS.get(region, LESION)[0],
+            segmented_property_type=ORGANS.get(region, LESION)[1],
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
         )
         for position, region in enumerate(masks, 1)
@@ -222,7 +231,7 @@ def write_rtstruct(
         contours.append(contour)
         observation = Dataset()
         observation.ObservationNumber = observation.ReferencedROINumber = roi_number
-        observation.RTROIInterpretedType = "GTV"
+        observation.RTROIInterpretedType = "ORGAN" if region in ORGANS else "GTV"
         observation.ROIInterpreter = f"Simulated^{rater}"
         observations.append(observation)
     dataset.StructureSetROISequence = Sequence(rois)
@@ -271,7 +280,7 @@ def _describe_series(dataset: Dataset, identity: Identity, text: str, uid: str, 
     dataset.PositionReferenceIndicator = ""
 
 
-def _add_ct(dataset: Dataset, enhanced: bool) -> None:
+def _add_ct(dataset: Dataset, enhanced: bool, kvp: int) -> None:
     """CT image and contrast modules, as far as all slices share them."""
     dataset.Modality = "CT"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
@@ -279,7 +288,7 @@ def _add_ct(dataset: Dataset, enhanced: bool) -> None:
     if enhanced:
         dataset.ContrastBolusAgent = "SIMULATED"
     dataset.ConvolutionKernel = "SIMULATED"
-    dataset.KVP = 120
+    dataset.KVP = kvp
     dataset.AcquisitionNumber = 1
 
 

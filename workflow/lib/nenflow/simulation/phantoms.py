@@ -133,6 +133,13 @@ class Outline:
         one, other = self.reach(x, y, z), self.reach(-x, -y, -z)
         return float((one + other).max()), float(max(one.max(), other.max()))
 
+    def bounds(self) -> np.ndarray:
+        """Least and greatest x, y, z of the surface, shape (2, 3)."""
+        half = np.array(half_sphere())
+        directions = np.concatenate([half, -half], axis=1)
+        points = self.centre[:, None] + directions * self.reach(*directions)
+        return np.array([points.min(axis=1), points.max(axis=1)])
+
     @classmethod
     def draw(cls, diameter: float, rng: np.random.Generator) -> "Outline":
         """Draw a lesion's shape with a longest diameter of `diameter`, around the origin."""
@@ -234,7 +241,8 @@ def slice_depth(outline: Outline, grid: Grid) -> np.ndarray:
     Its sign is the mask; its zero line in a slice is the contour that a rater draws there.
     """
     z, y, x = grid.axes()
-    box = _box(grid, outline)
+    low, high = outline.bounds()
+    box = _voxels(grid, low - 2 * EDGE_MM, high + 2 * EDGE_MM)
     depth = np.full(grid.shape, -np.inf)
     depth[box] = outline.depth(z[box[0]], y[:, box[1]], x[:, :, box[2]])
     return depth
@@ -251,10 +259,15 @@ def _powers(values: np.ndarray, highest: int) -> list[np.ndarray]:
 def _box(grid: Grid, outline: Outline) -> tuple[slice, slice, slice]:
     """The part of the image that a lesion and its blurred edge can reach."""
     reach = outline.extent()[1] + 2 * EDGE_MM
-    at = (outline.centre[::-1] - np.array(grid.origin[::-1])) / grid.voxel
-    low = np.maximum(np.floor(at - reach / grid.voxel).astype(int) - 1, 0)
-    high = np.minimum(np.ceil(at + reach / grid.voxel).astype(int) + 2, grid.shape)
-    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return _voxels(grid, outline.centre - reach, outline.centre + reach)
+
+
+def _voxels(grid: Grid, low: np.ndarray, high: np.ndarray) -> tuple[slice, slice, slice]:
+    """The part of the image between two points x, y, z, with a voxel around it."""
+    first, last = ((point[::-1] - np.array(grid.origin[::-1])) / grid.voxel for point in (low, high))
+    first = np.maximum(np.floor(first).astype(int) - 1, 0)
+    last = np.minimum(np.ceil(last).astype(int) + 2, grid.shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
 
 
 def _liver(grid: Grid, y: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ def write_readings(
     as_rtstruct: bool,
     rng: np.random.Generator,
 ) -> list[dict[str, str]]:
-    """Write each rater's segmentation of a scan, `SEG_<rater>.dcm` or `RTSTRUCT_<rater>.dcm` in the patient's folder.
+    """Write each rater's segmentation of a scan, `SEG_<phase>_<rater>.dcm` or `RTSTRUCT_…` in the patient's folder.
 
     Args:
         outlines: the true outlines by region.
@@ -85,7 +85,7 @@ def write_readings(
         }
         if not read:
             continue
-        path = scan.home / f"{'RTSTRUCT' if as_rtstruct else 'SEG'}_{rater}.dcm"
+        path = scan.home / f"{'RTSTRUCT' if as_rtstruct else 'SEG'}_{scan.identity.phase}_{rater}.dcm"
         if as_rtstruct:
             write_rtstruct(read, scan.grid, scan.series, scan.identity, rater, number, scan.folder / path)
         else:
