@@ -656,3 +656,15 @@ def test_a_cohort_of_a_study_with_images_needs_its_cases(tmp_path):
         "cohorts/development: the key 'cases' is missing; the study has images",
         "cohorts/development: the key 'data' is missing; the study has images",
     ]
+
+
+def test_what_is_left_out_is_a_variable_of_patients_that_no_model_knows(tmp_path):
+    def left_out(name):
+        return problems(tmp_path, changed(lambda study: study["evaluation"].update(folds=10, leave_out=name)))
+
+    assert left_out("hospital")[0].startswith("evaluation/leave_out: 'hospital' is not a declared variable")
+    uses = "evaluation/leave_out: the model 'fusion' uses '{}', and would not know a level that was left out"
+    assert left_out("sex") == [uses.format("sex")]
+    kind = "evaluation/leave_out: '{}' is not a categorical variable of patients"
+    assert left_out("age") == [kind.format("age"), uses.format("age")]
+    assert left_out("response") == [kind.format("response"), uses.format("response")]

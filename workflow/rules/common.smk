@@ -299,6 +299,16 @@ def step_readings(wildcards):
 # Evaluation
 
 
+def evaluation_settings(*keys):
+    """Params function: some keys of the block `evaluation`, as far as the study has them."""
+
+    def chosen(wildcards):
+        evaluation = STUDIES[wildcards.study]["evaluation"]
+        return {key: evaluation[key] for key in keys if key in evaluation}
+
+    return chosen
+
+
 def batches(wildcards):
     """Numbers of the jobs that the resamples are spread over."""
     evaluation = STUDIES[wildcards.study]["evaluation"]
@@ -362,6 +372,7 @@ def report_inputs(wildcards):
             files += expand("models/{model}/{name}", model=model, name=["score.json", "strata.csv"])
         names = ["performance.json", "roc.csv", "validation.json", "calibration.csv", "calibration_groups.csv"]
         names += ["decision_corrected.csv", "comparison.csv", "sample_size.csv"]
+        names += ["cross_validation.json"] if {"folds", "leave_out"} & set(study["evaluation"]) else []
         files += expand("evaluation/{model}/{name}", model=model, name=names)
     names = ["curves", "summary", "tests", "cutpoints", "incidence"]
     files += expand("evaluation/survival_{endpoint}/{name}.csv", endpoint=study.get("survival", []), name=names)

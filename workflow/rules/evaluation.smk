@@ -43,7 +43,7 @@ rule refit_resamples:
         steps=model_steps,
         analysis=model_analysis,
         readings=readings,
-        evaluation=setting("evaluation"),
+        evaluation=evaluation_settings("resamples", "resamples_per_job"),
         seed=setting("seed"),
         code=library_code("evaluation/refit_resamples.py"),
     script:
@@ -77,6 +77,31 @@ rule validate_model:
         code=library_code("evaluation/validate_model.py"),
     script:
         "../scripts/evaluation/validate_model.py"
+
+
+rule cross_validate:
+    """Refit the whole construction, its score and strata too, without each fold of patients and without each centre."""
+    input:
+        dataset="results/{study}/models/{model}/dataset.csv",
+        features=model_features,
+        patients=f"results/{{study}}/cohort/{DEVELOPMENT}/patients.csv",
+    output:
+        units="results/{study}/evaluation/{model}/cross_validation.csv",
+        figures="results/{study}/evaluation/{model}/cross_validation.json",
+    log:
+        "logs/{study}/evaluation/cross_validate_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        steps=model_steps,
+        analysis=model_analysis,
+        readings=readings,
+        evaluation=evaluation_settings("folds", "leave_out"),
+        score=lambda wildcards: STUDIES[wildcards.study]["models"][wildcards.model].get("score"),
+        seed=setting("seed"),
+        code=library_code("evaluation/cross_validate.py"),
+    script:
+        "../scripts/evaluation/cross_validate.py"
 
 
 rule plan_sample_size:

@@ -187,6 +187,8 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield from _check_survival(study, name, settings)
     if study.get("models") and "evaluation" not in study:
         yield "models: a study with models needs the key 'evaluation'"
+    if "leave_out" in study.get("evaluation", {}):
+        yield from _check_leave_out(study, study["evaluation"]["leave_out"])
     if all(block in study for block in IMAGING):  # that one is missing has been said
         yield from _check_readings(study)
         yield from _check_regions(study)
@@ -441,6 +443,21 @@ def _check_score(study: dict[str, Any], model: dict[str, Any], where: str) -> It
     for name in model["clinical"]:
         if study["variables"].get(name, {}).get("type") == "continuous":
             yield f"{where}: '{name}' is continuous, so its values have no whole points; divide it into levels"
+
+
+def _check_leave_out(study: dict[str, Any], name: str) -> Iterable[str]:
+    """A centre is left out to see how models do where they were not made, so that they cannot know it."""
+    where, variable = "evaluation/leave_out", study["variables"].get(name)
+    if variable is None:
+        yield _unknown(where, name, study["variables"], "variable")
+        return
+    if variable["type"] != "categorical" or variable["level"] != "patient":
+        yield f"{where}: '{name}' is not a categorical variable of patients"
+    for model, settings in study.get("models", {}).items():
+        steps = [named for step in settings["steps"] for key in step for named in named_variables(key, step[key])]
+        outcome = endpoint_variables(study["endpoints"].get(settings["endpoint"], {"variable": ""}))
+        if name in [*settings["clinical"], *steps, *outcome]:
+            yield f"{where}: the model '{model}' uses '{name}', and would not know a level that was left out"
 
 
 def named_variables(step: str, options: Mapping[str, Any]) -> list[str]:

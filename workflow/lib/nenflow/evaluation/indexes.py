@@ -121,14 +121,14 @@ def cox_indexes(time, event, linear_predictor, fitted_here: bool = False) -> dic
     }
 
 
-def cox_line(time, event, linear_predictor) -> tuple[float, float, float]:
+def cox_line(time, event, linear_predictor, strata=None) -> tuple[float, float, float]:
     """Slope of a Cox model (Efron) in a linear predictor, its log-likelihood and that without variables.
 
-    The slope is NaN where there is no finite one.
+    The slope is NaN where there is no finite one; `strata` (a label per unit) have a baseline hazard each.
     """
     score = np.asarray(linear_predictor, dtype=float)
     spread = score.std() or 1.0
-    fit = fit_cox(((score - score.mean()) / spread)[:, None], time, event)
+    fit = fit_cox(((score - score.mean()) / spread)[:, None], time, event, strata=strata)
     slope = np.nan if fit.separated or fit.aliased[0] else float(fit.coef[0] / spread)
     return slope, fit.log_likelihood, fit.null_log_likelihood
 

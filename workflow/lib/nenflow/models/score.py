@@ -74,6 +74,27 @@ def integer_score(
     }
 
 
+def fit_score(
+    document: Mapping[str, Any], X: pd.DataFrame, settings: Mapping[str, Any], terms: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The score of a fitted model and its strata, all from the rows that the model was fitted to.
+
+    Args:
+        document, terms: as in `integer_score`.
+        X: those rows, with the columns of the model.
+        settings: rule, and cutoffs (the lowest scores of the strata but the first); without them the tertiles of X.
+
+    Returns:
+        what `integer_score` gives, cutoffs and strata (their names).
+
+    Raises:
+        InputError: as `integer_score` and `quantile_cut_offs`.
+    """
+    score = integer_score(document, settings["rule"], terms)
+    cut_offs = settings.get("cutoffs") or quantile_cut_offs(total_score(score, X))
+    return {**score, "cutoffs": cut_offs, "strata": strata_names(len(cut_offs) + 1)}
+
+
 def total_score(score: Mapping[str, Any], X: pd.DataFrame) -> np.ndarray:
     """Sum of points of each row, shape (n,), whole.
 

@@ -102,7 +102,10 @@ def report_sections(
         Section("survival", "Survival", survival_blocks(study, results)),
         *(
             models[name]
-            for name in ("lasso", "odds", "nomogram", "score", "roc", "calibration", "decision", "validation")
+            for name in (
+                *("lasso", "odds", "nomogram", "score"),
+                *("roc", "calibration", "decision", "validation", "cross-validation"),
+            )
         ),
         Section("limits", "Notes and limits", _limit_blocks(study, results)),
         Section("pictures", "Images", _picture_blocks(study, results)),
@@ -432,6 +435,8 @@ def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], param
             settings.append((f"Missing values of “{name}”", f"{missing}{times}"))
     if "evaluation" in study and study.get("models"):
         settings.append(("Resamples", f"{study['evaluation']['resamples']:,}"))
+        words = {"folds": "Folds of the cross-validation", "leave_out": "Left out level by level"}
+        settings += [(words[key], str(study["evaluation"][key])) for key in words if key in study["evaluation"]]
     whole = "A class of features without names in brackets is computed whole."
     return [
         Printed("settings", pd.DataFrame(settings, columns=["Setting", "Value"]), "Settings."),

@@ -12,6 +12,7 @@ from nenflow.report.figures_evaluation import calibration_figure, decision_figur
 from nenflow.report.figures_model import lasso_figure, nomogram_figure
 from nenflow.report.figures_survival import forest_figure
 from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
+from nenflow.report.sections_crossvalidation import cross_validation_blocks
 from nenflow.report.sections_survival import (
     HARRELL,
     PLUS632,
@@ -53,6 +54,7 @@ _TITLES = {
     "calibration": "Calibration",
     "decision": "Decision curve",
     "validation": "Validation",
+    "cross-validation": "Cross-validation",
 }
 
 
@@ -478,6 +480,11 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     return blocks
 
 
+def _cross_validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+    document, score = files.evaluation("cross_validation.json"), files.model("score.json")
+    return cross_validation_blocks(study, model, document, score)
+
+
 def _indexes(model: str, document: Mapping[str, Any]) -> list[Any]:
     """The indexes that rms's validate prints."""
     rows = document["scores"].get(model, {}).get("indexes")
@@ -631,4 +638,5 @@ _FILLERS: dict[str, Callable[[Mapping[str, Any], str, _Files], list[Any]]] = {
     "calibration": _calibration,
     "decision": _decision,
     "validation": _validation,
+    "cross-validation": _cross_validation,
 }
