@@ -12,6 +12,7 @@ from nenflow.simulation.dicom import Identity, write_ct
 from nenflow.simulation.draws import IMAGES, READINGS, STRUCTURE, Cohort, draw_cohort
 from nenflow.simulation.liver import simulate_livers
 from nenflow.simulation.patients import draw_patients
+from nenflow.simulation.pet import write_scans
 from nenflow.simulation.phantoms import Outline, Texture, draw_grid, paint, place
 from nenflow.simulation.readings import Scan, draw_formats, plan_readings, write_readings
 from nenflow.tables import CASE, UNIT, write_table
@@ -27,8 +28,9 @@ def simulate_cohort(settings: dict[str, Any], seed: int, folder: Path) -> None:
         truth.json, truth.csv: the model that drew the outcomes, and the true score, probability and latents per lesion.
         dicom/<patient>/<phase>/<number>.dcm: a CT series.
         dicom/<patient>/SEG_<phase>_<rater>.dcm or RTSTRUCT_<phase>_<rater>.dcm: what a rater segmented there.
-    Settings with `liver` give the truth per patient and CT of whole livers; settings without images give patients.csv
-    and the truth per patient, the other tables empty.
+    Settings with `pet` give the truth per patient, a PET and a CT series, and in truth.json what was injected and each
+    lesion's size and SUV; with `liver` the truth per patient and CT of whole livers; settings without images give
+    patients.csv and the truth, the other tables empty.
 
     Args:
         settings: what config/studies/<study>/simulation.yaml holds; schemas/simulation.schema.yaml describes each key.
@@ -46,6 +48,9 @@ def simulate_cohort(settings: dict[str, Any], seed: int, folder: Path) -> None:
         lesions = cohort.lesions
     else:
         cohort = draw_patients(settings, seed)
+    if "pet" in settings:
+        cases, pet = write_scans(settings, cohort.truth, seed, folder)
+        cohort.model["pet"] = pet
     if "liver" in settings:
         cases = simulate_livers(settings, cohort.truth, seed, folder)
     write_table(cohort.patients, folder / "patients.csv")
