@@ -412,6 +412,76 @@ def drop(*path):
     return change
 
 
+TABLE = {"table": "patients.csv", "columns": {"patient": "ID"}, "fixed": {"phase": "arterial"}}
+MARKERS = {"endpoint": "relapse", "extraction": "own", "phase": "arterial"}
+
+
+def brought(**settings):
+    """Turn a clinical study into one whose features come from a table."""
+
+    def change(study):
+        study["extractions"] = {"own": {**TABLE, **settings}}
+        study["markers"] = MARKERS
+
+    return change
+
+
+def test_a_study_whose_features_come_from_a_table_is_valid(tmp_path):
+    assert clinical(tmp_path, brought()) == []
+    study = load_study(tmp_path / "trial/study.yaml", SCHEMAS)
+    assert study["stability"] == {"readings": {"reference": "reader"}}  # where nobody is named, there is one rater
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (brought(parameters="patients.csv"), "extractions/own: needs either the key parameters or the key table "),
+        (
+            brought(fixed={"patient": "P1"}),
+            "extractions/own/fixed: 'patient' is not a known key; known keys are phase, ",
+        ),
+        (brought(fixed={"patients": "P1"}), "extractions/own/fixed: 'patients' is not a known key"),
+        (brought(table="none.csv"), "extractions/own: the study's folder has no file none.csv"),
+        (brought(table="{patient}.tsv", columns={"region": "R"}), "extractions/own: the study's folder has no file "),
+        (brought(table="{patient}s.csv"), "extractions/own: says the patient twice"),
+        (brought(segments="*_{region}"), "extractions/own: columns are for a table with a row per case, segments for "),
+        (brought(table="{reader}s.csv"), "extractions/own/table: {reader} is not known; known are patient, phase, "),
+        (
+            lambda study: brought()(study) or study["cohorts"].update(other={"patients": "patients.csv"}),
+            "extractions/own/table: the study has several cohorts, so its name needs {cohort}",
+        ),
+        (
+            lambda study: brought()(study) or study.update(images={"minimum_volume_mm3": 1}),
+            "images: the features come from tables (extractions), so the study has no images",
+        ),
+        (
+            lambda study: brought()(study) or study["extractions"].update(two={"parameters": "patients.csv"}),
+            "extractions/two: the other extractions have tables, so this one needs the key 'table' too",
+        ),
+        (
+            lambda study: brought()(study) or study["cohorts"]["development"].update(data="/data"),
+            "cohorts/development/data: the study has no images, so it has no use",
+        ),
+        (
+            lambda study: brought()(study) or study.update(cohorts={"development": {"simulation": "simulation.yaml"}}),
+            "cohorts/development/simulation: a simulated cohort has no feature table made elsewhere",
+        ),
+        (
+            lambda study: (
+                brought()(study)
+                or study.update(
+                    stability={"readings": {"reference": "a"}, "perturbation": {"repeats": 2, "noise": True}}
+                )
+            ),
+            "stability/perturbation: only regions in images can be perturbed, and this study has none",
+        ),
+    ],
+)
+def test_mistakes_about_a_feature_table_are_said(tmp_path, change, sentence):
+    found = clinical(tmp_path, change)
+    assert any(problem.startswith(sentence) for problem in found), found
+
+
 def test_a_study_without_images_is_valid(tmp_path):
     assert clinical(tmp_path) == []
     # whatever is not needed may be left out

@@ -7,11 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pandas as pd
 import pytest
+import SimpleITK as sitk
 import yaml
 
 from browser import needs_browser, open_page
+from nenflow.models.protocol import build_protocol, scores
+from nenflow.stability import repeated_readings
+from nenflow.tables import CASE, UNIT, read_table
 from projects import ROOT
 
 SLICES = 1.0  # seconds between looks at a run that is to be interrupted
@@ -220,3 +226,72 @@ def test_no_identity_leaves_the_input(finished):
         if secret.encode() in content
     ]
     assert leaks == []
+
+
+def pyradiomics_table(finished, folder):
+    """The drawn regions of the finished study as pyradiomics' command line measures them: a row per case, its way."""
+    cases = read_table(finished.path("images/development/cases.csv")).query("role == 'drawn' and status == 'included'")
+    rows = []
+    for patient, phase, region, rater in cases[CASE].itertuples(index=False):
+        images = finished.path(f"images/development/{patient}")
+        volume = folder / f"{patient}.nrrd"
+        if not volume.exists():  # whole numbers, as 3D Slicer loads them
+            sitk.WriteImage(sitk.Cast(sitk.ReadImage(images / f"{phase}.nii.gz"), sitk.sitkInt16), volume)
+        mask = images / f"{phase}_{region}_{rater}.nii.gz"
+        rows.append({"Reader": rater, "Lesion": region, "ID": patient, "Image": str(volume), "Mask": str(mask)})
+    pd.DataFrame(rows).to_csv(folder / "cases.csv", index=False)
+    command = [Path(sys.executable).with_name("pyradiomics"), folder / "cases.csv", "-o", folder / "features.csv"]
+    parameters = finished.folder / "config/studies/tiny/extraction/original.yaml"
+    subprocess.run([*command, "-f", "csv", "-p", parameters], check=True, capture_output=True)
+    return folder / "features.csv"
+
+
+def table_study(project, name, table, **extraction):
+    """A study like the tiny one that starts from a feature table: no images, no perturbed readings."""
+    folder = project.folder / "config/studies" / name
+    folder.mkdir(parents=True)
+    tiny = yaml.safe_load((project.folder / "config/studies/tiny/study.yaml").read_text())
+    study = {key: value for key, value in tiny.items() if key != "images"}
+    for kind in ("patients", "lesions"):
+        shutil.copy(project.path(f"simulation/development/{kind}.csv"), folder)
+    shutil.copy(table, folder / "features.csv")
+    study["cohorts"] = {"development": {"patients": "patients.csv", "lesions": "lesions.csv"}}
+    study["extractions"] = {"original": {"table": "features.csv", **extraction}}
+    study["stability"] = {"readings": tiny["stability"]["readings"]}
+    study["markers"] = {"endpoint": "response", "extraction": "original", "phase": "arterial"}
+    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    project.choose(name)
+    return study
+
+
+def test_a_table_of_pyradiomics_gives_the_same_study_without_images(copy, tmp_path):
+    """The same images measured by pyradiomics' command line: the same features to the last bit, and the same model."""
+    columns = {"patient": "ID", "region": "Lesion", "rater": "Reader"}
+    table = pyradiomics_table(copy, tmp_path)
+    study = table_study(copy, "brought", table, columns=columns, fixed={"phase": "arterial"})
+    copy.run()
+    results = copy.folder / "results/brought"
+
+    own = read_table(copy.path("features/development/original.csv"), index=CASE)
+    features = read_table(results / "features/development/original.csv", index=CASE)
+    pd.testing.assert_frame_equal(features, own.loc[features.index, features.columns], check_exact=True)
+    assert len(features) == len(pd.read_csv(table)) == 24  # twelve lesions, some of them drawn by all readers
+    assert list(features.columns) == list(own.columns)
+
+    model = study["models"]["fusion"]
+    dataset = read_table(copy.path("models/fusion/dataset.csv"), index=UNIT)
+    readings = repeated_readings(own.reset_index(), model["phase"], study["stability"]["readings"])
+    protocol = build_protocol(model["steps"], model["clinical"], readings, study["seed"])
+    X = dataset.drop(columns="outcome")
+    expected = scores(protocol.fit(X, dataset["outcome"]), X)
+    found = read_table(results / "models/fusion/scores.csv", index=UNIT)
+    pd.testing.assert_frame_equal(found[expected.columns], expected, check_exact=True)
+
+    page = (results / "report/report.html").read_text(encoding="utf-8")
+    assert "were computed elsewhere" in page
+    assert "PyRadiomics" in page
+    assert "digital phantom" not in page
+    assert not (results / "report/gallery.html").exists()
+    secret = str(tmp_path).encode()  # the folder of Image and Mask
+    assert secret in table.read_bytes()
+    assert [path for path in results.rglob("*") if path.is_file() and secret in path.read_bytes()] == []

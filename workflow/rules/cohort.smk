@@ -12,7 +12,9 @@ checkpoint check_cohort:
         parameters=lambda wildcards: [
             study_file(wildcards.study, extraction["parameters"])
             for extraction in STUDIES[wildcards.study].get("extractions", {}).values()
+            if "parameters" in extraction
         ],
+        features=feature_files,
     output:
         patients="results/{study}/cohort/{cohort}/patients.csv",
         lesions="results/{study}/cohort/{cohort}/lesions.csv",
@@ -26,6 +28,7 @@ checkpoint check_cohort:
     params:
         study=table_settings,
         data=cohort_data,
+        measured=feature_tables,
         code=library_code("cohort/check_cohort.py"),
     script:
         "../scripts/cohort/check_cohort.py"

@@ -13,9 +13,18 @@ from snakemake.exceptions import WorkflowError
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
 sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
 
+from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
 from nenflow.provenance import code_digest
-from nenflow.study import check_config, endpoint_variables, has_images, load_study, named_variables, repeats_readings
+from nenflow.study import (
+    check_config,
+    endpoint_variables,
+    has_images,
+    imports_features,
+    load_study,
+    named_variables,
+    repeats_readings,
+)
 
 
 def read_studies():
@@ -32,6 +41,8 @@ def read_studies():
 
 
 STUDIES = read_studies()
+IMPORTING = "|".join(name for name in STUDIES if imports_features(STUDIES[name])) or "(?!)"  # none: nothing fits
+MEASURING = "|".join(name for name in STUDIES if not imports_features(STUDIES[name])) or "(?!)"
 VERSION = tomllib.loads((Path(workflow.basedir) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 DEVELOPMENT = "development"  # the cohort on which models are built; a study has it by its schema
 
@@ -76,7 +87,8 @@ def table_settings(wildcards):
     study = STUDIES[wildcards.study]
     images, extractions = study.get("images", {}), study.get("extractions", {})
     regions = {key: images[key] for key in ("organs", "regions", "analysed") if key in images}
-    phases = {name: {"phases": block["phases"]} for name, block in extractions.items() if "phases" in block}
+    keys = ("phases", "columns", "segments", "fixed")
+    phases = {name: {key: block[key] for key in keys if key in block} for name, block in extractions.items()}
     parts = settings("unit", "cohorts", "variables", "stability", "models", "markers")(wildcards)
     return parts | {"images": regions, "extractions": phases}
 
@@ -87,6 +99,26 @@ def study_file(study, name):
     if "$" in expanded:
         raise WorkflowError(f"study {study} needs the folder that {name} names: set that environment variable.")
     return str(Path("config/studies") / study / expanded)
+
+
+def feature_tables(wildcards):
+    """Params function: the user's feature tables of a cohort by extraction, each as its template and its files."""
+    tables = {}
+    for name, block in STUDIES[wildcards.study].get("extractions", {}).items():
+        if "table" in block:
+            template = study_file(wildcards.study, block["table"].replace("{cohort}", wildcards.cohort))
+            files = fitting_files(template)
+            if not files:
+                raise WorkflowError(f"study {wildcards.study}: no file fits {block['table']} of the extraction {name}.")
+            tables[name] = {"template": template, "files": files}
+    return tables
+
+
+def feature_files(wildcards):
+    """The user's feature tables of a cohort: those of one extraction, where the wildcards name it, or all."""
+    tables = feature_tables(wildcards)
+    names = [wildcards.extraction] if "extraction" in wildcards.keys() else tables
+    return [file for name in names for file in tables[name]["files"]]
 
 
 def cohort_tables(study, cohort):
@@ -351,6 +383,8 @@ def report_inputs(wildcards):
     if has_images(study):
         files += expand("images/{cohort}/{name}.csv", cohort=cohorts, name=["cases", "readings"])
         files.append("features/conformance.csv")
+    if imports_features(study):
+        files += expand("features/{cohort}/{extraction}_software.csv", cohort=cohorts, extraction=study["extractions"])
     if repeats_readings(study):
         files += expand("stability/{cohort}/{extraction}.csv", cohort=DEVELOPMENT, extraction=study["extractions"])
     for model, settings in study.get("models", {}).items():
@@ -395,7 +429,11 @@ def gallery_tables(wildcards):
 def extraction_parameters(wildcards):
     """Params function: what the parameter file of each extraction says."""
     extractions = STUDIES[wildcards.study].get("extractions", {})
-    files = {name: Path(study_file(wildcards.study, block["parameters"])) for name, block in extractions.items()}
+    files = {
+        name: Path(study_file(wildcards.study, block["parameters"]))
+        for name, block in extractions.items()
+        if "parameters" in block
+    }
     return {name: yaml.safe_load(file.read_text(encoding="utf-8")) for name, file in files.items()}
 
 

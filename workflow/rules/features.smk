@@ -1,5 +1,6 @@
 # Features
-# Needs:    volumes and masks of the images stage, a pyradiomics parameter file per extraction
+# Needs:    volumes and masks of the images stage, a pyradiomics parameter file per extraction; or feature tables that
+#           other software made
 # Delivers: one feature table per extraction, the cases whose extraction failed, and how well the features agree with
 #           the reference values of the standard (IBSI)
 
@@ -36,12 +37,38 @@ rule gather_features:
         failures="results/{study}/features/{cohort}/{extraction}_failures.csv",
     log:
         "logs/{study}/features/gather_features_{cohort}_{extraction}.log",
+    wildcard_constraints:
+        study=MEASURING,
     conda:
         "../../envs/nenflow.yaml"
     params:
         code=library_code("features/gather_features.py"),
     script:
         "../scripts/features/gather_features.py"
+
+
+rule import_features:
+    """The same table from those that other software made, and which software that was."""
+    input:
+        tables=feature_files,
+        cases="results/{study}/cohort/{cohort}/cases.csv",
+    output:
+        features="results/{study}/features/{cohort}/{extraction}.csv",
+        failures="results/{study}/features/{cohort}/{extraction}_failures.csv",
+        software="results/{study}/features/{cohort}/{extraction}_software.csv",
+    log:
+        "logs/{study}/features/import_features_{cohort}_{extraction}.log",
+    wildcard_constraints:
+        study=IMPORTING,
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        study=settings("unit", "stability"),
+        settings=setting("extractions", "{extraction}"),
+        measured=feature_tables,
+        code=library_code("features/import_features.py"),
+    script:
+        "../scripts/features/import_features.py"
 
 
 rule check_conformance:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from nenflow.cohort.templates import fitting_files, placeholders
 from nenflow.errors import InputError
 from nenflow.phases import phases_of
 
@@ -25,6 +26,8 @@ FEATURE_STEPS = ["combat", "stability", "zscore", "spearman"]  # act on image fe
 # These act on the Radscore (without a LASSO: on the features) and clinical variables: after it.
 CLINICAL_STEPS = ["terms", "univariable", "backward", "forward"]
 IMAGING = ["images", "extractions", "stability"]  # a study has all of these blocks, or none: then it is clinical only
+ONLY_RATER = "reader"  # who drew the regions of a feature table, where a study names nobody
+CASE_PARTS = ["patient", "phase", "region", "rater"]  # what names a segmentation
 KEY_COLUMNS = ["patient", "region", "phase", "rater", "outcome", "time", "event"]  # of the tables that models see
 
 
@@ -43,6 +46,8 @@ def load_study(path: Path, schemas: Path) -> dict[str, Any]:
     if not problems:  # names can only be followed in a file that has the right shape
         problems = [f"{path.name}, {problem}" for problem in _cross_check(study, path.parent)]
     refuse(problems, path.name)
+    if imports_features(study):
+        study.setdefault("stability", {"readings": {"reference": ONLY_RATER}})
     return study
 
 
@@ -189,19 +194,28 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield "models: a study with models needs the key 'evaluation'"
     if "leave_out" in study.get("evaluation", {}):
         yield from _check_leave_out(study, study["evaluation"]["leave_out"])
-    if all(block in study for block in IMAGING):  # that one is missing has been said
+    if "stability" in study:
         yield from _check_readings(study)
+    if "images" in study:
         yield from _check_regions(study)
     yield from _check_cohorts(study)
     yield from _check_files(study, folder)
 
 
 def has_images(study: Mapping[str, Any]) -> bool:
-    """Whether a study has images; one without has patients and their clinical variables only."""
-    return "extractions" in study
+    """Whether a study has images; one without has feature tables made elsewhere, or clinical variables only."""
+    return "images" in study
+
+
+def imports_features(study: Mapping[str, Any]) -> bool:
+    """Whether a study's features come from tables that other software made."""
+    return any("table" in settings for settings in study.get("extractions", {}).values())
 
 
 def _check_imaging(study: dict[str, Any]) -> Iterable[str]:
+    if imports_features(study):
+        yield from _check_tables(study)
+        return
     there = [block for block in IMAGING if block in study]
     missing = [block for block in IMAGING if block not in study]
     if there and missing:
@@ -212,15 +226,47 @@ def _check_imaging(study: dict[str, Any]) -> Iterable[str]:
         yield "markers: single features are of images, and this study has none"
 
 
+def _check_tables(study: dict[str, Any]) -> Iterable[str]:
+    """A study whose features come from tables has no images, and who a row is of is said once."""
+    if "images" in study:
+        yield "images: the features come from tables (extractions), so the study has no images"
+    if "perturbation" in study.get("stability", {}):
+        yield "stability/perturbation: only regions in images can be perturbed, and this study has none"
+    for name, settings in study["extractions"].items():
+        where = f"extractions/{name}"
+        if "table" in settings:
+            yield from _check_table(study, settings, where)
+        else:
+            yield f"{where}: the other extractions have tables, so this one needs the key 'table' too"
+
+
+def _check_table(study: dict[str, Any], settings: dict[str, Any], where: str) -> Iterable[str]:
+    template, segments = settings["table"], placeholders(settings.get("segments", ""))
+    known = [*CASE_PARTS, "cohort"]
+    for part in placeholders(template):
+        if part not in known:
+            yield f"{where}/table: {{{part}}} is not known; known are {', '.join(known)}"
+    yield from (_unknown(f"{where}/segments", part, CASE_PARTS, "part") for part in segments if part not in CASE_PARTS)
+    if "columns" in settings and "segments" in settings:
+        yield f"{where}: columns are for a table with a row per case, segments for one of SlicerRadiomics; not both"
+    said = [*placeholders(template), *segments, *settings.get("columns", {}), *settings.get("fixed", {})]
+    yield from (f"{where}: says the {part} twice" for part in CASE_PARTS if said.count(part) > 1)
+    if len(study["cohorts"]) > 1 and "cohort" not in said:
+        yield f"{where}/table: the study has several cohorts, so its name needs {{cohort}}"
+
+
 def _check_cohorts(study: dict[str, Any]) -> Iterable[str]:
     names = [name for name, variable in study["variables"].items() if variable["level"] == "lesion"]
     for cohort, settings in study["cohorts"].items():
+        if "simulation" in settings and imports_features(study):
+            yield f"cohorts/{cohort}/simulation: a simulated cohort has no feature table made elsewhere"
         if "patients" in settings:
             lacking = [key for key in ("cases", "data") if key not in settings]
             if has_images(study):
                 yield from (f"cohorts/{cohort}: the key '{key}' is missing; the study has images" for key in lacking)
             else:
-                useless = [key for key in ("cases", "data", "signoff", "lesions") if key in settings]
+                useless = [key for key in ("cases", "data", "signoff") if key in settings]
+                useless += ["lesions"] if "lesions" in settings and not imports_features(study) else []
                 yield from (f"cohorts/{cohort}/{key}: the study has no images, so it has no use" for key in useless)
         if names and "simulation" not in settings and "lesions" not in settings:
             yield f"cohorts/{cohort}: the key 'lesions' is missing; variables of level lesion: {', '.join(names)}"
@@ -228,13 +274,22 @@ def _check_cohorts(study: dict[str, Any]) -> Iterable[str]:
 
 def _check_files(study: dict[str, Any], folder: Path) -> Iterable[str]:
     extractions = study.get("extractions", {})
-    named = [(f"extractions/{name}", settings["parameters"]) for name, settings in extractions.items()]
+    named = [
+        (f"extractions/{name}", settings["parameters"])
+        for name, settings in extractions.items()
+        if "parameters" in settings
+    ]
     named += [
         (f"cohorts/{name}", settings[key])
         for name, settings in study["cohorts"].items()
         for key in ("simulation", "patients", "lesions", "cases", "signoff")
         if key in settings
     ]
+    for name, settings in extractions.items():
+        for cohort in study["cohorts"]:
+            file = settings.get("table", "$").replace("{cohort}", cohort)
+            if "$" not in file and not any(Path(path).is_file() for path in fitting_files(str(folder / file))):
+                yield f"extractions/{name}: the study's folder has no file {file}"
     for where, file in named:
         if "$" in file or (folder / file).is_file():
             continue  # environment variables are set when the study runs, not when it is read
@@ -301,7 +356,7 @@ def _check_uses(study: dict[str, Any], block: dict[str, Any], where: str) -> Ite
         yield _unknown(f"{where}/endpoint", block["endpoint"], study["endpoints"], "endpoint")
     if "extraction" not in block:
         return
-    if not has_images(study):
+    if "extractions" not in study:
         yield f"{where}/extraction: the study has no images"
         return
     if block["extraction"] not in study["extractions"]:

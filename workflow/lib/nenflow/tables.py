@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 
 UNIT = ["patient", "region"]  # what one row of an analysis is: a lesion (or organ) of a patient
+WHOLE = "patient"  # the region of a unit that is a whole patient
 CASE = ["patient", "phase", "region", "rater"]  # what names a segmentation
 
 

@@ -36,6 +36,7 @@ cohort = read_cohort(
     schemas=schemas,
     columns=study["cohorts"][snakemake.wildcards.cohort].get("columns"),
     develops=snakemake.wildcards.cohort == "development",
+    measured=snakemake.params.measured,
 )
 decisions = read_signoff(path(snakemake.input.get("signoff")), cohort.cases, study, schemas)
 write_table(cohort.patients, snakemake.output.patients)

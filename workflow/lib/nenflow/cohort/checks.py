@@ -13,11 +13,11 @@ import pandas as pd
 from jsonschema import Draft202012Validator
 
 from nenflow.cohort.rows import NO_FILE_NAMES, Rows, is_identifier, patient_identifier, read_rows
+from nenflow.features.tables import read_feature_tables
 from nenflow.phases import phases_of
 from nenflow.study import READ_AS_MISSING, read_schema, refuse, sentences
-from nenflow.tables import CASE, UNIT
+from nenflow.tables import CASE, UNIT, WHOLE
 
-WHOLE = "patient"  # the region of a unit that is a whole patient
 FREE = ["image", "series", "segmentation", "segment"]  # where "NA" is a name like any other
 KEYS = {"patients": ["patient"], "lesions": UNIT, "cases": CASE, "signoff": CASE}
 MISSING = {"", "na", "n/a", "#n/a", "nan"}  # cells that mean "not known", in any case
@@ -51,6 +51,7 @@ def read_cohort(
     schemas: Path,
     columns: Mapping[str, str] | None = None,
     develops: bool = True,
+    measured: Mapping[str, Any] | None = None,
 ) -> Cohort:
     """Read a cohort's tables and refuse them with the list of all their mistakes.
 
@@ -63,6 +64,7 @@ def read_cohort(
         schemas: the folder of the tables' schemas.
         columns: what the table of patients calls a column, by its name in the study.
         develops: whether models are built on this cohort, which needs repeated readings where a protocol uses them.
+        measured: feature tables made elsewhere, by extraction: their files and the template that these fit.
 
     Raises:
         InputError: one line per mistake, with file, row (as a spreadsheet numbers it) and column.
@@ -73,7 +75,25 @@ def read_cohort(
     if any(table is None and files[kind] for kind, table in tables.items()):
         refuse(problems, "the cohort's tables")  # what refers to an unreadable table cannot be judged
     tables["patients"] = _rename(tables["patients"], columns or {}, problems)
-    return check_tables(tables, data, study, schemas, problems, develops)
+    notes: list[str] = []
+    found = _read_measured(measured or {}, study, problems, notes)
+    return check_tables(tables, data, study, schemas, problems, develops, found, notes)
+
+
+def _read_measured(
+    measured: Mapping[str, Any], study: Mapping[str, Any], problems: list[str], notes: list[str]
+) -> pd.DataFrame | None:
+    """The cases that feature tables made elsewhere hold, indexed by the place where each stands; None without any."""
+    found = []
+    for name, tables in measured.items():
+        table = read_feature_tables(**tables, settings=study["extractions"][name], study=study, problems=problems)
+        if table is not None:
+            found.append(table.cases)
+            notes.extend(table.notes)
+    if len(found) < len(measured):
+        refuse(problems, "the cohort's tables", notes)
+    cases = pd.concat(found).drop_duplicates() if found else None
+    return None if cases is None else cases.assign(**dict.fromkeys(FREE, ""))
 
 
 def check_tables(
@@ -83,28 +103,36 @@ def check_tables(
     schemas: Path,
     problems: list[str],
     develops: bool,
+    measured: pd.DataFrame | None = None,
+    notes: list[str] | None = None,
 ) -> Cohort:
-    """Check tables that are already read; `read_cohort` says how. `problems` are those met while reading."""
+    """Check tables that are already read; `read_cohort` says how. `problems` are those met while reading.
+
+    `measured` are the cases of feature tables made elsewhere: they take the place of a table of cases.
+    """
     if data and not data.is_dir():  # said once; every single file would be missing too
         problems.append("the cohort's data folder (data in study.yaml) does not exist; ~ is not expanded")
-    notes: list[str] = []
+    notes = [] if notes is None else notes
     clean = {}
     for kind, rows in tables.items():
         clean[kind] = clean_rows(rows, kind, study["variables"], schemas, problems, notes) if rows else None
     names = {kind: rows.name for kind, rows in tables.items() if rows}
+    if measured is not None:
+        clean["cases"], names["cases"] = measured, "the feature tables"
     if clean["lesions"] is None:
         problems.extend(_need_lesions(study["variables"]))
     problems.extend(_check_references(clean, names, study.get("images", {}).get("organs", [])))
     if clean["cases"] is None:
         refuse(problems, "the cohort's tables", notes)
         return _clinical_cohort(clean["patients"], notes)
-    if set(CASE) | {"image", "segmentation"} <= set(tables["cases"].columns) <= {*CASE, *FREE}:
+    columns = set(clean["cases"].columns if measured is not None else tables["cases"].columns)
+    if set(CASE) | {"image", "segmentation"} <= columns <= {*CASE, *FREE}:
         # With a mistyped column every row would contradict others.
         problems.extend(_check_cases(clean["cases"], names["cases"], study))
         problems.extend(_check_study_needs(clean["cases"], names["cases"], study))
         repeated = _check_readings(clean["cases"], names["cases"], study)
         problems.extend(repeated) if develops else notes.extend(f"{sentence}." for sentence in repeated)
-    if data.is_dir():
+    if data and data.is_dir():
         problems.extend(_check_files(clean["cases"], names["cases"], data))
     notes.extend(_note_unused(clean["cases"], names["cases"], study))
     refuse(problems, "the cohort's tables", notes)
@@ -303,7 +331,7 @@ def _check_references(
     for kind in [kind for kind in ("lesions", "cases") if tables[kind] is not None]:
         for number, patient in tables[kind]["patient"].items():
             if patient and patient not in known:
-                yield f"{names[kind]}, row {number}: patient '{patient}' is not in {names['patients']}"
+                yield f"{_place(names[kind], number)}: patient '{patient}' is not in {names['patients']}"
     if lesions is not None and (lesions[UNIT] != "").any().all():
         for number, region in lesions["region"].items():
             if region in organs:
@@ -311,7 +339,12 @@ def _check_references(
         units = set(lesions[UNIT].itertuples(index=False, name=None))
         for number, patient, region in cases.loc[~cases["region"].isin(organs), UNIT].itertuples():
             if patient in known and region and (patient, region) not in units:
-                yield f"{names['cases']}, row {number}: '{region}' of '{patient}' is not in {names['lesions']}"
+                yield f"{_place(names['cases'], number)}: '{region}' of '{patient}' is not in {names['lesions']}"
+
+
+def _place(name: str, number: int | str) -> str:
+    """Where a row stands; of a feature table the place says it all."""
+    return number if isinstance(number, str) else f"{name}, row {number}"
 
 
 def _check_cases(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
@@ -337,9 +370,11 @@ def _check_cases(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
         if not one_region or not row["patient"] or not row["region"] or row["region"] in organs:
             continue
         if regions.setdefault(row["patient"], row["region"]) != row["region"]:
+            of_table = isinstance(number, str)
+            remedy = "keep one of them" if of_table else "analyse their union (images/analysed)"
             yield (
-                f"{name}, row {number}: a second region of '{row['patient']}', though the study's unit is the patient; "
-                "analyse their union (images/analysed)"
+                f"{_place(name, number)}: a second region of '{row['patient']}', though the study's unit is the "
+                f"patient; {remedy}"
             )
 
 

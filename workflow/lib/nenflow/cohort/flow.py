@@ -23,7 +23,8 @@ def list_exclusions(
     Args:
         patients: all patients of the cohort.
         units: all declared units.
-        status: what became of each case: columns patient, phase, region, rater, status (included or excluded), reason.
+        status: what became of each case: columns patient, phase, region, rater, status (included or excluded), reason;
+            without the last two for feature tables made elsewhere, where only features can be lacking.
         failures: for each extraction the included cases that it could not measure (patient, phase, region, rater,
             reason).
         reference: the rater whose regions are analysed; None in a study without images, where nothing excludes.
@@ -35,12 +36,15 @@ def list_exclusions(
     rows = [(patient, "", "cohort", "no region declared") for patient in patients if patient not in with_units]
     if reference is None:
         return pd.DataFrame(rows, columns=EXCLUSION, dtype=str)
+    missing = f"no segmentation by {reference}"
+    if "status" not in status:  # feature tables made elsewhere: nobody looked at images
+        status, missing = status.assign(status="included", reason=""), "no row in the feature tables"
     drawn = status[status["rater"] == reference]
     cases = dict(list(drawn.groupby(UNIT, sort=False)))
     failed = [table.set_index(CASE)["reason"].to_dict() for table in failures]
     for unit in units:
         if unit not in cases:
-            rows.append((*unit, "cohort", f"no segmentation by {reference}"))
+            rows.append((*unit, "cohort", missing))
             continue
         included = cases[unit][cases[unit]["status"] == "included"]
         if included.empty:

@@ -7,9 +7,7 @@
 import argparse
 import io
 import os
-import re
 import sys
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from nenflow.cohort.rows import is_identifier, patient_identifier
+from nenflow.cohort.templates import placeholders, plain_identifier, readings
 from nenflow.errors import InputError
 from nenflow.images.placement import select
 from nenflow.images.segmentations import list_segments
@@ -25,7 +24,6 @@ from nenflow.tables import CASE, write_table
 
 COLUMNS = [*CASE, "image", "series", "segmentation", "segment"]
 CONSTANTS = ["phase", "region", "rater"]  # may be the same for all files; a patient never is
-WILD = re.compile(r"(\{[^{}]*\}|\*)")
 SHOWN = 3  # names of files in one note
 
 
@@ -59,7 +57,7 @@ def list_cases(
     scan_names, drawn_names = _check_templates(image, segmentation, given)
     notes: list[str] = []
     files = _walk(data)
-    drawn = {path: found for path in files if (found := _readings(segmentation, path))}
+    drawn = {path: found for path in files if (found := readings(segmentation, path))}
     scans = _find_images(image, files, drawn, notes)
     shared = [name for name in scan_names if name in drawn_names]
     pairs = list(_pair(scans, drawn, shared, notes))
@@ -83,7 +81,7 @@ def _check_templates(image: str, segmentation: str, given: Mapping[str, str]) ->
     """The names in each template, when these are complete and unambiguous."""
     found = []
     for template, what, known in ((image, "image", ["patient", "phase"]), (segmentation, "segmentation", CASE)):
-        names = [piece.strip("{}") for piece in WILD.findall(template) if piece != "*"]
+        names = placeholders(template)
         if "\\" in template or template.startswith("/") or ".." in template.split("/"):
             raise InputError(f"The template of the {what}s must start in the data folder, with / between folders.")
         for name in names:
@@ -99,33 +97,6 @@ def _check_templates(image: str, segmentation: str, given: Mapping[str, str]) ->
         if not stands and name not in given and name != "region":
             raise InputError(f"No template holds {{{name}}}: give it with --{name} when it is the same for all files.")
     return found
-
-
-def _readings(template: str, path: str) -> list[dict[str, str]]:
-    """The ways in which a path fits a template: what each placeholder stands for."""
-    readings: list[dict[str, str]] = []
-    for reading in _match([piece for piece in WILD.split(template) if piece], path):
-        if reading not in readings:
-            readings.append(reading)
-    return readings
-
-
-def _match(pieces: Sequence[str], path: str) -> Iterator[dict[str, str]]:
-    if not pieces:
-        if not path:
-            yield {}
-        return
-    if not WILD.fullmatch(pieces[0]):
-        if path.startswith(pieces[0]):
-            yield from _match(pieces[1:], path[len(pieces[0]) :])
-        return
-    name = pieces[0].strip("{}")
-    for length in range(1, len(path.split("/", 1)[0]) + 1):
-        for reading in _match(pieces[1:], path[length:]):
-            if name == "*":
-                yield reading
-            elif reading.get(name, path[:length]) == path[:length]:
-                yield {name: path[:length], **reading}
 
 
 # --- files ------------------------------------------------------------------------------------------------------
@@ -155,11 +126,11 @@ def _find_images(
         candidates |= set(others)
     images: dict[str, dict[str, str]] = {}
     for path in sorted(candidates):
-        readings = _readings(template, path)
-        if len(readings) > 1:
-            notes.append(f"The image {path} fits its template in {len(readings)} ways, so it was left out.")
-        elif readings:
-            images[path] = readings[0]
+        found = readings(template, path)
+        if len(found) > 1:
+            notes.append(f"The image {path} fits its template in {len(found)} ways, so it was left out.")
+        elif found:
+            images[path] = found[0]
     return images
 
 
@@ -170,8 +141,8 @@ def _pair(
     by_key: dict[tuple, list[str]] = {}
     for scan, names in scans.items():
         by_key.setdefault(tuple(names[name] for name in shared), []).append(scan)
-    for path, readings in drawn.items():
-        with_image = [reading for reading in readings if tuple(reading[name] for name in shared) in by_key]
+    for path, fitting in drawn.items():
+        with_image = [reading for reading in fitting if tuple(reading[name] for name in shared) in by_key]
         if not with_image:
             notes.append(f"No image belongs to the segmentation {path}, so it was left out.")
         elif len(with_image) > 1:
@@ -233,7 +204,7 @@ def _list_rows(
 def _identify(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Rewrite names as identifiers, and refuse those that then are the same."""
     raw = table.copy()
-    for column, write in {"patient": patient_identifier, **dict.fromkeys(CASE[1:], _identifier)}.items():
+    for column, write in {"patient": patient_identifier, **dict.fromkeys(CASE[1:], plain_identifier)}.items():
         table[column] = raw[column].map(write)
         valid = table[column].map(is_identifier) & ~table[column].isin(READ_AS_MISSING)
         if not valid.all():
@@ -252,17 +223,6 @@ def _identify(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         if len(names := sorted(set(texts))) > 1:
             notes.append(f"Segments named {' and '.join(names)} are listed as one region, {region}.")
     return table
-
-
-def _identifier(text: str) -> str:
-    """Letters without accents, digits, and "-" for all that lies between them.
-
-    Letters of other alphabets have no equal here, and names that differ in them only must not become one: "" then.
-    """
-    plain = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
-    if any(sign.isalnum() and not sign.isascii() for sign in plain):
-        return ""
-    return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-")
 
 
 def _refuse_collisions(raw: pd.Series, identifiers: pd.Series, column: str) -> None:

@@ -8,7 +8,7 @@ from nenflow.cohort.units import coded, outcome
 from nenflow.errors import InputError
 from nenflow.phases import phases_of
 from nenflow.stability import unit_features
-from nenflow.tables import UNIT
+from nenflow.tables import CASE, UNIT
 
 
 def assemble_dataset(
@@ -132,6 +132,7 @@ def _lacking(
 ) -> Callable[[tuple[str, str]], str]:
     """Why a unit has no features in a phase that is analysed: as the images stage says, where it does."""
     phases, ring = phases_of(analysis["phase"]), analysis.get("region")
+    cases = cases.reindex(columns=[*CASE, "status", "reason"])  # of feature tables made elsewhere only who is in them
     rows = cases[(cases["rater"] == reader) & (cases["status"] == "excluded")]
     said = rows.set_index(["phase", *UNIT])["reason"].to_dict()
     measured = {phase: unit_features(features, phase, reader, ring).index for phase in phases}

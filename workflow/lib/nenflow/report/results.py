@@ -45,7 +45,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         numbers = [name for name in ("p", "smd") if name in table]
         return table.assign(**{name: pd.to_numeric(table[name], errors="coerce") for name in numbers})
     table = read_table(
-        path, text=["reason", "flags", "unit", "decision", "variable", "group"]
+        path, text=["reason", "flags", "unit", "decision", "variable", "group", "version"]
     )  # they may be blank throughout
     return table.assign(reason=table["reason"].fillna("")) if "reason" in table else table
 

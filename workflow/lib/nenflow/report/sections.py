@@ -1,6 +1,7 @@
 """The report of a study: which sections it has, and what they say in words, figures and tables."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -152,7 +153,8 @@ def _with_what(study: Mapping[str, Any], results: Mapping[str, Any], extraction:
     reader = study["stability"]["readings"]["reference"]
     rings = _unique([a for a in analyses if "region" in a], "region")
     where = f"phase: {phases}" + (f"; of the ring “{listed(rings)}”" if rings else "")
-    text = f"{features} of the extraction “{extraction}” ({where}), segmented by {reader}"
+    made = "made elsewhere" if "table" in study["extractions"][extraction] else f"segmented by {reader}"
+    text = f"{features} of the extraction “{extraction}” ({where}), {made}"
     clinical = [name for analysis in analyses for name in analysis.get("clinical", [])]
     labels = [study["variables"][name]["label"] for name in dict.fromkeys(clinical)]
     return f"{text}; clinical variables: {listed(labels)}." if labels else f"{text}."
@@ -267,7 +269,7 @@ def _conformance_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) ->
     """The self-test of the features, and what it says about the extractions of this study."""
     table = results.get("features/conformance.csv")
     if table is None:
-        return []
+        return _origin_blocks(study, results)
     families = table["within"].groupby(table["feature"].str.split("_").str[1], sort=False)
     shown = families.agg(["size", "sum"]).reset_index().set_axis(["Class", "Features", "Within tolerance"], axis=1)
     words = (
@@ -283,6 +285,31 @@ def _conformance_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) ->
         )
     title = "Conformance with IBSI, digital phantom; every value in tables/conformance.csv."
     return [Text(words), Printed("conformance", shown, title, full=table)]
+
+
+def _origin_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    """Who computed features that were brought as tables, as far as the tables say."""
+    blocks = []
+    for file, software in results.items():
+        stage, _, name = file.removesuffix("_software.csv").partition("/")
+        if stage != "features" or not file.endswith("_software.csv"):
+            continue
+        cohort, extraction = name.split("/")
+        words = (
+            f"The features “{extraction}” of the cohort “{cohort}” were computed elsewhere and brought as a table. No "
+            "image was read here: nothing is known of how regions were drawn and images prepared, and no conformance "
+            "with the standard (IBSI) is claimed. "
+        )
+        if software.empty:
+            blocks.append(Text(words + "The table does not say which software made them."))
+            continue
+        words += "The table names its software."
+        if software["software"].duplicated().any():
+            words += " Versions differ between cases; features may, too."
+        shown = software.astype(str).set_axis(["Software", "Version", "Cases"], axis=1)
+        caption = f"Software of the features “{extraction}”."
+        blocks += [Text(words), Printed(f"software_{cohort}_{extraction}", shown, caption, full=software)]
+    return blocks
 
 
 def _stability_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
@@ -424,6 +451,9 @@ def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], param
     if "images" in study:
         settings += [("Smallest region", f"{study['images']['minimum_volume_mm3']:g} mm³"), *_region_settings(study)]
     for name, extraction in study.get("extractions", {}).items():
+        if "table" in extraction:
+            settings.append((f"Extraction “{name}”", f"made elsewhere, read from {Path(extraction['table']).name}"))
+            continue
         phases = f", phases {listed(extraction['phases'])}" if "phases" in extraction else ""
         conformance = extraction.get("conformance", "ibsi")
         settings.append((f"Extraction “{name}”", f"{extraction['parameters']}, conformance {conformance}{phases}"))

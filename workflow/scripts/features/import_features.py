@@ -1,0 +1,16 @@
+from nenflow.features.tables import read_feature_tables
+from nenflow.logs import start_log
+from nenflow.study import refuse
+from nenflow.tables import write_table
+
+start_log(snakemake.log[0])
+problems = []
+measured = read_feature_tables(
+    **snakemake.params.measured[snakemake.wildcards.extraction],
+    settings=snakemake.params.settings,
+    study=snakemake.params.study,
+    problems=problems,
+)
+refuse(problems, "the feature tables")
+for name in ("features", "failures", "software"):
+    write_table(getattr(measured, name), snakemake.output[name])
