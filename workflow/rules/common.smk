@@ -17,6 +17,7 @@ from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
 from nenflow.provenance import code_digest
 from nenflow.study import (
+    TEMPLATE,
     check_config,
     endpoint_variables,
     has_images,
@@ -32,7 +33,7 @@ def read_studies():
     schemas = WORKFLOW / "schemas"
     try:
         check_config(config, schemas)
-        known = sorted(path.parent.name for path in Path("config/studies").glob("*/study.yaml"))
+        known = sorted({path.parent.name for path in Path("config/studies").glob("*/study.yaml")} - {TEMPLATE})
         if unknown := sorted(set(config["studies"]) - set(known)):
             raise InputError(f"There is no study {unknown[0]} in config/studies; there are: {', '.join(known)}.")
         return {name: load_study(Path("config/studies") / name / "study.yaml", schemas) for name in config["studies"]}

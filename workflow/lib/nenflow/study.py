@@ -26,6 +26,7 @@ FEATURE_STEPS = ["combat", "stability", "zscore", "spearman"]  # act on image fe
 # These act on the Radscore (without a LASSO: on the features) and clinical variables: after it.
 CLINICAL_STEPS = ["terms", "univariable", "backward", "forward"]
 IMAGING = ["images", "extractions", "stability"]  # a study has all of these blocks, or none: then it is clinical only
+TEMPLATE = "template"  # the folder that new studies are copied from; it is no study itself
 ONLY_RATER = "reader"  # who drew the regions of a feature table, where a study names nobody
 CASE_PARTS = ["patient", "phase", "region", "rater"]  # what names a segmentation
 KEY_COLUMNS = ["patient", "region", "phase", "rater", "outcome", "time", "event"]  # of the tables that models see
