@@ -77,7 +77,8 @@ def draw_outcome(
         rng: the source of the patient effects and the noise; what is drawn does not depend on `effect`.
 
     Returns:
-        the outcome's level per lesion; linear_predictor, patient_effect and probability per lesion; the model.
+        the outcome's level per lesion; linear_predictor, patient_effect and probability per lesion, and where it comes
+        with time propensity, the sum of log odds and noise; the model.
     """
     events = settings["events"]
     if not 0 < events < len(codes):
@@ -108,6 +109,8 @@ def draw_outcome(
         },
         index=codes.index,
     )
+    if "time" in settings:
+        scores["propensity"] = log_odds + noise
     model = {
         "event": settings["event"],
         "events": events,

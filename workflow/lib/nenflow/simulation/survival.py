@@ -87,10 +87,12 @@ def draw_survival(
     draws = dict(zip(("event", "competing", "loss"), rng.exponential(size=(3, patients)), strict=True))
     others = _other_ends(known, settings, effect)
     predictor, coefficients = linear_predictor(known, settings["hazard_ratios"], _origin(settings), effect)
-    baseline = _baseline(np.exp(predictor), settings, entry, others)
+    start = _start(known, settings)
+    baseline = _baseline(np.exp(predictor), settings, entry + start, others)
 
     times = {"event": baseline.inverse(draws["event"] / np.exp(predictor))}
     times |= {name: other.inverse(draws[name] / ratio) for name, (other, ratio) in others.items()}
+    times = {name: start + time for name, time in times.items()}
     table, stop = _stop_at(settings, entry, pd.DataFrame(times, index=known.index))
     truth = pd.DataFrame({"linear_predictor": predictor, "entry": entry}, index=known.index)
     truth = truth.join(pd.DataFrame(times, index=known.index).add_suffix("_time"))
@@ -149,6 +151,15 @@ def linear_predictor(
         coefficients |= {f"{name}={level}": value for level, value in effects.items() if level != reference}
         total += known[name].map(effects).to_numpy(float)
     return total, coefficients
+
+
+def _start(known: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:
+    """When each patient's hazard begins, since entry: at once, or at the time that `after` names."""
+    if "after" not in settings:
+        return np.zeros(len(known))
+    if settings["after"] not in known:
+        raise InputError(f"The simulation's survival comes after {settings['after']}, which is no time of its outcome.")
+    return known[settings["after"]].to_numpy(float)
 
 
 def _origin(settings: Mapping[str, Any]) -> dict[str, float]:
