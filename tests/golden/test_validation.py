@@ -475,7 +475,7 @@ def test_refits_of_a_cox_protocol(golden, name):
 
 @pytest.mark.parametrize("name", COX)
 def test_validation_of_a_cox_model(golden, name, monkeypatch):
-    def line(time, event, score, strata):  # noqa: ARG001 (rms has none here)
+    def line(time, event, score, strata):  # rms has no strata here
         coef, value, null = cph(np.asarray(score)[:, None], np.asarray(time), np.asarray(event))
         return coef[0], value, null
 
