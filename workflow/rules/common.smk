@@ -16,6 +16,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
 from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
 from nenflow.provenance import code_digest
+from nenflow.published import check_published
 from nenflow.study import (
     TEMPLATE,
     check_config,
@@ -36,7 +37,11 @@ def read_studies():
         known = sorted({path.parent.name for path in Path("config/studies").glob("*/study.yaml")} - {TEMPLATE})
         if unknown := sorted(set(config["studies"]) - set(known)):
             raise InputError(f"There is no study {unknown[0]} in config/studies; there are: {', '.join(known)}.")
-        return {name: load_study(Path("config/studies") / name / "study.yaml", schemas) for name in config["studies"]}
+        folders = {name: Path("config/studies") / name for name in config["studies"]}
+        studies = {name: load_study(folder / "study.yaml", schemas) for name, folder in folders.items()}
+        for name, folder in folders.items():
+            check_published(studies[name], folder, schemas)
+        return studies
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
@@ -55,6 +60,7 @@ wildcard_constraints:
     extraction="[A-Za-z0-9-]+",
     endpoint="[A-Za-z0-9-]+",
     model="[A-Za-z0-9-]+",
+    published="[A-Za-z0-9-]+",
     step="[A-Za-z0-9-]+",
     batch="[0-9]+",
 
@@ -269,11 +275,9 @@ def model_analysis(wildcards):
     model = STUDIES[wildcards.study]["models"][wildcards.model]
     named = [name for step in model["steps"] for key in step for name in named_variables(key, step[key])]
     keys = ("endpoint", "phase", "features", "clinical", "region", "missing", "imputations")
-    cox = next((step["cox"] for step in model["steps"] if "cox" in step), {})
-    others = [name for name in dict.fromkeys(named) if name not in [*model["clinical"], cox.get("strata")]]
+    others = [name for name in dict.fromkeys(named) if name not in model["clinical"]]
     times = STUDIES[wildcards.study]["endpoints"][model["endpoint"]].get("times", [])
-    own = {key: model[key] for key in keys if key in model} | {key: cox[key] for key in ("strata",) if key in cox}
-    return own | {"others": others, "times": times, "cox": {key: cox[key] for key in ("ties", "robust") if key in cox}}
+    return {key: model[key] for key in keys if key in model} | {"others": others, "times": times}
 
 
 def model_steps(wildcards):
@@ -329,6 +333,11 @@ def terms_step(wildcards):
 def step_readings(wildcards):
     """Repeated readings, for the one step that looks at them."""
     return model_features(wildcards) if wildcards.step == "stability" else []
+
+
+def published_file(wildcards):
+    """The file of a model taken from print."""
+    return study_file(wildcards.study, STUDIES[wildcards.study]["published"][wildcards.published]["file"])
 
 
 # Evaluation
@@ -411,6 +420,11 @@ def report_inputs(wildcards):
         names += ["decision_corrected.csv", "comparison.csv", "sample_size.csv"]
         names += ["cross_validation.json"] if {"folds", "leave_out"} & set(study["evaluation"]) else []
         files += expand("evaluation/{model}/{name}", model=model, name=names)
+    for published in study.get("published", {}):
+        names = ["model.json", "scores.csv", "nomogram.json", "points.csv"]
+        files += expand("models/published_{name}/{file}", name=published, file=names)
+        names = ["performance.json", "calibration.csv", "calibration_groups.csv"]
+        files += expand("evaluation/published_{name}/{file}", name=published, file=names)
     names = ["curves", "summary", "tests", "cutpoints", "incidence"]
     files += expand("evaluation/survival_{endpoint}/{name}.csv", endpoint=study.get("survival", []), name=names)
     if "markers" in study:

@@ -104,6 +104,24 @@ rule cross_validate:
         "../scripts/evaluation/cross_validate.py"
 
 
+rule evaluate_published:
+    """How well a model taken from print discriminates and is calibrated in the study's own cohort."""
+    input:
+        scores="results/{study}/models/published_{published}/scores.csv",
+    output:
+        performance="results/{study}/evaluation/published_{published}/performance.json",
+        calibration="results/{study}/evaluation/published_{published}/calibration.csv",
+        groups="results/{study}/evaluation/published_{published}/calibration_groups.csv",
+    log:
+        "logs/{study}/evaluation/evaluate_published_{published}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        code=library_code("evaluation/evaluate_published.py"),
+    script:
+        "../scripts/evaluation/evaluate_published.py"
+
+
 rule plan_sample_size:
     """How many units a model of that many candidate coefficients needs (Riley's criteria)."""
     input:

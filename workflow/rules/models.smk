@@ -97,6 +97,7 @@ rule check_model:
     input:
         candidates=candidate_table,
         final=final_step("csv"),
+        model=final_step("json"),
     output:
         assumptions="results/{study}/models/{model}/assumptions.csv",
         subdistribution="results/{study}/models/{model}/subdistribution.csv",
@@ -110,6 +111,29 @@ rule check_model:
         code=library_code("models/check_model.py"),
     script:
         "../scripts/models/check_model.py"
+
+
+rule apply_published:
+    """A model taken from print: its nomogram, its points table, and its scores of the study's own cohort."""
+    input:
+        unpack(lambda wildcards: analysis_inputs(wildcards, {})),
+        model=published_file,
+    output:
+        document="results/{study}/models/published_{published}/model.json",
+        scores="results/{study}/models/published_{published}/scores.csv",
+        exclusions="results/{study}/models/published_{published}/exclusions.csv",
+        nomogram="results/{study}/models/published_{published}/nomogram.json",
+        points="results/{study}/models/published_{published}/points.csv",
+    log:
+        "logs/{study}/models/apply_published_{published}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        study=settings("unit", "variables", "endpoints", "stability"),
+        endpoint=setting("published", "{published}", "endpoint"),
+        code=library_code("models/apply_published.py"),
+    script:
+        "../scripts/models/apply_published.py"
 
 
 rule score_model:

@@ -27,6 +27,7 @@ write_table(flow(patients, units.index, exclusions), snakemake.output.flow)
 included = units.loc[remaining(units.index, exclusions)]
 write_table(table_one(included, variables), snakemake.output.table_one)
 write_table(missing_table(included), snakemake.output.missing)
+Path(snakemake.output.comparisons).mkdir(exist_ok=True)  # there may be none to write
 for name, endpoint in study["endpoints"].items():
     if "time" in endpoint:
         continue  # groups by an outcome that comes with time would count short follow-up as none

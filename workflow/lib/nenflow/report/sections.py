@@ -19,6 +19,7 @@ from nenflow.report.cases import (
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_models import model_limits, model_sections
+from nenflow.report.sections_published import published_blocks
 from nenflow.report.sections_survival import survival_blocks
 from nenflow.report.tables import (
     classes_table,
@@ -108,6 +109,7 @@ def report_sections(
                 *("roc", "calibration", "decision", "validation", "cross-validation"),
             )
         ),
+        Section("published", "Published models", published_blocks(study, results)),
         Section("limits", "Notes and limits", _limit_blocks(study, results)),
         Section("pictures", "Images", _picture_blocks(study, results)),
         Section("versions", "Versions, seed and settings", _version_blocks(study, versions, parameters or {})),

@@ -1,6 +1,5 @@
 """The sections of a report that tell of models: how each was made, what it is, and how good it really is."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +13,10 @@ from nenflow.report.figures_survival import forest_figure
 from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
 from nenflow.report.sections_survival import (
+    HARRELL,
+    PLUS632,
+    PUBLISHED,
+    concordances,
     cox_calibration,
     cox_decision,
     cox_discrimination,
@@ -21,13 +24,9 @@ from nenflow.report.sections_survival import (
     cox_validation_words,
 )
 from nenflow.report.tables import (
-    HARRELL,
-    PLUS632,
-    PUBLISHED,
     assumptions_table,
     coded_label,
     discrimination_table,
-    estimates,
     odds_ratio_table,
     plain_label,
     points_table,
@@ -40,7 +39,18 @@ from nenflow.report.tables import (
     total_points_table,
     validation_table,
 )
-from nenflow.report.wording import count, decimal, interval, listed, p_text, percent, ratio_interval, score_label
+from nenflow.report.wording import (
+    count,
+    decimal,
+    event_words,
+    interval,
+    listed,
+    p_text,
+    percent,
+    ratio_interval,
+    score_label,
+    time_unit,
+)
 
 # Section, its title, and the function below that fills it for one model.
 _TITLES = {
@@ -116,14 +126,30 @@ def _constant(files: _Files, model: str) -> dict[str, str]:
 
 
 def _event(study: Mapping[str, Any], model: str) -> str:
-    endpoint = study["endpoints"][study["models"][model]["endpoint"]]
-    event = endpoint["event"]
-    # A level such as "1" or "yes" says nothing without its variable.
-    label = study["variables"][endpoint["variable"]]["label"]
-    return event if len(event) > 3 else f"{label} {event}"
+    return event_words(study, study["models"][model]["endpoint"])
 
 
 _INDEX_COLUMNS = ["apparent", "training", "test", "optimism", "corrected"]
+
+
+def estimates(performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> pd.DataFrame:
+    """AUCs of each score as `honest_figure` takes them: apparent, published bootstrap, and both corrected ones.
+
+    Harrell's interval is left out where it does not hold its own estimate, see `evaluation.validation.harrell`.
+    """
+    rows = []
+    for score, figures in performance.items():
+        rows.append((score, "Apparent", figures["auc"], *figures["auc_delong"], False))
+        checked = (validation or {}).get("scores", {}).get(score)
+        if checked:
+            published, harrell, plus632 = (checked[name] for name in ("published", "harrell", "corrected"))
+            low, high = harrell["interval"]
+            held = low is not None and high is not None and low <= harrell["auc"] <= high
+            rows.append((score, PUBLISHED, published["mean"], *published["interval"], False))
+            rows.append((score, HARRELL, harrell["auc"], *((low, high) if held else (None, None)), True))
+            rows.append((score, PLUS632, plus632["auc"], *plus632["interval"], True))
+    table = pd.DataFrame(rows, columns=["score", "estimate", "auc", "low", "high", "honest"])
+    return table.astype({"auc": float, "low": float, "high": float})
 
 
 def honest_sentences(table: pd.DataFrame, score: str, unit: str) -> str:
@@ -242,14 +268,10 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     )
     kind, model_name = ("Hazard", "Cox") if files.is_cox() else ("Odds", "Logistic")
     imputed = "imputations" in study["models"][model]
-    cox = (files.final() or {}) if files.is_cox() else {}
-    by = "Wald's, a patient's units taken together (robust)" if cox.get("robust") else "by profile likelihood"
-    by = "pooled by Rubin's rules over imputed values" if imputed else by
+    by = "pooled by Rubin's rules over imputed values" if imputed else "by profile likelihood"
     note = f"{kind} ratios per unit, or per step between levels coded 1, 2, 3 …; intervals {by}, p by "
     note += f"{listed(sorted(full['test'].dropna().unique()))}."
     caption = f"Table 3. {model_name} models of the event “{_event(study, model)}”."
-    if "strata" in cox:
-        note += f" Each {study['variables'][cox['strata']]['label']} has a baseline hazard of its own (stratified)."
     if model in _constant(files, model):
         note = f"No variable survived the selection, so that there is no final model to print. {note}"
     blocks: list[Any] = [Printed(f"table3_{model}", table, caption, note, full)]
@@ -316,7 +338,7 @@ def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     if not document or not document["variables"]:
         return []
     event = "survival" if files.is_cox() else _event(study, model)
-    figure = nomogram_figure(document, study["variables"], event, _time_unit(study, model))
+    figure = nomogram_figure(document, study["variables"], event, time_unit(study, study["models"][model]["endpoint"]))
     below = "survival" if files.is_cox() else "probability"
     caption = f"Read the points of each variable on the top line, add them up, and read the {below} below the sum."
     alt = f"Nomogram of {count(len(document['variables']), 'variable')} for the {below} of {_event(study, model)}."
@@ -328,14 +350,6 @@ def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
         blocks.append(Printed(f"points_{model}", shown, "The nomogram as a table of points.", full=points))
         blocks.append(Printed(f"total-points_{model}", total_points_table(points), f"Total points and {below}."))
     return blocks
-
-
-def _time_unit(study: Mapping[str, Any], model: str) -> str:
-    """The unit of an endpoint's time in the singular: "month" of "Survival (months)"; blank where there is none."""
-    endpoint = study["endpoints"][study["models"][model]["endpoint"]]
-    label = study["variables"][endpoint["time"]]["label"] if "time" in endpoint else ""
-    found = re.search(r"\(([^()]+?)s?\)$", label)
-    return found.group(1) if found else ""
 
 
 def _score(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
@@ -448,7 +462,7 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     caption = f"AUC as published ({count(resamples['published'], 'resample')}) and with everything refitted ({done})."
     blocks: list[Any] = [Text(_resample_words(document, rated))]
     if rated:
-        table = estimates(rated, document)
+        table = concordances(rated, document) if files.is_cox() else estimates(rated, document)
         caption = caption.replace("AUC", "C-index") if files.is_cox() else caption
         blocks.append(Printed(f"validation_{model}", validation_table(table), caption))
         blocks += _indexes(model, document)

@@ -1,6 +1,9 @@
 """Numbers and names as papers print them."""
 
 import math
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -117,6 +120,21 @@ def score_label(name: str) -> str:
         return name
     words = name.replace("-", " ")
     return words[:1].upper() + words[1:] + ("" if "model" in words.lower() else " model")
+
+
+def event_words(study: Mapping[str, Any], endpoint: str) -> str:
+    """What an endpoint's event is called: its level, with the variable where a level such as "yes" says nothing."""
+    settings = study["endpoints"][endpoint]
+    event, label = settings["event"], study["variables"][settings["variable"]]["label"]
+    return event if len(event) > 3 else f"{label} {event}"
+
+
+def time_unit(study: Mapping[str, Any], endpoint: str) -> str:
+    """The unit of an endpoint's time in the singular: "month" of "Survival (months)"; blank where there is none."""
+    settings = study["endpoints"][endpoint]
+    label = study["variables"][settings["time"]]["label"] if "time" in settings else ""
+    found = re.search(r"\(([^()]+?)s?\)$", label)
+    return found.group(1) if found else ""
 
 
 def _absent(value: float | None) -> bool:

@@ -1,0 +1,103 @@
+"""Models taken from print: their files, read and checked against themselves and against a study.
+
+Light on purpose, as `study` is: the Snakefile checks them each time it is parsed.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nenflow.study import endpoint_variables, read_schema, refuse, violations
+
+
+def read_model(path: Path, schemas: Path) -> dict[str, Any]:
+    """Read a published model, as `schemas/model.schema.yaml` describes it; reading one runs no code.
+
+    Raises:
+        InputError: one line per mistake, each naming the place in the file.
+    """
+    model, problems = _read(path, schemas)
+    refuse(problems, path.name)
+    return model
+
+
+def check_published(study: Mapping[str, Any], folder: Path, schemas: Path) -> None:
+    """Refuse published models that cannot be read, or that need what the study has not.
+
+    Args:
+        study: checked settings of the study.
+        folder: the study's folder.
+        schemas: the folder of `model.schema.yaml`.
+
+    Raises:
+        InputError: one line per mistake, of all models.
+    """
+    problems = []
+    for name, settings in study.get("published", {}).items():
+        where, endpoint = f"study.yaml, published/{name}", study["endpoints"].get(settings["endpoint"])
+        if endpoint is None:
+            problems.append(f"{where}/endpoint: '{settings['endpoint']}' is not a declared endpoint")
+            continue
+        model, mistakes = _read(folder / settings["file"], schemas)
+        problems += mistakes or [f"{where}: {problem}" for problem in _check_needs(study, model, endpoint)]
+    refuse(problems, "published models")
+
+
+def _read(path: Path, schemas: Path) -> tuple[dict[str, Any], list[str]]:
+    try:
+        model = json.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        return {}, [f"{path.name} is not saved as UTF-8; save it again with that encoding"]
+    except json.JSONDecodeError as error:
+        return {}, [f"{path.name}, line {error.lineno} is not valid JSON: {error.msg}"]
+    problems = list(violations(model, read_schema(schemas, "model"), path.name))
+    return model, problems or [f"{path.name}, {problem}" for problem in _check_parts(model)]
+
+
+def _check_needs(study: Mapping[str, Any], model: Mapping[str, Any], endpoint: Mapping[str, Any]) -> Iterable[str]:
+    """Whether the study has the outcome and the variables of the model, coded alike."""
+    if ("time" in endpoint) != ("cox" in model["steps"]):
+        kind = "comes with time" if "time" in endpoint else "has no time"
+        yield f"the endpoint {kind}, which does not suit the model"
+    for name, variable in model["variables"].items():
+        declared = study["variables"].get(name)
+        if declared is None:
+            yield f"the model needs the variable '{name}', which the study does not declare"
+        elif name in endpoint_variables(endpoint):
+            yield f"the model needs the variable '{name}', which is the outcome"
+        elif declared["type"] != variable["type"]:
+            yield f"the variable '{name}' is {variable['type']} in the model and {declared['type']} in the study"
+        elif declared.get("levels") != variable.get("levels"):
+            yield f"the variable '{name}' has other levels in the model than in the study, or in another order"
+
+
+def _check_parts(model: Mapping[str, Any]) -> Iterable[str]:
+    """Whether the parts of a model fit each other."""
+    terms, final = model["steps"].get("terms", {}), model["steps"].get("cox") or model["steps"]["logistic"]
+    factors, knots = terms.get("factors", {}), terms.get("knots", {})
+    for name, variable in model["variables"].items():
+        if (variable["type"] == "categorical") != ("levels" in variable):
+            yield f"variables/{name}: a categorical variable has levels, a continuous one has none"
+    for name, levels in factors.items():
+        if levels != model["variables"].get(name, {}).get("levels"):
+            yield f"steps/terms/factors/{name}: are not the levels under variables"
+    if {name: len(places) for name, places in knots.items()} != terms.get("splines", {}):
+        yield "steps/terms/splines: are not the numbers of the knots"
+    single = [name for name in model["variables"] if name not in {**factors, **knots}]
+    known = [*single, *(f"{name}={level}" for name, levels in factors.items() for level in levels[1:])]
+    known += [name + "'" * bend for name, places in knots.items() for bend in range(len(places) - 1)]
+    for key in ("variables", "coefficients"):
+        if sorted(final[key]) != sorted(known):
+            yield f"steps/{key}: variables and terms make the columns {', '.join(sorted(known))}"
+    yield from (f"steps/scales: '{name}' has no axis" for name in [*single, *knots] if name not in final["scales"])
+    if "baseline" in final:
+        yield from _check_baseline(final["baseline"], final["times"])
+
+
+def _check_baseline(baseline: Mapping[str, Any], times: list[float]) -> Iterable[str]:
+    time, hazard = baseline["time"], baseline["hazard"]
+    if len(time) != len(hazard) or sorted(set(time)) != time or sorted(hazard) != hazard:
+        yield "steps/cox/baseline: needs as many hazards as times, and both must rise"
+    elif max(times) > time[-1]:
+        yield "steps/cox/times: the last one is after the end of the baseline"

@@ -1,0 +1,121 @@
+"""The section of a report that tells of models taken from print, beside the study's own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from nenflow.report.figures_evaluation import calibration_figure
+from nenflow.report.figures_model import nomogram_figure
+from nenflow.report.figures_survival import survival_calibration_figure
+from nenflow.report.page import Drawing, Heading, Printed, Text
+from nenflow.report.tables import coded_label, points_table, ratio_column, total_points_table
+from nenflow.report.wording import decimal, event_words, interval, p_text, ratio_interval, score_label, time_unit
+
+_APPLIED = "Nothing of it was fitted here: what follows is how it does in this cohort, with no optimism to take off."
+
+
+def published_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    """Each published model of a study: its ratios, nomogram and points beside the study's own, and how it does."""
+    blocks: list[Any] = []
+    for name, settings in study.get("published", {}).items():
+        mine = {path: content for path, content in results.items() if path.split("/")[1:2] == [f"published_{name}"]}
+        files = {path.split("/", 2)[2]: content for path, content in mine.items()}
+        if "model.json" not in files or "performance.json" not in files:
+            continue
+        models = study.get("models", {}).items()
+        own = next((other for other, model in models if model["endpoint"] == settings["endpoint"]), None)
+        model = files["model.json"]
+        blocks.append(Heading(model["title"]))
+        blocks += _performance(study, files, model)
+        blocks += _ratios(study, name, model, results.get(f"models/{own}/multivariable.csv"))
+        blocks += _nomogram(study, settings["endpoint"], name, files, own, results)
+        blocks += _calibration(study, settings["endpoint"], name, files)
+    return blocks
+
+
+def _performance(study: Mapping[str, Any], files: Mapping[str, Any], model: Mapping[str, Any]) -> list[Any]:
+    figures = files["performance.json"]
+    if "c" in figures:
+        words = f"C-index {interval(figures['c'], *figures['c_interval'])} in {figures['n']} patients with "
+        words += f"{figures['events']} events"
+    else:
+        words = f"AUC {interval(figures['auc'], *figures['auc_delong'])} in {figures['n']} {study['unit']}s"
+    slope = figures["indexes"]["slope"]
+    words += f"; calibration slope {decimal(slope, 2)} (1 is ideal; less: predictions too extreme)"
+    return [Text(f"Source: {model['source']}"), Text(f"{_APPLIED} {words}.")]
+
+
+def _ratios(study: Mapping[str, Any], name: str, model: Mapping[str, Any], together: pd.DataFrame | None) -> list[Any]:
+    """The printed ratios beside those of the study's final model."""
+    ratios = model.get("ratios")
+    if not ratios:
+        return []
+    kind = "HR" if "cox" in model["steps"] else "OR"
+    found = {}
+    if together is not None and "variable" in together:
+        rows = together[together["variable"] != "intercept"]
+        found = {
+            row["variable"]: ratio_interval(row[ratio_column(rows)], row["low"], row["high"])
+            for _, row in rows.iterrows()
+        }
+    table = pd.DataFrame(
+        {
+            "Variable": [coded_label(column, study["variables"], set(ratios)) for column in ratios],
+            f"Published: {kind} (95% CI)": [ratio_interval(*printed) for printed in ratios.values()],
+            f"This cohort: {kind} (95% CI)": [found.get(column, "not in the model") for column in ratios],
+        }
+    )
+    return [Printed(f"ratios_published_{name}", table, "The published model and the one that this cohort gives.")]
+
+
+def _nomogram(
+    study: Mapping[str, Any], endpoint: str, name: str, files: Mapping[str, Any], own: str | None, results: Mapping
+) -> list[Any]:
+    drawn, points = files["nomogram.json"], files["points.csv"]
+    survives = "survival" in drawn
+    event = "survival" if survives else event_words(study, endpoint)
+    figure = nomogram_figure(drawn, study["variables"], event, time_unit(study, endpoint))
+    caption = "The published nomogram, drawn from its model file."
+    blocks: list[Any] = [Drawing(f"nomogram_published_{name}", figure, caption, f"{caption} {event}.")]
+    mine = results.get(f"models/{own}/points.csv")
+    terms = (files["model.json"]["steps"].get("terms"), results.get(f"models/{own}/steps/terms.json"))
+    factors = [(part or {}).get("factors", {}) for part in terms]
+    shown, totals = points_table(points, study["variables"], factors[0]), total_points_table(points)
+    if mine is not None and len(mine):
+        shown = _beside(shown, points_table(mine, study["variables"], factors[1]))
+        totals = _beside(totals, total_points_table(mine))
+    title = f"The published points{f' beside those of {score_label(own)}' if own else ''}."
+    blocks.append(Printed(f"points_published_{name}", shown, title, full=points))
+    below = "survival" if survives else "probability"
+    blocks.append(Printed(f"total-points_published_{name}", totals, f"Total points and {below}, published and here."))
+    return blocks
+
+
+def _beside(published: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Two tables with a column of names as one: published columns first, rows in the published order."""
+    key = published.columns[0]
+    order = [*published[key], *(name for name in own[key] if name not in set(published[key]))]
+    left, right = published.set_index(key), own.set_index(key)
+    joined = left.add_suffix(", published").join(right.add_suffix(", this cohort"), how="outer")
+    return joined.loc[order].fillna("").reset_index()
+
+
+def _calibration(study: Mapping[str, Any], endpoint: str, name: str, files: Mapping[str, Any]) -> list[Any]:
+    curves, groups = files["calibration.csv"], files["calibration_groups.csv"]
+    caption = "The published model in this cohort: observed against predicted"
+    alt = "Calibration of the published model beside the diagonal of perfect calibration."
+    if "time" not in curves:
+        event = event_words(study, endpoint)
+        figure = calibration_figure(curves.assign(corrected=float("nan")), files["scores.csv"]["probability"], event)
+        p = p_text(files["performance.json"]["hosmer_lemeshow"]["p"])
+        return [Drawing(f"calibration_published_{name}", figure, f"{caption} (lowess); Hosmer-Lemeshow p {p}.", alt)]
+    blocks = []
+    for time, rows in groups.groupby("time"):
+        known, curve = rows.dropna(subset=["observed"]), curves[(curves["time"] == time) & curves["apparent"].notna()]
+        if known.empty:
+            continue
+        figure = survival_calibration_figure(known, curve, f"survival at {time:g}")
+        said = f"{caption} survival at {time:g}, groups of prediction (Kaplan-Meier, 95% interval) and smooth curve."
+        blocks.append(Drawing(f"calibration_published_{name}_{time:g}", figure, said, alt))
+    return blocks
