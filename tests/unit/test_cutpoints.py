@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nenflow.errors import InputError
-from nenflow.evaluation.cutpoints import logrank_scores, maximally_selected
+from nenflow.evaluation.cutpoints import cut_as_given, logrank_scores, maximally_selected
 
 
 def _simulated(n, effect, seed=5):
@@ -78,3 +78,24 @@ def test_everybody_at_one_time_tells_nothing():
     result = maximally_selected(np.ones(20), np.ones(20), np.arange(20))
     assert result["statistic"] == 0
     assert result["p_lausen_1992"] == result["p_permutation"] == 1
+
+
+def test_a_cut_from_elsewhere_has_its_log_rank_p_and_one_that_knows_of_the_search():
+    time, event, variable = _simulated(60, 0.4)
+    best = maximally_selected(time, event, variable)
+    same = cut_as_given(time, event, variable, best["cutpoint"])
+    assert same["statistic"] == pytest.approx(best["statistic"])
+    assert same["p"] == pytest.approx(best["naive_p"])
+    assert same["p_corrected"] == pytest.approx(best["p_permutation"])
+    assert (same["n_low"], same["n_high"]) == (best["n_low"], best["n_high"])
+    for quantile in (0.02, 0.3, 0.5, 0.8):  # one is outside of the cuts that the search tries
+        given = cut_as_given(time, event, variable, np.quantile(variable, quantile))
+        assert given["p_corrected"] >= best["p_permutation"]
+        assert given["p_corrected"] >= given["p"] - 0.02
+        assert given["n_low"] == (variable <= np.quantile(variable, quantile)).sum()
+
+
+def test_a_cut_that_leaves_nobody_on_a_side_is_refused():
+    time, event, variable = _simulated(30, 0.4)
+    with pytest.raises(InputError, match="Nobody with known follow-up"):
+        cut_as_given(time, event, variable, variable.max())

@@ -320,7 +320,8 @@ def test_a_study_without_models_has_their_sections_neither_in_page_nor_contents(
         {"marker": ["original_shape_Sphericity", "b", "c"], "direction": ["lower", "higher", None],
          "auc": [0.9, 0.7, np.nan], "auc_low": [0.7, 0.4, np.nan], "auc_high": [1.0, 0.9, np.nan],
          "threshold": [-0.00012345, 2, np.nan], "sensitivity": [1, 0.5, np.nan], "specificity": [0.8, 0.5, np.nan],
-         "p": [0.01, 0.3, np.nan], "p_fdr": [0.6, 0.9, np.nan], "n": 6}
+         "p": [0.01, 0.3, np.nan], "p_fdr": [0.6, 0.9, np.nan], "n": 6,
+         "p_bonferroni": [0.02, 0.6, np.nan], "test": ["Welch's t", "Mann-Whitney", None]}
     )  # fmt: skip
     flow = "cohort/development/flow.csv"
     results = {"evaluation/markers.csv": markers, flow: cohort_results()[flow]}
@@ -328,7 +329,8 @@ def test_a_study_without_models_has_their_sections_neither_in_page_nor_contents(
     assert re.findall(r'<section id="([a-z0-9-]+)"', page) == ["flow", "markers", "versions"]
     assert "banner" not in re.sub(r"<style>.*</style>", "", page, flags=re.DOTALL)
     assert "Of 2 features the best, shape Sphericity, has an AUC of 0.90 (0.70–1.00)" in page
-    assert "none stays under p = 0.05" in page
+    assert "none stays under p = 0.05 after correction (false discovery rate), 1 by Bonferroni, which needs" in page
+    assert "p &lt; 0.025 for 2 features" in page
     assert "1 feature could not be rated" in page
     assert "6 patients." in page
 
@@ -408,8 +410,9 @@ def test_exclusions_are_listed_once_and_saved(tmp_path):
 def test_many_single_features_are_shown_in_part_with_the_flow_of_their_own(tmp_path):
     study = STUDY | {"markers": {"endpoint": "response", "extraction": "wavelet", "phase": "arterial"}}
     markers = pd.DataFrame({"marker": [f"f{n}" for n in range(107)], "auc": np.linspace(0.5, 0.9, 107)})
-    for name in ("auc_low", "auc_high", "threshold", "sensitivity", "specificity", "p", "p_fdr"):
+    for name in ("auc_low", "auc_high", "threshold", "sensitivity", "specificity", "p", "p_fdr", "p_bonferroni"):
         markers[name] = 0.5
+    markers["test"] = "Mann-Whitney"
     results = cohort_results() | {"evaluation/markers.csv": markers.assign(direction="higher", n=8)}
     assert "flow_markers" not in block_names(study, results)
     same = results | {"evaluation/markers_flow.csv": results["cohort/development/flow.csv"]}

@@ -117,6 +117,7 @@ def test_single_features_tell_their_n_where_it_differs():
     markers = pd.DataFrame(
         {key: [0.6, 0.7, np.nan] for key in numbers} | {"marker": ["a", "b", "c"], "direction": "higher"}
     )
+    markers = markers.assign(test="Mann-Whitney")
     assert "n" not in markers_table(markers.assign(n=[18, 18, 0]))  # c could not be rated
     assert list(markers_table(markers.assign(n=[18, 17, 0]))["n"]) == ["17", "18"]
 

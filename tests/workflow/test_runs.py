@@ -109,7 +109,7 @@ def test_an_overwritten_slice_runs_its_patient_only(copy):
     [
         ("report/wording.py", {"write_report", "write_gallery"}),
         ("evaluation/decision.py", {"evaluate_model", "refit_resamples", "validate_model", "write_report"}),
-        ("evaluation/markers.py", {"rate_markers", "rate_synthetic", "write_report"}),
+        ("evaluation/markers.py", {"rate_markers", "rate_synthetic", "permute_synthetic", "write_report"}),
     ],
 )
 def test_an_edited_module_runs_the_rules_that_use_it(copy, module, rules):

@@ -15,6 +15,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
 
 from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
+from nenflow.phases import phases_of
 from nenflow.provenance import code_digest
 from nenflow.published import check_published
 from nenflow.study import (
@@ -359,16 +360,40 @@ def batches(wildcards):
     return range(-(-evaluation["resamples"] // evaluation["resamples_per_job"]))
 
 
-def marker_endpoint(wildcards):
-    """The endpoint of the single features."""
-    study = STUDIES[wildcards.study]
-    return study["endpoints"][study["markers"]["endpoint"]]
-
-
 def marker_analysis(wildcards):
     """Params function: what the single features are of, without what is done with them."""
     markers = STUDIES[wildcards.study]["markers"]
     return {key: markers[key] for key in ("endpoint", "phase", "region") if key in markers}
+
+
+def marker_growth(wildcards):
+    """Params function: how a synthetic cohort of the single features is grown."""
+    study = STUDIES[wildcards.study]
+    settings, event = study["markers"]["synthetic"], study["endpoints"][study["markers"]["endpoint"]]["event"]
+    counts = {int(level == event): count for level, count in settings["counts"].items()}
+    neighbours = settings.get("neighbours", 5)
+    return {"counts": counts, "method": settings["method"], "neighbours": neighbours, "seed": study["seed"]}
+
+
+def marker_features(wildcards):
+    """Params function: the single features that the report prints; none where it prints the best."""
+    return STUDIES[wildcards.study]["markers"].get("features", [])
+
+
+def marker_phases(wildcards):
+    """Params function: the phases of the single features."""
+    return phases_of(STUDIES[wildcards.study]["markers"]["phase"])
+
+
+def followed_endpoint(wildcards):
+    """Params function: the time-to-event endpoint by which single features are followed up."""
+    study = STUDIES[wildcards.study]
+    return study["endpoints"][study["markers"]["survival"]]
+
+
+def t_test(wildcards):
+    """Params function: the t test of group comparisons."""
+    return STUDIES[wildcards.study].get("comparison", {}).get("t_test", "welch")
 
 
 def marker_tables(wildcards):
@@ -429,8 +454,19 @@ def report_inputs(wildcards):
     files += expand("evaluation/survival_{endpoint}/{name}.csv", endpoint=study.get("survival", []), name=names)
     if "markers" in study:
         files += ["evaluation/markers.csv", "evaluation/markers_flow.csv"]
-        files += ["evaluation/markers_synthetic.csv"] if "synthetic" in study["markers"] else []
+        files += marker_files(study["markers"])
     return [f"results/{wildcards.study}/{name}" for name in files]
+
+
+def marker_files(markers):
+    """What there is of single features beside their ratings."""
+    files = []
+    if "synthetic" in markers:
+        files += ["evaluation/markers_synthetic.csv", "evaluation/markers_synthetic.json"]
+        files += ["evaluation/markers_chance.csv"] if "permutations" in markers["synthetic"] else []
+    if "survival" in markers:
+        files += expand("evaluation/markers_survival/{name}.csv", name=["curves", "summary", "tests"])
+    return files
 
 
 def gallery_tables(wildcards):

@@ -186,27 +186,8 @@ rule assemble_markers:
         "../scripts/models/assemble_dataset.py"
 
 
-rule rate_synthetic:
-    """The same in a cohort grown from the study's own patients, as some publications do; no validation."""
-    input:
-        dataset="results/{study}/evaluation/markers_dataset.csv",
-    output:
-        "results/{study}/evaluation/markers_synthetic.csv",
-    log:
-        "logs/{study}/evaluation/rate_synthetic.log",
-    conda:
-        "../../envs/nenflow.yaml"
-    params:
-        synthetic=setting("markers", "synthetic"),
-        event=lambda wildcards: marker_endpoint(wildcards)["event"],
-        seed=setting("seed"),
-        code=library_code("evaluation/rate_synthetic.py"),
-    script:
-        "../scripts/evaluation/rate_synthetic.py"
-
-
 rule rate_markers:
-    """Single features as markers of an endpoint: AUC, cut-off, Mann-Whitney p with its corrections."""
+    """Single features as markers of an endpoint: group test, AUC, cut-off; p with its corrections."""
     input:
         dataset="results/{study}/evaluation/markers_dataset.csv",
     output:
@@ -216,6 +197,75 @@ rule rate_markers:
     conda:
         "../../envs/nenflow.yaml"
     params:
+        t_test=t_test,
+        phases=marker_phases,
+        features=marker_features,
         code=library_code("evaluation/rate_markers.py"),
     script:
         "../scripts/evaluation/rate_markers.py"
+
+
+rule rate_synthetic:
+    """The same in a cohort grown from the study's own patients, as some publications do; no validation."""
+    input:
+        dataset="results/{study}/evaluation/markers_dataset.csv",
+    output:
+        table="results/{study}/evaluation/markers_synthetic.csv",
+        record="results/{study}/evaluation/markers_synthetic.json",
+    log:
+        "logs/{study}/evaluation/rate_synthetic.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        growth=marker_growth,
+        t_test=t_test,
+        phases=marker_phases,
+        code=library_code("evaluation/rate_synthetic.py"),
+    script:
+        "../scripts/evaluation/rate_synthetic.py"
+
+
+rule permute_synthetic:
+    """The AUCs that such cohorts reach when they are grown from outcomes permuted between patients."""
+    input:
+        dataset="results/{study}/evaluation/markers_dataset.csv",
+        synthetic="results/{study}/evaluation/markers_synthetic.csv",
+    output:
+        permutations="results/{study}/evaluation/markers_permutations.csv",
+        chance="results/{study}/evaluation/markers_chance.csv",
+    log:
+        "logs/{study}/evaluation/permute_synthetic.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        growth=marker_growth,
+        permutations=setting("markers", "synthetic", "permutations"),
+        features=marker_features,
+        code=library_code("evaluation/permute_synthetic.py"),
+    script:
+        "../scripts/evaluation/permute_synthetic.py"
+
+
+rule follow_markers:
+    """Kaplan-Meier curves of patients above and below each printed feature's ROC cut-off, with their tests."""
+    input:
+        dataset="results/{study}/evaluation/markers_dataset.csv",
+        markers="results/{study}/evaluation/markers.csv",
+        patients=f"results/{{study}}/cohort/{DEVELOPMENT}/patients.csv",
+        lesions=f"results/{{study}}/cohort/{DEVELOPMENT}/lesions.csv",
+    output:
+        curves="results/{study}/evaluation/markers_survival/curves.csv",
+        summary="results/{study}/evaluation/markers_survival/summary.csv",
+        tests="results/{study}/evaluation/markers_survival/tests.csv",
+    log:
+        "logs/{study}/evaluation/follow_markers.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        variables=setting("variables"),
+        endpoint=followed_endpoint,
+        features=marker_features,
+        seed=setting("seed"),
+        code=library_code("evaluation/follow_markers.py"),
+    script:
+        "../scripts/evaluation/follow_markers.py"

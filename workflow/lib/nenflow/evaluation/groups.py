@@ -8,7 +8,7 @@ import pandas as pd
 
 from nenflow.errors import InputError
 from nenflow.evaluation.competing import cumulative_incidence, gray_test
-from nenflow.evaluation.cutpoints import maximally_selected
+from nenflow.evaluation.cutpoints import cut_as_given, maximally_selected
 from nenflow.evaluation.survival import (
     at_times,
     kaplan_meier,
@@ -115,6 +115,40 @@ def best_cutpoints(y: pd.DataFrame, variables: pd.DataFrame, seed: int) -> pd.Da
         rows.append(row)
     columns = ["cutpoint", "statistic", "n_low", "n_high", "p_lausen_1992", "p_lausen_1994", "p_permutation"]
     return pd.DataFrame(rows, columns=["variable", "n", *columns, "naive_chi2", "naive_p", "reason"])
+
+
+def groups_by_cutoff(values: pd.DataFrame, cutoffs: Mapping[str, float]) -> dict[str, pd.Series]:
+    """Who lies low (up to the cut-off) and who high (above it) of each column, as the other functions take groups."""
+    kind = pd.CategoricalDtype(["low", "high"], ordered=True)
+    return {
+        name: pd.Series(np.where(values[name] > cutoff, "high", "low"), index=values.index, dtype=kind)
+        for name, cutoff in cutoffs.items()
+    }
+
+
+def cutoff_tests(y: pd.DataFrame, values: pd.DataFrame, cutoffs: Mapping[str, float], seed: int) -> pd.DataFrame:
+    """Log-rank tests at cut-offs that were chosen on the same patients by something else than survival.
+
+    Args:
+        y: columns time, event.
+        values: numbers, a column each; same rows as y.
+        cutoffs: by column.
+        seed: of the permutations.
+
+    Returns:
+        one row per cut-off: variable, cutpoint, and the figures of `cut_as_given`; reason where there are none.
+    """
+    rows = []
+    time, event = y["time"].to_numpy(), y["event"].to_numpy()
+    for name, cutoff in cutoffs.items():
+        row: dict[str, Any] = {"variable": name, "cutpoint": cutoff, "reason": ""}
+        try:
+            row |= cut_as_given(time, event, values[name].to_numpy(float), cutoff, seed)
+        except InputError as error:
+            row["reason"] = str(error)
+        rows.append(row)
+    columns = ["n_low", "n_high", "statistic", "chi2", "p", "p_corrected", "reason"]
+    return pd.DataFrame(rows, columns=["variable", "cutpoint", *columns])
 
 
 def _parts(y: pd.DataFrame, groups: Mapping[str, pd.Series]):

@@ -63,6 +63,40 @@ def survival_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = "
     return figure
 
 
+@journal
+def survival_panels(
+    curves: pd.DataFrame, labels: Mapping[str, str], notes: Mapping[str, str], time: str, columns: int = 3
+) -> Figure:
+    """Kaplan-Meier curves of several variables side by side, two groups each, in the order of the labels.
+
+    Args:
+        curves: columns variable, group, time, censored, survival.
+        labels: by variable, the panel's title.
+        notes: by variable, a line below the title, such as p values.
+        time: label of the time axis.
+        columns: panels in a row.
+    """
+    rows = -(-len(labels) // columns)
+    figure = new_figure(DOUBLE, 50 * rows + 10)
+    panels = np.ravel(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False))
+    groups = list(dict.fromkeys(curves["group"]))
+    for axes, name in zip(panels, labels, strict=False):
+        for number, group in enumerate(groups):
+            part = curves[(curves["variable"] == name) & (curves["group"] == group)]
+            x, y = np.r_[0, part["time"]], np.r_[1, part["survival"]]
+            axes.step(x, y, where="post", color=CYCLE[number], ls=_STYLES[number], lw=1.2, label=group)
+            gone = part[part["censored"] > 0]
+            axes.plot(gone["time"], gone["survival"], "|", color=CYCLE[number], ms=4, mew=0.8)
+        title = wrap(labels[name], DOUBLE / columns - 12)
+        axes.set_title(plain_text(f"{title}\n{notes[name]}"), loc="left", fontsize=SMALL)
+    for axes in panels[len(labels) :]:
+        axes.axis("off")
+    panels[0].set(xlim=(0, curves["time"].max() * 1.02), ylim=(0, 1.02))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(groups))
+    figure.supxlabel(plain_text(time), fontsize=TEXT)
+    return figure
+
+
 def _at_risk(table, curves: pd.DataFrame, groups: Sequence[str], axes) -> None:
     ticks = [tick for tick in axes.get_xticks() if 0 <= tick <= axes.get_xlim()[1]]
     table.set(xlim=axes.get_xlim(), ylim=(-len(groups) + 0.4, 1.2))

@@ -16,8 +16,9 @@ from nenflow.report.cases import (
     signoff_words,
     volumes_table,
 )
-from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
+from nenflow.report.figures_cohort import flow_figure, stability_figure
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
+from nenflow.report.sections_markers import marker_blocks
 from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.sections_published import published_blocks
 from nenflow.report.sections_survival import survival_blocks
@@ -25,11 +26,9 @@ from nenflow.report.tables import (
     classes_table,
     description_table,
     exclusions_table,
-    markers_table,
     parameters_table,
-    survival_markers_table,
 )
-from nenflow.report.wording import count, feature_label, interval, listed, percent
+from nenflow.report.wording import count, listed, percent, shown_of
 from nenflow.tables import CASE
 
 _MARKERS_FLOW = "evaluation/markers_flow.csv"
@@ -89,7 +88,7 @@ def report_sections(
         versions: versions of the software, see `results.software_versions`.
         parameters: content of each extraction's parameter file, by the extraction's name.
     """
-    models = model_sections(study, results)
+    models, rated = model_sections(study, results), marker_blocks(study, results)
     return [
         models["honest"],
         Section("flow", "Who was studied", _flow_blocks(study, results)),
@@ -100,7 +99,7 @@ def report_sections(
             "Features and their stability",
             [*_conformance_blocks(study, results), *_stability_blocks(study, results), *models["chain"].blocks],
         ),
-        Section("markers", "Single features", [*_marker_blocks(study, results), *_synthetic(study, results)]),
+        Section("markers", "Single features", [*(_marker_flow(study, results) if rated else []), *rated]),
         Section("survival", "Survival", survival_blocks(study, results)),
         *(
             models[name]
@@ -210,13 +209,8 @@ def _exclusion_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> l
             shown = exclusions_table(table, study["unit"])
             file = f"exclusions_{name}"
             caption = caption if known else caption.split(",")[0]
-            blocks.append(Printed(file, shown, f"{caption}{_shown_of(len(shown), len(table), file)}.", full=table))
+            blocks.append(Printed(file, shown, f"{caption}{shown_of(len(shown), len(table), file)}.", full=table))
     return blocks
-
-
-def _shown_of(shown: int, number: int, file: str) -> str:
-    """What a caption adds where the page does not show a whole table."""
-    return f": {shown:,} of {number:,}; all in tables/{file}.csv" if shown < number else ""
 
 
 def _table_one_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
@@ -346,68 +340,12 @@ def _stability_rule(study: Mapping[str, Any], extraction: str) -> tuple[str, flo
     return "ICC2", 0.75  # no protocol asks: the form that counts systematic differences, at the customary threshold
 
 
-def _synthetic(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
-    """Single features in a cohort grown from the study's own, labelled as what it is."""
-    table = results.get("evaluation/markers_synthetic.csv")
-    if table is None or not table["auc"].notna().any():
-        return []
-    settings = study["markers"]["synthetic"]
-    numbers = listed([f"{number} “{level}”" for level, number in settings["counts"].items()])
-    words = (
-        f"As some publications do, the features were rated again in a synthetic cohort ({numbers}) that "
-        f"{settings['method'].upper()} grew from the patients above. Publications call such a cohort external; it is "
-        "not: every synthetic patient lies between two of those, so a feature that looks good by chance looks good "
-        "here too. The figures say how well the sampler copied the data."
-    )
-    shown = markers_table(table)
-    caption = "Single features in the synthetic cohort: no validation."
-    return [Text(words), Printed("markers_synthetic", shown, caption, full=table)]
-
-
-def _survival_markers(markers: pd.DataFrame) -> list[Any]:
-    rated = markers.dropna(subset=["c"])
-    if rated.empty:
-        return []
-    left = int((rated["p_fdr"] < 0.05).sum())
-    words = (
-        f"{count(len(rated), 'feature')}, each turned so that its C-index is at least 0.5; the best of so many looks "
-    )
-    words += f"good by chance alone: {'none stays' if not left else f'{left:,} stay'} under p = 0.05 after correction "
-    words += "(false discovery rate)."
-    shown = survival_markers_table(markers)
-    caption = f"Single features{_shown_of(len(shown), len(rated), 'markers')}."
-    return [Text(words), Printed("markers", shown, caption, full=markers)]
-
-
-def _marker_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
-    markers = results.get("evaluation/markers.csv")
-    if markers is not None and "c" in markers:
-        return _survival_markers(markers)
-    if markers is None or not markers["auc"].notna().any():
-        return []
-    best = markers.sort_values(["auc", "marker"], ascending=[False, True], kind="stable").iloc[0]
-    rated = markers.dropna(subset=["auc"])
-    left = int((rated["p_fdr"] < 0.05).sum())
-    words = (
-        f"Of {count(len(rated), 'feature')} the best, {feature_label(best['marker'])}, has an AUC of "
-        f"{interval(best['auc'], best['auc_low'], best['auc_high'], 2)}. Each is turned so that its AUC is at least "
-        f"0.5, and the best of so many looks good by chance alone: "
-        f"{'none stays' if not left else f'{left:,} stay'} under p = 0.05 after correction (false discovery rate)."
-    )
-    missing = len(markers) - len(rated)
-    words += f" {count(missing, 'feature')} could not be rated." if missing else ""
-    caption = "The features with the highest AUC; an arrow says whether events have higher (↑) or lower (↓) values."
-    alt = f"AUC with interval of the {min(20, len(rated))} best features, from {rated['auc'].max():.2f} down."
-    shown = markers_table(markers)
-    title = f"Single features{_shown_of(len(shown), len(markers), 'markers')}."
+def _marker_flow(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
+    """The flow of the single features; where nobody is lost on the way to them, the cohort's flow says it all."""
     flow, whole = results.get(_MARKERS_FLOW), results.get("cohort/development/flow.csv")
-    lost = flow is not None and not flow.equals(whole)  # where nobody is lost, the cohort's flow says it all
-    return [
-        *([_flow_drawing("markers", "the single features", flow, study["unit"])] if lost else []),
-        Text(words),
-        Drawing("markers", markers_figure(markers), caption, alt),
-        Printed("markers", shown, title, "Cut-off by Youden's index.", markers),
-    ]
+    if flow is None or flow.equals(whole):
+        return []
+    return [_flow_drawing("markers", "the single features", flow, study["unit"])]
 
 
 def _limit_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
@@ -432,7 +370,7 @@ def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
     agreement = agreement_table(cases, all_readings(study, results))
     flagged, volumes = flagged_table(cases), volumes_table(cases, study)
     shown = flagged.head(_FLAGGED)
-    title = f"Flagged regions{_shown_of(len(shown), len(flagged), 'flagged')}."
+    title = f"Flagged regions{shown_of(len(shown), len(flagged), 'flagged')}."
     note = "Hausdorff: largest distance between the surfaces, and its 95th percentile. Excluded regions do not count."
     pictured = cases[cases["picture"].notna()].head(_EXAMPLES)
     pictures = [(", ".join(case[name] for name in CASE), case["picture"]) for case in pictured.to_dict("records")]

@@ -1,6 +1,6 @@
 """Tables as papers print them: text in every cell. The numbers behind them stay in the files of the other stages."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -153,9 +153,88 @@ def markers_table(markers: pd.DataFrame, most: int = 20) -> pd.DataFrame:
             "Specificity": percent(row["specificity"]),
             "p": p_text(row["p"]),
             "p (FDR)": p_text(row["p_fdr"]),
+            "Test": row["test"],
         }
         for _, row in best.dropna(subset=["auc"]).iterrows()
     ]
+    return pd.DataFrame(rows)
+
+
+def groups_table(markers: pd.DataFrame, levels: Sequence[str], event: str) -> pd.DataFrame:
+    """Single features in the two groups of an endpoint, a row each in the order given.
+
+    Args:
+        markers: as `evaluation.markers.rate_markers` gives them; one that could not be rated has its reason.
+        levels: of the endpoint's variable; each has a column.
+        event: the level that is the event.
+    """
+    rows = []
+    for _, row in markers.iterrows():
+        cells = {level: _group_text(row, "event" if level == event else "other") for level in levels}
+        test = row["test"] if isinstance(row["test"], str) else ""
+        cells |= {"Test": test, "p": p_text(row["p"]), "p (Bonferroni)": p_text(row["p_bonferroni"])}
+        rows.append({"Feature": feature_label(row["marker"]), **cells})
+    return pd.DataFrame(rows)
+
+
+def _group_text(row: pd.Series, group: str) -> str:
+    """A feature in one group: mean and standard deviation where a t test compares it, else median and quartiles."""
+    mean, sd, median, first, third = (
+        significant(row[f"{group}_{name}"]) for name in ("mean", "sd", "median", "q1", "q3")
+    )
+    if MISSING in (mean, median):
+        return MISSING
+    return f"{mean} ± {sd}" if str(row["test"]).endswith("t") else f"{median} [{first}, {third}]"
+
+
+def rated_table(markers: pd.DataFrame, chance: pd.DataFrame | None = None) -> pd.DataFrame:
+    """ROC of single features, a row each in the order given, beside what cohorts of permuted outcomes reach.
+
+    Args:
+        markers: as `evaluation.markers.rate_markers` gives them.
+        chance: as `evaluation.synthetic.chance_level` gives it; of a synthetic cohort.
+    """
+    known = {} if chance is None else {row["marker"]: row for _, row in chance.iterrows()}
+    rows = []
+    for _, row in markers.iterrows():
+        cells = {
+            "Feature": feature_label(row["marker"]),
+            "In events": MISSING if pd.isna(row["direction"]) else row["direction"],
+            "AUC (95% CI)": interval(row["auc"], row["auc_low"], row["auc_high"], 2),
+            "Cut-off": significant(row["threshold"], 3),
+            "Sensitivity": _exact_percent(row["sensitivity"]),
+            "Specificity": _exact_percent(row["specificity"]),
+        }
+        if row["marker"] in known:
+            level = known[row["marker"]]
+            cells["Permuted"] = interval(level["median"], level["low"], level["high"], 2)
+            cells["Reached by"] = percent(level["share"])
+        rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def _exact_percent(share: float) -> str:
+    """A share of few patients with a decimal, so that 11 of 14 can be told: 78.6%."""
+    return MISSING if pd.isna(share) else f"{100 * share:.1f}%"
+
+
+def cutoffs_table(tests: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Survival of patients below and above single features' cut-offs, a row each.
+
+    Args:
+        tests: as `evaluation.groups.cutoff_tests` gives them.
+        summary: as `evaluation.groups.survival_summary` gives it for the same groups.
+    """
+    groups = {(row["variable"], row["group"]): row for _, row in summary.iterrows()}
+    rows = []
+    for _, row in tests.iterrows():
+        cells = {"Feature": feature_label(row["variable"]), "Cut-off": significant(row["cutpoint"], 3)}
+        for group in ("low", "high"):
+            part = groups.get((row["variable"], group))
+            cells[f"n, {group}"] = "0" if part is None else f"{part['n']:.0f}"
+            cells[f"Median, {group} (95% CI)"] = MISSING if part is None else median_text(part)
+        cells |= {"Log-rank p": p_text(row["p"]), "Corrected p": p_text(row["p_corrected"])}
+        rows.append(cells)
     return pd.DataFrame(rows)
 
 

@@ -96,6 +96,11 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else " and ".join([", ".join(names[:-1]), names[-1]]) if names else ""
 
 
+def shown_of(shown: int, number: int, file: str) -> str:
+    """What a caption adds where the page does not show a whole table."""
+    return f": {shown:,} of {number:,}; all in tables/{file}.csv" if shown < number else ""
+
+
 def feature_label(name: str) -> str:
     """A pyradiomics feature name for readers: "wavelet-LLH_firstorder_Median" becomes "LLH first order Median".
 
