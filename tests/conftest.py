@@ -2,8 +2,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from projects import ROOT
+
+# How long an example takes says nothing of what is tested: machines are busy, and the first one may compile.
+settings.register_profile("nenflow", deadline=None)
+settings.load_profile("nenflow")
 
 
 def _folder(variable, beside):

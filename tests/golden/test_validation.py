@@ -43,10 +43,10 @@ from nenflow.evaluation.markers import rate_markers
 from nenflow.evaluation.resampling import (
     COLUMNS,
     bootstrap_interval,
+    columns_with_times,
     patient_resample,
     refit_once,
     resample_fixed,
-    survival_columns,
     unit_resample,
 )
 from nenflow.evaluation.validation import harrell, summarise
@@ -452,7 +452,7 @@ def test_refits_of_a_cox_protocol(golden, name):
     y = pd.DataFrame(np.column_stack(data.follow_up), X.index, ["time", "event"])
     protocol = build_protocol([{"cox": {}}], clinical=data.kept, readings=None, seed=1)
     rows = [{"resample": b} | refit_once(protocol, X, y, draw)[0] for b, draw in enumerate(data.draws)]
-    refit = pd.DataFrame(rows, columns=survival_columns([]))
+    refit = pd.DataFrame(rows, columns=columns_with_times([]))
     fit = fit_cox(X.to_numpy(), *data.follow_up)
     score = fit.linear_predictor(X.to_numpy())
     c = [harrell_c(*(values[draw] for values in (*data.follow_up, score)))["c"] for draw in data.draws]
@@ -475,7 +475,7 @@ def test_refits_of_a_cox_protocol(golden, name):
 
 @pytest.mark.parametrize("name", COX)
 def test_validation_of_a_cox_model(golden, name, monkeypatch):
-    def line(time, event, score):
+    def line(time, event, score, strata):  # rms has no strata here
         coef, value, null = cph(np.asarray(score)[:, None], np.asarray(time), np.asarray(event))
         return coef[0], value, null
 

@@ -7,7 +7,7 @@ from scipy.special import logit
 
 from nenflow.errors import InputError
 from nenflow.evaluation.apparent import (
-    RADSCORE,
+    SIGNATURE,
     apparent_figures,
     scores_of,
     survival_performance,
@@ -40,7 +40,7 @@ def lung(golden):
     baseline = baseline_hazard(fit, X, data["time"], data["status"])
     survival = survival_at(baseline, X @ fit.coef, TIMES)
     columns = {f"survival_{time}": column for time, column in zip(TIMES, survival.T, strict=True)}
-    table = pd.DataFrame({RADSCORE: np.nan, "linear_predictor": X @ fit.coef, **columns}, index=units(len(X)))
+    table = pd.DataFrame({SIGNATURE: np.nan, "linear_predictor": X @ fit.coef, **columns}, index=units(len(X)))
     return pd.DataFrame({"time": data["time"], "event": data["status"]}).set_axis(table.index), table, figures
 
 
@@ -48,15 +48,15 @@ def lung(golden):
 def birthwt(golden):
     data, figures = pd.read_csv(golden / "birthwt.csv"), figures_of(golden, "birthwt")
     fitted = np.array(figures["fitted"])
-    columns = {RADSCORE: data["lwt"].astype(float), "linear_predictor": logit(fitted), "probability": fitted}
+    columns = {SIGNATURE: data["lwt"].astype(float), "linear_predictor": logit(fitted), "probability": fitted}
     table = pd.DataFrame(columns).set_axis(units(len(data)))
     return data["low"].set_axis(table.index), table, figures
 
 
 def test_the_radscore_stands_before_the_model_and_only_where_there_is_one():
-    table = pd.DataFrame({RADSCORE: [1.0, 2.0], "linear_predictor": [3.0, 4.0], "probability": [0.5, 0.6]})
+    table = pd.DataFrame({SIGNATURE: [1.0, 2.0], "linear_predictor": [3.0, 4.0], "probability": [0.5, 0.6]})
     assert {name: score.tolist() for name, score in scores_of(table, "fusion").items()} == {
-        RADSCORE: [1, 2],
+        SIGNATURE: [1, 2],
         "fusion": [3, 4],
     }
     assert list(scores_of(table.assign(Radscore=np.nan), "fusion")) == ["fusion"]  # a model of clinical variables only
@@ -65,7 +65,7 @@ def test_the_radscore_stands_before_the_model_and_only_where_there_is_one():
 def test_a_logistic_model_agrees_with_r(birthwt):
     y, table, theirs = birthwt
     figures, roc, decision = apparent_figures(y, table, "fusion", [], [])
-    assert list(figures) == [RADSCORE, "fusion"]
+    assert list(figures) == [SIGNATURE, "fusion"]
     ours = figures["fusion"]
     assert ours["auc"] == pytest.approx(theirs["roc"]["auc"], rel=EXACT)
     assert ours["auc_delong"] == pytest.approx(theirs["roc"]["delong_ci"][::2], rel=EXACT)
@@ -82,7 +82,7 @@ def test_a_logistic_model_agrees_with_r(birthwt):
     names = {"dxy": "Dxy", "r2": "R2", "intercept": "Intercept", "slope": "Slope", "d": "D", "u": "U", "q": "Q"}
     for name, key in {**names, "brier": "B", "g": "g", "gp": "gp"}.items():
         assert ours["indexes"][name] == pytest.approx(original[key], abs=OWN_LINE), name
-    assert set(roc["score"]) == {RADSCORE, "fusion"}
+    assert set(roc["score"]) == {SIGNATURE, "fusion"}
     sensitivity = roc.loc[roc["score"] == "fusion", "sensitivity"].to_numpy()
     np.testing.assert_allclose(sensitivity, theirs["roc"]["sensitivities"])
     benefit = decision[decision["strategy"] == "model"]
@@ -92,8 +92,8 @@ def test_a_logistic_model_agrees_with_r(birthwt):
 def test_a_score_that_is_no_model_has_no_figures_of_one(birthwt):
     y, table, _ = birthwt
     figures, _, decision = apparent_figures(y, table, "fusion", [], [np.arange(len(y))] * 2)
-    assert figures[RADSCORE]["brier"] is None
-    assert not {"indexes", "calibration", "hosmer_lemeshow"} & set(figures[RADSCORE])
+    assert figures[SIGNATURE]["brier"] is None
+    assert not {"indexes", "calibration", "hosmer_lemeshow"} & set(figures[SIGNATURE])
     # resamples that are the data themselves leave no width
     np.testing.assert_allclose(decision["low"], decision["net_benefit"])
     np.testing.assert_allclose(decision["high"], decision["net_benefit"])
@@ -199,13 +199,13 @@ def test_competing_events_count_as_censored_in_discrimination_and_as_themselves_
     score = rng.normal(size=80)
     censored = y.assign(event=(y["event"] == 1).astype(int))
     assert survival_performance(y, score, [5.0]) == survival_performance(censored, score, [5.0])
-    table = pd.DataFrame({RADSCORE: np.nan, "linear_predictor": score, "survival_5": 1 / (1 + np.exp(score))})
+    table = pd.DataFrame({SIGNATURE: np.nan, "linear_predictor": score, "survival_5": 1 / (1 + np.exp(score))})
     decisions = [apparent_figures(data, table.set_axis(y.index), "m", [5], [])[2] for data in (y, censored)]
     everybody = [decision[decision["strategy"] == "all"]["net_benefit"].to_numpy() for decision in decisions]
     assert (everybody[0] < everybody[1]).all()  # fewer can benefit where some die of something else
 
 
 def test_one_class_only_is_refused():
-    table = pd.DataFrame({RADSCORE: [1.0, 2.0], "linear_predictor": [1.0, 2.0], "probability": [0.6, 0.7]})
+    table = pd.DataFrame({SIGNATURE: [1.0, 2.0], "linear_predictor": [1.0, 2.0], "probability": [0.6, 0.7]})
     with pytest.raises(InputError, match="same outcome"):
         apparent_figures(pd.Series([1, 1]), table, "m", [], [])

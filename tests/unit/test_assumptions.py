@@ -69,7 +69,9 @@ def test_events_per_variable_and_inflation_of_a_cox_model(lung):
 def test_ties_are_those_of_the_model(lung):
     data, y, _ = lung
     final = data[["age", "male", "ecog"]]
-    efron, breslow = (values(check_assumptions(final, final, y, ties), PROPORTIONAL) for ties in ("efron", "breslow"))
+    efron, breslow = (
+        values(check_assumptions(final, final, y, ties=ties), PROPORTIONAL) for ties in ("efron", "breslow")
+    )
     np.testing.assert_allclose(efron["value"], breslow["value"], rtol=0.2)
     assert (efron["value"] != breslow["value"]).all()  # lung has tied times
 

@@ -58,7 +58,7 @@ def test_incidence_by_group():
     assert at_four.tolist() == pytest.approx([0.1875, 0.4375, 0.5])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(units)
 def test_causes_and_survival_add_up_to_one(rows):
     time, event = _columns(rows)
@@ -67,7 +67,7 @@ def test_causes_and_survival_add_up_to_one(rows):
     assert (first["incidence"] + second["incidence"] + survival).tolist() == pytest.approx([1.0] * len(survival))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(units)
 def test_without_competing_events_it_is_kaplan_meier(rows):
     time, event = _columns(rows)

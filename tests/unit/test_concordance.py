@@ -50,7 +50,7 @@ def _pairs(time, event, score):
     return kinds
 
 
-@settings(deadline=None, max_examples=40)  # compiled at the first call
+@settings(max_examples=40)  # compiled at the first call
 @given(units)
 def test_harrell_counts_every_pair(rows):
     time, event, score = _columns(rows)
@@ -62,7 +62,7 @@ def test_harrell_counts_every_pair(rows):
     assert found["tied_y"] + found["tied_xy"] == sum((deaths == t).sum() - 1 for t in deaths) / 2
 
 
-@settings(deadline=None, max_examples=40)  # compiled at the first call
+@settings(max_examples=40)  # compiled at the first call
 @given(units, st.randoms(use_true_random=False))
 def test_order_scale_and_shift_do_not_matter(rows, random):
     time, event, score = _columns(rows)
@@ -76,7 +76,7 @@ def test_order_scale_and_shift_do_not_matter(rows, random):
         assert turned["se"] == pytest.approx(first["se"], nan_ok=True)
 
 
-@settings(deadline=None, max_examples=40)  # compiled at the first call
+@settings(max_examples=40)  # compiled at the first call
 @given(units)
 def test_without_censoring_everything_is_as_for_a_binary_outcome(rows):
     time, _, score = _columns(rows)
@@ -93,7 +93,7 @@ def test_without_censoring_everything_is_as_for_a_binary_outcome(rows):
         assert mine["null"] == pytest.approx(died.mean() * (1 - died.mean()))
 
 
-@settings(deadline=None, max_examples=40)  # compiled at the first call
+@settings(max_examples=40)  # compiled at the first call
 @given(units)
 def test_area_under_the_roc_curve_is_the_auc(rows):
     time, event, score = _columns(rows)

@@ -208,7 +208,7 @@ def test_refusals(changed, sentence):
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds, st.floats(0.001, 1000), st.floats(-1e4, 1e4), st.sampled_from(["efron", "breslow"]))
 def test_order_scale_and_shift(seed, scale, shift, ties):
     rng = np.random.default_rng(seed)

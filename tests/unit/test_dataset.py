@@ -108,6 +108,19 @@ def test_a_time_to_event_outcome_has_two_columns_and_needs_follow_up():
     assert (list(X), list(y)) == (["ki67"], ["time", "event"])
 
 
+def test_strata_are_part_of_the_outcome():
+    study = survival_study()
+    study["variables"]["site"] = {"label": "Hospital", "level": "patient", "type": "categorical", "levels": ["1", "2"]}
+    analysis = {"endpoint": "survival", "clinical": ["ki67"], "strata": "site"}
+    followed = units(status=["dead", "alive", "other"], months=[3.0, 5.0, 7.5], site=["2", "1", "2"])
+    X, y = split(assemble_dataset(None, followed, NO_EXCLUSIONS, NO_CASES, analysis, study)[0])
+    assert (list(X), list(y)) == (["ki67"], ["time", "event", "stratum"])
+    assert y["stratum"].tolist() == ["2", "1", "2"]
+    unknown = followed.assign(site=["2", None, "2"])
+    with pytest.raises(InputError, match="1 patients have no value of Hospital, by which the Cox model is stratified"):
+        assemble_dataset(None, unknown, NO_EXCLUSIONS, NO_CASES, analysis, study | {"unit": "patient"})
+
+
 def test_a_unit_without_features_of_the_phase_is_left_out_with_the_reason():
     _, exclusions = assemble_dataset(ALL.drop(index=1), units(), NO_EXCLUSIONS, NO_CASES, ANALYSIS, STUDY)
     assert exclusions.to_numpy().tolist() == [

@@ -126,7 +126,7 @@ def test_partial_areas_by_hand():
             partial_auc(y, score, *bounds)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.sampled_from(["specificity", "sensitivity"]))
 def test_parts_of_the_area_add_up(seed, over):
     rng = np.random.default_rng(seed)

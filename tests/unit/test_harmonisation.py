@@ -105,7 +105,7 @@ def test_rows_to_be_scored_change_neither_the_fit_nor_each_other():
     pd.testing.assert_frame_equal(together, alone, check_exact=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), unit=st.floats(1e-3, 1e3), shift=st.floats(-100, 100))
 def test_order_unit_and_origin_of_the_features_do_not_matter(seed, unit, shift):
     X = random_sites(seed, n=24, features=6)

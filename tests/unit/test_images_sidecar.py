@@ -75,7 +75,7 @@ def test_identity_planted_into_every_tag_is_found_in_none_that_is_kept():
     assert leaks(describe_headers([dataset, header()])) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from([*KEPT_TAGS, *TEXTS]), max_size=30), st.sampled_from(["CT", "PT"]))
 def test_identity_planted_into_some_tags_is_found_in_none_that_is_kept(keywords, modality):
     keywords = [keyword for keyword in keywords if keyword in TEXTS]

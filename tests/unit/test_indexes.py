@@ -37,7 +37,7 @@ def _followed(seed=1, n=60):
     return time, event, fit_cox(X, time, event).linear_predictor(X)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=20))
 def test_mean_difference_against_all_pairs(values):
     pairs = np.abs(np.subtract.outer(values, values))
@@ -89,7 +89,7 @@ def test_cox_indexes_of_a_fitted_model():
     assert np.isnan(cox_indexes(time, event, np.zeros(len(time)))["slope"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.floats(-20, 20))
 def test_partial_likelihood_is_the_fits_and_knows_no_shift(seed, shift):
     time, event, score = _followed(seed)

@@ -152,7 +152,7 @@ def slopes(X, y, coefs, intercept):
 
 @pytest.mark.parametrize("kind", ["binary", "survival"])
 @pytest.mark.parametrize("heavy", [False, True])
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), alpha=st.sampled_from([1.0, 0.5, 0.05]), p=st.integers(1, 90))
 def test_every_solution_is_the_minimum(kind, heavy, seed, alpha, p):
     X, y = survival(seed, 50, max(p, 2))
@@ -182,7 +182,7 @@ def test_two_times_have_a_closed_form_in_cox():
     assert found.intercepts.tolist() == [0, 0]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_cox_sees_the_order_of_times_only_and_not_that_of_rows(seed):
     X, y = survival(seed)

@@ -74,7 +74,7 @@ def test_separation_by_one_variable(X, y, separated):
     assert fit_logistic(np.array(X, float)[:, None], np.array(y)).separated is separated
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000))
 def test_separation_agrees_with_its_definition(seed):
     """In one dimension separation is a matter of sorting; the shortcut by a vanishing score must not miss it."""
@@ -128,7 +128,7 @@ def test_model_without_variables():
     assert fit.se[0] == pytest.approx(np.sqrt(1 / 30 + 1 / 10), rel=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_shift_scale_and_order_change_nothing_that_matters(seed):
     rng = np.random.default_rng(seed)

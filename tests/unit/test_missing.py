@@ -138,7 +138,7 @@ def test_time_and_event_take_part():
     assert not impute(gaps, y, 1, 1)[0].equals(impute(gaps, other, 1, 1)[0])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.floats(-100, 100), st.floats(0.01, 100))
 def test_the_unit_of_a_variable_does_not_matter(seed, shift, scale):
     X, y = cohort(40, seed)

@@ -36,7 +36,7 @@ def test_both_classes_are_grown_to_the_published_counts(method):
     assert (grown.index == origin.index).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     sizes=st.tuples(st.integers(4, 30), st.integers(4, 30)),

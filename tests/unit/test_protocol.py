@@ -6,7 +6,7 @@ from sklearn.base import clone
 from lesion_tables import survival_signal
 from nenflow.documents import plain, read_json, write_json
 from nenflow.errors import InputError
-from nenflow.models.protocol import build_protocol, fit_step, from_document, scores, to_document
+from nenflow.models.protocol import build_protocol, cox_settings, fit_step, from_document, scores, to_document
 from nenflow.models.tables import univariable_table
 from nenflow.tables import UNIT, read_table, write_table
 
@@ -179,7 +179,9 @@ def test_steps_of_survival_one_by_one_equal_the_pipeline(patients, tmp_path):
     documents, table = {}, X
     for number, step in enumerate(steps):
         ((name, options),) = step.items()
-        fitted_step, passed_on = fit_step(name, options, table, y, clinical, None, seed=1, times=[6, 12.5])
+        fitted_step, passed_on = fit_step(
+            name, options, table, y, clinical, None, 1, times=[6, 12.5], cox=cox_settings(steps)
+        )
         documents[name] = fitted_step.document()
         write_table(passed_on, tmp_path / f"{number}.csv")
         table = read_table(tmp_path / f"{number}.csv", index=UNIT)

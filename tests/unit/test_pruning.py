@@ -8,7 +8,7 @@ from nenflow.errors import InputError
 from nenflow.models.pruning import METHODS, prune, unit_ranks
 
 EXACT = 1e-12  # rounding only
-PATIENT = settings(deadline=None, max_examples=40)  # the first call may compile
+PATIENT = settings(max_examples=40)  # the first call may compile
 
 
 def features(seed, n=40, p=14):

@@ -47,7 +47,7 @@ def test_table_holds_everybody_once():
     assert table.set_index(["event", "first", "second"]).loc[(1, 1, 2), "units"] == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 1000), st.sampled_from([None, [0.3, 0.6]]))
 def test_exchanging_the_models_changes_the_sign(seed, cuts):
     rng = np.random.default_rng(seed)

@@ -17,7 +17,8 @@ from nenflow.report.drawing import JOURNAL
 from nenflow.report.page import render_page, report_context, save_blocks
 from nenflow.report.results import read_results, software_versions
 from nenflow.report.sections import is_simulated, report_sections, study_summary
-from nenflow.report.sections_models import estimates, honest_sentences
+from nenflow.report.sections_models import honest_sentences
+from nenflow.report.tables import estimates
 from nenflow.tables import write_table
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "workflow" / "report"

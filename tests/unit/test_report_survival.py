@@ -30,19 +30,19 @@ from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.results import read_results
 from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.sections_survival import (
-    HARRELL,
-    PLUS632,
-    PUBLISHED,
-    concordances,
     cox_honest,
     cox_validation_words,
     survival_blocks,
 )
 from nenflow.report.tables import (
+    HARRELL,
     INSET,
+    PLUS632,
+    PUBLISHED,
     assumptions_table,
     coded_label,
     cutpoints_table,
+    estimates,
     odds_ratio_table,
     points_table,
     sample_size_table,
@@ -515,12 +515,12 @@ APPARENT = {"death": {"c": 0.71, "c_interval": [0.65, 0.77]}}
 
 
 def test_concordances_are_ordered_and_mark_the_honest_ones():
-    table = concordances(APPARENT, VALIDATED)
+    table = estimates(APPARENT, VALIDATED)
     assert table["estimate"].tolist() == ["Apparent", PUBLISHED, HARRELL, PLUS632]
     assert table["auc"].tolist() == [0.71, 0.7, 0.69, 0.66]
     assert table["honest"].tolist() == [False, False, True, True]
-    assert concordances(APPARENT, None)["estimate"].tolist() == ["Apparent"]
-    unknown = concordances({"death": {"c": 0.5, "c_interval": [None, None]}}, None)
+    assert estimates(APPARENT, None)["estimate"].tolist() == ["Apparent"]
+    unknown = estimates({"death": {"c": 0.5, "c_interval": [None, None]}}, None)
     assert unknown[["low", "high"]].isna().all(axis=None)
 
 

@@ -10,11 +10,11 @@ from nenflow.evaluation.indexes import cox_indexes
 from nenflow.evaluation.resampling import (
     COLUMNS,
     bootstrap_interval,
+    columns_with_times,
     patient_resample,
     refit_once,
     refit_resamples,
     resample_fixed,
-    survival_columns,
     unit_resample,
 )
 from nenflow.evaluation.validation import summarise
@@ -182,7 +182,7 @@ def test_survival_refit_is_tried_on_the_right_rows():
             assert row[f"brier_5_{part}"] == error
     assert row["slope"] == cox_indexes(y["time"], y["event"], values["linear_predictor"])["slope"]
     assert np.isnan(row["c_radscore_test"])  # this protocol has no LASSO
-    assert set(row) | {"resample", "n_pruned", "n_lasso"} == set(survival_columns([5, 10]))
+    assert set(row) | {"resample", "n_pruned", "n_lasso"} == set(columns_with_times([5, 10]))
     assert curves.groupby("time").size().to_dict() == {5: len(GRID), 10: len(GRID)}
     at = curves[(curves["time"] == 10) & (curves["predicted"] == 0.3)].iloc[0]
     benefit = [
@@ -199,7 +199,7 @@ def test_batches_of_survival_refits_do_not_matter():
     for k in (0, 1):
         joined = pd.concat([part[k] for part in parts], ignore_index=True)
         pd.testing.assert_frame_equal(joined, together[k], check_exact=True)
-    assert list(together[0].columns) == survival_columns([5, 10])
+    assert list(together[0].columns) == columns_with_times([5, 10])
     fixed = resample_fixed(y, {"a": X["age"]}, seed=4, numbers=range(3))
     assert list(fixed.columns) == ["resample", "score", "c"]
     draw = np.random.default_rng([4, 2]).integers(len(y), size=len(y))

@@ -596,6 +596,14 @@ ENDPOINT, DEATH, AGAIN = ("endpoints", "survival"), ("models", "death"), ("model
             spoil(*DEATH, "steps", 3, value={"cox": {"ties": "exact"}}),
             "models/death/steps/3/cox/ties: 'exact' is not allowed; allowed are 'efron', 'breslow'",
         ),
+        (
+            spoil(*DEATH, "steps", 3, value={"cox": {"strata": "age"}}),
+            "models/death/steps/cox/strata: 'age' is not categorical",
+        ),
+        (
+            spoil(*DEATH, "steps", 3, value={"cox": {"strata": "grade"}}),
+            "models/death/steps/cox/strata: 'grade' is a clinical variable of the model; it cannot be both",
+        ),
         # how variables enter
         (
             spoil(*DEATH, "steps", 0, value={"terms": {"factors": ["grades"]}}),

@@ -114,7 +114,7 @@ def test_separated_terms_of_several_columns_are_judged_by_the_likelihood_ratio()
     assert test["p"] == pytest.approx(chi2.sf(drop, 2), rel=1e-6)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_fast_backward_is_exact_for_a_linear_model(seed):
     """Least squares: conditioning on zero is the same as leaving out, so each p can be had by fitting anew."""

@@ -28,8 +28,8 @@ EXACT = 1e-10
 FITTED = 1e-7  # a maximum of a likelihood, found by Newton's method from another place
 PENALISED = 1e-6  # a solution of the LASSO, whose threshold is on squared changes
 
-few = settings(max_examples=15, deadline=None)
-many = settings(max_examples=40, deadline=None)
+few = settings(max_examples=15)
+many = settings(max_examples=40)
 seeds = st.integers(0, 100_000)
 scales = st.sampled_from([1e-4, 0.03, 7.0, 1e5])
 shifts = st.sampled_from([-1e3, -0.5, 0.0, 40.0, 1e4])  # in standard deviations
@@ -176,7 +176,7 @@ def test_an_odds_ratio_turns_over_with_its_table(counts):
     np.testing.assert_allclose(odds_ratio(table.T), (ratio, low, high), rtol=1e-5)
 
 
-@settings(max_examples=5, deadline=None)  # statsmodels collects garbage at each call, which takes long
+@settings(max_examples=5)  # statsmodels collects garbage at each call, which takes long
 @given(p=st.lists(st.floats(0, 1), min_size=8, max_size=12))
 def test_adjusted_p_values_keep_their_order_and_never_shrink(p):
     p = np.array(p)
@@ -426,7 +426,7 @@ def test_cross_validation_knows_neither_order_nor_unit(seed):
     np.testing.assert_allclose(moved.cvsd[:length], base.cvsd[:length], rtol=1e-4, atol=1e-8)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=seeds, model=st.sampled_from(["logistic", "cox"]))
 def test_the_units_of_the_features_change_no_prediction_of_a_whole_protocol(seed, model):
     X, y, time, event = cohort(seed, n=80, k=6)

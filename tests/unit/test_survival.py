@@ -87,7 +87,7 @@ def draw(seed, n=30):
     return rng, rng.integers(1, 15, n).astype(float), event
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_without_censoring_the_curve_is_the_empirical_distribution(seed):
     _, time, _ = draw(seed)
@@ -102,7 +102,7 @@ def test_without_censoring_the_curve_is_the_empirical_distribution(seed):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Starting with pandas")
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seeds)
 def test_agrees_with_lifelines(seed):
     rng, time, event = draw(seed)
@@ -117,7 +117,7 @@ def test_agrees_with_lifelines(seed):
     assert logrank(time, event, group)["chi2"] == pytest.approx(expected.test_statistic, abs=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds, st.sampled_from([0, 1]))
 def test_logrank_knows_neither_order_nor_names_nor_units(seed, rho):
     rng, time, event = draw(seed)
@@ -129,7 +129,7 @@ def test_logrank_knows_neither_order_nor_names_nor_units(seed, rho):
     assert test["observed"].sum() == pytest.approx(test["expected"].sum())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_trend_over_two_groups_is_the_logrank_test(seed):
     rng, time, event = draw(seed)

@@ -52,7 +52,7 @@ def test_spline_is_straight_outside_and_scaled_as_rms_does():
     np.testing.assert_allclose(np.diff(above, n=2, axis=0), 0, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(3, 7))
 def test_spline_spans_the_natural_cubic_splines(seed, count):
     x = np.random.default_rng(seed).normal(50, 10, size=120)
@@ -65,7 +65,7 @@ def test_spline_spans_the_natural_cubic_splines(seed, count):
     assert np.linalg.matrix_rank(ours) == count
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.floats(-100, 100), st.floats(0.01, 100))
 def test_a_spline_does_not_depend_on_the_unit(seed, shift, scale):
     x = np.random.default_rng(seed).normal(size=150)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from nenflow.documents import plain
-from nenflow.evaluation.resampling import COLUMNS, survival_columns
+from nenflow.evaluation.resampling import COLUMNS, columns_with_times
 from nenflow.evaluation.validation import harrell, plus632, summarise
 from nenflow.tables import read_table, write_table
 
@@ -84,7 +84,7 @@ def test_summary_of_columns_that_are_blank_throughout(tmp_path):
 
 
 def test_summary_of_a_time_to_event():
-    columns = survival_columns([12])
+    columns = columns_with_times([12])
     refit = pd.DataFrame(
         [dict.fromkeys(columns, 0.6) | {"separated": 0, "note": "", "features": "", "selected": "age"}] * 2
     )

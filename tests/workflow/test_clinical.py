@@ -57,6 +57,32 @@ def test_the_final_cox_model_is_that_of_lifelines(clinical):
     )
 
 
+def test_a_stratified_model_with_clustered_errors_is_that_of_lifelines(clinical):
+    table = patients(clinical)
+    document = json.loads(result(clinical, "models/stratified/model.json").read_text())["steps"]["cox"]
+    names = document["variables"]
+    assert "age" not in names
+    design = pd.DataFrame(
+        {
+            "time": table["months"],
+            "event": table["event"],
+            "size": table["size"],
+            "resection": np.where(table["resection"] == "no", 2.0, 1.0),
+            "grade": table["grade"],
+            "patient": np.arange(len(table)),
+        }
+    )
+    columns = ["time", "event", "grade", "patient", *names]
+    fit = CoxPHFitter().fit(
+        design[columns], "time", "event", strata=["grade"], cluster_col="patient", fit_options={"precision": 1e-12}
+    )
+    assert document["coefficients"] == pytest.approx(fit.params_[names].to_dict(), rel=LIKELIHOOD)
+    assert document["se"] == pytest.approx(fit.standard_errors_[names].to_dict(), rel=LIKELIHOOD)
+    assert set(document["baseline"]["stratum"]) == {"1", "2", "3"}
+    points = read_table(result(clinical, "models/stratified/points.csv"))
+    assert {"survival_36 1", "survival_36 2", "survival_36 3"} <= set(points["variable"])
+
+
 def test_survival_is_described_by_group(clinical):
     table = patients(clinical)
     summary = read_table(result(clinical, "evaluation/survival_survival/summary.csv")).set_index("group")

@@ -276,9 +276,11 @@ def model_analysis(wildcards):
     model = STUDIES[wildcards.study]["models"][wildcards.model]
     named = [name for step in model["steps"] for key in step for name in named_variables(key, step[key])]
     keys = ("endpoint", "phase", "features", "clinical", "region", "missing", "imputations")
-    others = [name for name in dict.fromkeys(named) if name not in model["clinical"]]
+    cox = next((step["cox"] for step in model["steps"] if "cox" in step), {})
+    others = [name for name in dict.fromkeys(named) if name not in [*model["clinical"], cox.get("strata")]]
     times = STUDIES[wildcards.study]["endpoints"][model["endpoint"]].get("times", [])
-    return {key: model[key] for key in keys if key in model} | {"others": others, "times": times}
+    own = {key: model[key] for key in keys if key in model} | {key: cox[key] for key in ("strata",) if key in cox}
+    return own | {"others": others, "times": times, "cox": {key: cox[key] for key in ("ties", "robust") if key in cox}}
 
 
 def model_steps(wildcards):

@@ -97,7 +97,6 @@ rule check_model:
     input:
         candidates=candidate_table,
         final=final_step("csv"),
-        model=final_step("json"),
     output:
         assumptions="results/{study}/models/{model}/assumptions.csv",
         subdistribution="results/{study}/models/{model}/subdistribution.csv",

@@ -29,7 +29,8 @@ IMAGING = ["images", "extractions", "stability"]  # a study has all of these blo
 TEMPLATE = "template"  # the folder that new studies are copied from; it is no study itself
 ONLY_RATER = "reader"  # who drew the regions of a feature table, where a study names nobody
 CASE_PARTS = ["patient", "phase", "region", "rater"]  # what names a segmentation
-KEY_COLUMNS = ["patient", "region", "phase", "rater", "outcome", "time", "event"]  # of the tables that models see
+# Columns of the tables that models see.
+KEY_COLUMNS = ["patient", "region", "phase", "rater", "outcome", "time", "event", "stratum"]
 
 
 def load_study(path: Path, schemas: Path) -> dict[str, Any]:
@@ -432,6 +433,10 @@ def _check_final_step(study: dict[str, Any], model: dict[str, Any], where: str) 
         for variable in named_variables(name, options):
             if variable not in study["variables"]:
                 yield _unknown(f"{where}/{name}", variable, study["variables"], "variable")
+            elif name == "cox" and study["variables"][variable]["type"] != "categorical":
+                yield f"{where}/cox/strata: '{variable}' is not categorical"
+            elif name == "cox" and variable in model["clinical"]:
+                yield f"{where}/cox/strata: '{variable}' is a clinical variable of the model; it cannot be both"
             elif name == "terms" and variable not in model["clinical"]:
                 yield f"{where}/terms: '{variable}' is not among the model's clinical variables"
         if name == "terms":
@@ -524,7 +529,7 @@ def named_variables(step: str, options: Mapping[str, Any]) -> list[str]:
     return [
         *([options["batch"]] if "batch" in options else []),
         *options.get("covariates", []),
-        *options.get("strata", []),
+        *([options["strata"]] if "strata" in options else []),
     ]
 
 

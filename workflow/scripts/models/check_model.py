@@ -1,4 +1,3 @@
-from nenflow.documents import read_json
 from nenflow.logs import start_log
 from nenflow.models.assumptions import check_assumptions, subdistribution_table
 from nenflow.models.dataset import split
@@ -7,7 +6,7 @@ from nenflow.tables import UNIT, read_table, write_table
 start_log(snakemake.log[0])
 candidates, _ = split(read_table(snakemake.input.candidates, index=UNIT))
 final, y = split(read_table(snakemake.input.final, index=UNIT))
-imputed = {"imputations": snakemake.params.analysis.get("imputations", 0), "seed": snakemake.params.seed}
-ties = read_json(snakemake.input.model).get("ties", "efron")
-write_table(check_assumptions(candidates, final, y, ties, **imputed), snakemake.output.assumptions)
-write_table(subdistribution_table(final, y, **imputed), snakemake.output.subdistribution)
+analysis = snakemake.params.analysis
+settings = {"imputations": analysis.get("imputations", 0), "seed": snakemake.params.seed, **analysis["cox"]}
+write_table(check_assumptions(candidates, final, y, **settings), snakemake.output.assumptions)
+write_table(subdistribution_table(final, y, **settings), snakemake.output.subdistribution)

@@ -23,6 +23,7 @@ step, passed_on = fit_step(
     seed=params.seed,
     times=analysis["times"],
     imputations=analysis.get("imputations", 0),
+    cox=analysis["cox"],
 )
 write_json(step.document(), snakemake.output.document)
 write_table(passed_on.join(y), snakemake.output.table)

@@ -8,9 +8,10 @@ from nenflow.tables import UNIT, read_table, write_table
 start_log(snakemake.log[0])
 candidates = split(read_table(snakemake.input.candidates, index=UNIT))
 final = split(read_table(snakemake.input.final, index=UNIT))
-missing = {"imputations": snakemake.params.analysis.get("imputations", 0), "seed": snakemake.params.seed}
-write_table(univariable_table(*candidates, **missing), snakemake.output.univariable)
-write_table(multivariable_table(*final, **missing), snakemake.output.multivariable)
+analysis = snakemake.params.analysis
+settings = {"imputations": analysis.get("imputations", 0), "seed": snakemake.params.seed, **analysis["cox"]}
+write_table(univariable_table(*candidates, **settings), snakemake.output.univariable)
+write_table(multivariable_table(*final, **settings), snakemake.output.multivariable)
 
 terms = read_json(snakemake.input.terms[0]) if snakemake.input.terms else None
 drawn = nomogram(read_json(snakemake.input.model), terms)

@@ -22,14 +22,13 @@ from nenflow.evaluation.decision import decision_curve, decision_curve_survival
 from nenflow.evaluation.discrimination import Z95, auc, delong_test, performance, roc_curve
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
 from nenflow.evaluation.reclassification import integrated_discrimination, net_reclassification
-from nenflow.models.base import is_survival
-
-RADSCORE = "Radscore"
+from nenflow.models.base import is_survival, strata_of, survival_column, survival_columns
+from nenflow.models.signature import SIGNATURE
 
 
 def scores_of(table: pd.DataFrame, model: str) -> dict[str, pd.Series]:
     """The scores of a model's table by name: the Radscore where there is one, and the model's linear predictor."""
-    found = {RADSCORE: table[RADSCORE], model: table["linear_predictor"]}
+    found = {SIGNATURE: table[SIGNATURE], model: table["linear_predictor"]}
     return {name: score for name, score in found.items() if score.notna().any()}
 
 
@@ -88,12 +87,12 @@ def published_figures(y: pd.Series | pd.DataFrame, table: pd.DataFrame) -> dict[
                 "hosmer_lemeshow": hosmer_lemeshow(y, table["probability"], external=True),
             }
         )
-    survival = table.filter(regex="^survival_")
-    times = [float(name.removeprefix("survival_")) for name in survival]
+    columns = survival_columns(table)
+    times, survival = list(columns), table[list(columns.values())].to_numpy()
     time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
-    figures = survival_performance(y, score, times, survival.to_numpy())
+    figures = survival_performance(y, score, times, survival)
     figures["indexes"] = cox_indexes(time, event, score)
-    figures["calibration"] = _errors_by_time(time, event, survival.to_numpy(), times)
+    figures["calibration"] = _errors_by_time(time, event, survival, times)
     return plain(figures)
 
 
@@ -104,17 +103,21 @@ def _errors_by_time(time, event, predicted: np.ndarray, times: Sequence[float]) 
 
 
 def _survival_figures(y, table, scores: Mapping[str, pd.Series], model, times, draws):
-    predicted = table[[f"survival_{time:g}" for time in times]].to_numpy()
+    predicted = table[[survival_column(time) for time in times]].to_numpy()
     survival = {model: predicted}
     figures = {name: survival_performance(y, score, times, survival.get(name)) for name, score in scores.items()}
     time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
-    figures[model]["indexes"] = cox_indexes(time, event, scores[model], fitted_here=True)
+    figures[model]["indexes"] = cox_indexes(time, event, scores[model], fitted_here=True, strata=strata_of(y))
     figures[model]["calibration"] = _errors_by_time(time, event, predicted, times)
     curves = [
         decision_curve_survival(time, event, 1 - column, at, draws=draws).assign(time=at)
         for at, column in zip(times, predicted.T, strict=True)
     ]
-    return plain(figures), survival_roc(y, scores[model], times), pd.concat(curves, ignore_index=True)
+    return (
+        plain(figures),
+        survival_roc(y, _told(y, scores[model], predicted), times),
+        pd.concat(curves, ignore_index=True),
+    )
 
 
 def compare_scores(y: pd.Series | pd.DataFrame, table: pd.DataFrame, model: str) -> pd.DataFrame:
@@ -130,7 +133,7 @@ def compare_scores(y: pd.Series | pd.DataFrame, table: pd.DataFrame, model: str)
     columns, scores = ["measure", "difference", "low", "high", "p"], scores_of(table, model)
     if is_survival(y) or len(scores) < 2 or any(np.ptp(score) == 0 for score in scores.values()):
         return pd.DataFrame(columns=columns)
-    first, second = scores[RADSCORE], scores[model]
+    first, second = scores[SIGNATURE], scores[model]
     found = delong_test(y, second, first)
     difference = auc(y, second) - auc(y, first)
     reach = abs(difference / found["z"]) * Z95 if found["z"] else np.nan
@@ -146,40 +149,50 @@ def survival_performance(y: pd.DataFrame, score, times: Sequence[float], surviva
     """Discrimination and error of one score on the units it was given: the block of performance.json.
 
     Args:
-        y: columns time, event; index (patient, region): units of a patient are taken together in the error of C.
+        y: columns time, event, and stratum for a stratified model; index (patient, region): units of a patient are
+            taken together in the error of C. Units are compared within strata by C, over all of them by the AUCs.
         score: higher means an earlier event, shape (n,).
         times: at which AUC and Brier score are given.
         survival: predicted survival at these times, shape (n, len(times)); None where a score is no model.
 
     Returns:
-        n, events, c, c_interval, uno (Uno's C up to the last of the times), auc (rows of `time_dependent_auc`), brier
-        (rows of `brier_scores`) and ibs (integrated over these times); the last two None without `survival`.
+        n, events, c, c_interval, uno (Uno's C up to the last of the times; None for a stratified model), auc (rows of
+        `time_dependent_auc`), brier (rows of `brier_scores`) and ibs (integrated over these times); the last two None
+        without `survival`.
     """
     time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
-    found = harrell_c(time, event, score, clusters=y.index.get_level_values("patient"))
+    strata = strata_of(y)
+    found = harrell_c(time, event, score, strata, clusters=y.index.get_level_values("patient"))
     brier = None if survival is None else brier_scores(time, event, survival, times)
     return {
         "n": len(y),
         "events": int((event == 1).sum()),
         "c": found["c"],
         "c_interval": [found["low"], found["high"]],
-        "uno": uno_c(time, event, score, tau=max(times))["c"],
-        "auc": time_dependent_auc(time, event, score, times).to_dict("records"),
+        "uno": None if strata is not None else uno_c(time, event, score, tau=max(times))["c"],
+        "auc": time_dependent_auc(time, event, _told(y, score, survival), times).to_dict("records"),
         "brier": None if brier is None else brier.to_dict("records"),
         "ibs": None if brier is None else integrated_brier(brier["time"], brier["brier"]),
     }
 
 
+def _told(y: pd.DataFrame, score, survival) -> np.ndarray:
+    """What orders units by their risk at each time: the score, unless strata have hazards of their own."""
+    return np.asarray(score) if survival is None or "stratum" not in y else -survival
+
+
 def survival_roc(y: pd.DataFrame, score, times: Sequence[float]) -> pd.DataFrame:
     """Cumulative/dynamic ROC curves: columns time, threshold, sensitivity, specificity.
+
+    The score is one per unit, or one per unit and time, as for `time_dependent_auc`.
 
     A time before the first event, or that nobody reached without one, has no curve.
     """
     columns = ["time", "threshold", "sensitivity", "specificity"]
     curves = [pd.DataFrame(columns=columns)]
-    for t in times:
+    for t, column in zip(times, np.broadcast_to(np.asarray(score).T, (len(times), len(y))), strict=True):
         try:
-            curve = time_dependent_roc(y["time"].to_numpy(float), y["event"].to_numpy(float), score, t)
+            curve = time_dependent_roc(y["time"].to_numpy(float), y["event"].to_numpy(float), column, t)
         except InputError:
             continue  # performance.json has no AUC for it either
         curves.append(curve.assign(time=t)[columns])

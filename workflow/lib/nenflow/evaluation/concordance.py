@@ -70,17 +70,19 @@ def time_dependent_auc(time, event, score, times) -> pd.DataFrame:
     included (Blanche, Dartigues and Jacqmin-Gadda, Stat Med 2013; 32:5381), as riskRegression::Score.
 
     Args:
-        time, event, score: one number per unit, shape (n,).
+        time, event: one number per unit, shape (n,).
+        score: one number per unit, or per unit and time (what a stratified model predicts), shape (n, len(times)).
         times: the times t, in the unit of `time`.
 
     Returns:
         Columns time, auc, se, low, high (95 %), events (up to t) and event_free (after t). NaN at a time with no event
         up to it or nobody event-free after it.
     """
-    time, event, score = check_scored(time, event, score)
-    censoring = _Censoring.of(time, event)
-    rows = []
-    for t in np.atleast_1d(np.asarray(times, dtype=float)):
+    times, rows = np.atleast_1d(np.asarray(times, dtype=float)), []
+    scores = np.broadcast_to(np.asarray(score, dtype=float).T, (len(times), len(score)))
+    checked = [check_scored(time, event, column) for column in scores]
+    for t, (time, event, score) in zip(times, checked, strict=True):
+        censoring = _Censoring.of(time, event)
         case, control = event & (time <= t), time > t
         area, se = np.nan, np.nan
         if case.any() and control.any():

@@ -13,9 +13,8 @@ from nenflow.evaluation.calibration import (
     survival_groups,
 )
 from nenflow.evaluation.decision import corrected_decision
-from nenflow.models.base import is_survival
+from nenflow.models.base import is_survival, survival_column, survival_columns
 
-PREFIX = "survival_"
 GROUPS = {False: 10, True: 4}  # of predictions; fewer where each needs a curve of its own
 
 
@@ -34,7 +33,7 @@ def corrected_calibration(y: pd.Series | pd.DataFrame, table: pd.DataFrame, opti
         return corrected_curve(y, table["probability"], optimism)
     time, event = y["time"].to_numpy(), y["event"].to_numpy()
     curves = [
-        corrected_survival_curve(time, event, table[f"{PREFIX}{at:g}"], at, rows).assign(time=at)
+        corrected_survival_curve(time, event, table[survival_column(at)], at, rows).assign(time=at)
         for at, rows in optimism.groupby("time")
     ]
     return pd.concat(curves, ignore_index=True)
@@ -55,8 +54,8 @@ def smooth_calibration(y: pd.Series | pd.DataFrame, table: pd.DataFrame) -> pd.D
         grid = np.unique(table["probability"])
         return pd.DataFrame({"predicted": grid, "apparent": calibration_curve(y, table["probability"], grid)})
     time, event, curves = y["time"].to_numpy(), y["event"].to_numpy(), []
-    for name in [name for name in table if name.startswith(PREFIX)]:
-        at, grid = float(name.removeprefix(PREFIX)), np.unique(table[name])
+    for at, name in survival_columns(table).items():
+        grid = np.unique(table[name])
         curve = survival_curve(time, event, table[name], at, grid)
         curves.append(pd.DataFrame({"time": at, "predicted": grid, "apparent": curve}))
     return pd.concat(curves, ignore_index=True)
@@ -68,8 +67,8 @@ def grouped_calibration(y: pd.Series | pd.DataFrame, table: pd.DataFrame) -> pd.
         return calibration_groups(y, table["probability"], GROUPS[False])
     time, event = y["time"].to_numpy(), y["event"].to_numpy()
     parts = []
-    for name in [name for name in table if name.startswith(PREFIX)]:
-        at, survival = float(name.removeprefix(PREFIX)), table[name].to_numpy()
+    for at, name in survival_columns(table).items():
+        survival = table[name].to_numpy()
         groups = survival_groups(time, event, survival, at, survival_cuts(survival, GROUPS[True]))
         parts.append(groups.assign(time=at))
     return pd.concat(parts, ignore_index=True)

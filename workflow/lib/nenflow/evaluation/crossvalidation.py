@@ -18,8 +18,7 @@ from nenflow.evaluation.calibration import calibration_line
 from nenflow.evaluation.concordance import brier_scores, harrell_c
 from nenflow.evaluation.discrimination import brier
 from nenflow.evaluation.indexes import cox_line
-from nenflow.evaluation.resampling import SURVIVAL
-from nenflow.models.base import is_survival
+from nenflow.models.base import is_survival, survival_columns
 from nenflow.models.lasso import folds_of
 from nenflow.models.protocol import scores as protocol_scores
 from nenflow.models.score import fit_score, observed_risk, strata_of, total_score
@@ -194,13 +193,13 @@ def _concordance(y: pd.Series | pd.DataFrame, predictor: np.ndarray, part: pd.Se
 
 def _survival_figures(table: pd.DataFrame, y: pd.DataFrame, part: pd.Series | None) -> dict[str, Any]:
     """Slope and Brier scores; there are none where nobody had the event."""
-    columns = [name for name in table if name.startswith(SURVIVAL)]
-    times = [float(name.removeprefix(SURVIVAL)) for name in columns]
+    columns = survival_columns(table)
+    times = list(columns)
     slope, errors = np.nan, [np.nan] * len(times)
     if (y["event"] == 1).any():
         time, event = y["time"].to_numpy(dtype=float), y["event"].to_numpy()
         slope = cox_line(time, event, table["linear_predictor"].to_numpy(), strata=part)[0]
-        errors = brier_scores(time, event, table[columns], times)["brier"]
+        errors = brier_scores(time, event, table[list(columns.values())], times)["brier"]
     return {"slope": slope, "brier": [{"time": t, "brier": value} for t, value in zip(times, errors, strict=True)]}
 
 

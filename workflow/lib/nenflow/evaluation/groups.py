@@ -18,6 +18,7 @@ from nenflow.evaluation.survival import (
     restricted_mean,
     trend_test,
 )
+from nenflow.models.base import survival_column
 
 ALL = "all"  # the group of everybody
 
@@ -60,7 +61,7 @@ def survival_summary(y: pd.DataFrame, groups: Mapping[str, pd.Series], times: Se
         for state in at_times(curve, times).to_dict("records"):
             known = state["time"] <= time.max()
             for name, key in (("survival", ""), ("low", "_low"), ("high", "_high")):
-                row[f"survival_{state['time']:g}{key}"] = state[name] if known else np.nan
+                row[survival_column(state["time"]) + key] = state[name] if known else np.nan
             row[f"at_risk_{state['time']:g}"] = int(state["at_risk"])
         rows.append(row)
     return pd.DataFrame(rows)

@@ -87,7 +87,7 @@ def _recalibrate(event: np.ndarray, score: np.ndarray) -> tuple[tuple[float, flo
     return line, log_likelihood(event, expit(recalibrated)), recalibrated
 
 
-def cox_indexes(time, event, linear_predictor, fitted_here: bool = False) -> dict[str, float]:
+def cox_indexes(time, event, linear_predictor, fitted_here: bool = False, strata=None) -> dict[str, float]:
     """Indexes of accuracy of a Cox model on any units, as rms::validate.cph; Efron's ties.
 
     Harrell, Lee and Mark, Stat Med 1996; 15:361. As in rms, U is less 2 / -2 log L(0) only on the units that the model
@@ -97,6 +97,7 @@ def cox_indexes(time, event, linear_predictor, fitted_here: bool = False) -> dic
         time, event: time to event > 0; 1 event, 0 censored, 2 competing event (counts as censored).
         linear_predictor: the model's log hazard per unit.
         fitted_here: the model was fitted to these very units, so that its slope is 1.
+        strata: label per unit, of a stratified model: C and likelihoods compare within strata then.
 
     Returns:
         dxy (2 C - 1); r2 (Nagelkerke's, after recalibration); slope of a Cox model in the linear predictor; d, u, q (in
@@ -104,14 +105,14 @@ def cox_indexes(time, event, linear_predictor, fitted_here: bool = False) -> dic
         NaN where the linear predictor is constant or its likelihood monotone.
     """
     score, n = np.asarray(linear_predictor, dtype=float), len(time)
-    slope, best, null = cox_line(time, event, score)
-    as_is = partial_log_likelihood(time, event, score)
+    slope, best, null = cox_line(time, event, score, strata)
+    as_is = partial_log_likelihood(time, event, score, strata)
     if fitted_here:
         slope, best = 1.0, as_is
     ratio = 2 * (best - null)
     d, u = (ratio - 1) / (-2 * null), (2 * (best - as_is) - 2 * fitted_here) / (-2 * null)
     return {
-        "dxy": 2 * harrell_c(time, event, score)["c"] - 1,
+        "dxy": 2 * harrell_c(time, event, score, strata)["c"] - 1,
         "r2": float((1 - np.exp(-ratio / n)) / (1 - np.exp(2 * null / n))),
         "slope": slope,
         "d": d,
@@ -133,12 +134,15 @@ def cox_line(time, event, linear_predictor, strata=None) -> tuple[float, float, 
     return slope, fit.log_likelihood, fit.null_log_likelihood
 
 
-def partial_log_likelihood(time, event, linear_predictor) -> float:
-    """Log partial likelihood (Efron's ties) of log hazards as they stand, nothing being fitted."""
-    time, event = np.asarray(time, dtype=float), np.asarray(event) == 1
-    order = np.argsort(-time, kind="stable")
-    score = np.asarray(linear_predictor, dtype=float)[order]
-    return float(_partial_log_likelihood(time[order], event[order], score))
+def partial_log_likelihood(time, event, linear_predictor, strata=None) -> float:
+    """Log partial likelihood (Efron's ties) of log hazards as they stand, nothing being fitted; summed over strata."""
+    time, event, score = np.asarray(time, float), np.asarray(event) == 1, np.asarray(linear_predictor, float)
+    strata, total = np.zeros(len(time)) if strata is None else np.asarray(strata), 0.0
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        order = rows[np.argsort(-time[rows], kind="stable")]
+        total += _partial_log_likelihood(time[order], event[order], score[order])
+    return float(total)
 
 
 @njit(cache=True)

@@ -11,11 +11,10 @@ from nenflow.evaluation.concordance import brier_scores, harrell_c, time_depende
 from nenflow.evaluation.decision import net_benefit, net_benefit_survival
 from nenflow.evaluation.discrimination import auc
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
-from nenflow.models.base import is_survival
+from nenflow.models.base import is_survival, strata_of, survival_columns
 from nenflow.models.protocol import scores as protocol_scores
 from nenflow.models.signature import SIGNATURE
 
-SURVIVAL = "survival_"  # what the scores of a Cox protocol call predicted survival, before the time
 CHANCE = 0.5
 PARTS = ["train", "test", "oob"]  # rows on which a refitted model is tried: drawn, all, of patients not drawn
 LEVELS = (0.025, 0.975)
@@ -32,7 +31,7 @@ COLUMNS = [
 ]
 
 
-def survival_columns(times: Iterable[float]) -> list[str]:
+def columns_with_times(times: Iterable[float]) -> list[str]:
     """Columns of `refit_resamples` for a time-to-event endpoint with these times."""
     return [
         *("resample", *CHOSEN),
@@ -113,11 +112,13 @@ def resample_fixed(
         class only.
     """
     measure, name_of = (_concordance, "c") if is_survival(y) else (_area, "auc")
+    strata = strata_of(y) if is_survival(y) else None
     y, rows = y[["time", "event"]].to_numpy(dtype=float) if is_survival(y) else np.asarray(y), []
     for number in numbers:
         draw = unit_resample(y, seed, number)
+        within = () if strata is None else (strata[draw],)
         for name, score in scores.items():
-            rows.append((number, name, measure(y[draw], np.asarray(score)[draw])))
+            rows.append((number, name, measure(y[draw], np.asarray(score)[draw], *within)))
     return pd.DataFrame(rows, columns=["resample", "score", name_of])
 
 
@@ -135,7 +136,7 @@ def refit_resamples(
         seed, numbers: the study's seed and the numbers of the resamples.
 
     Returns:
-        One row per resample (columns: `COLUMNS`, or `survival_columns` of the model's times), see `refit_once`; and
+        One row per resample (columns: `COLUMNS`, or `columns_with_times` of the model's times), see `refit_once`; and
         the curves of each, see there, with a column resample in front.
     """
     X = pd.DataFrame(X.to_numpy(dtype=float), X.index, X.columns)  # one block of memory, else drawing rows is slow
@@ -145,7 +146,7 @@ def refit_resamples(
         rows.append({"resample": number} | row)
         curve.insert(0, "resample", number)
         curves.append(curve)
-    columns = survival_columns(protocol[-1].times) if is_survival(y) else COLUMNS
+    columns = columns_with_times(protocol[-1].times) if is_survival(y) else COLUMNS
     return pd.DataFrame(rows, columns=columns), pd.concat(curves, ignore_index=True)
 
 
@@ -176,7 +177,9 @@ def refit_once(
         if not survival and y.iloc[draw].nunique() < 2:
             raise InputError("All drawn units have the same outcome.")
         fitted = clone(protocol).fit(X.iloc[draw], y.iloc[draw])
-        values = protocol_scores(fitted, X)  # may be impossible too, such as at a site that was not drawn
+        values = protocol_scores(
+            fitted, X, strata_of(y) if survival else None
+        )  # may be impossible too, such as at a site that was not drawn
     except InputError as error:
         chance = dict.fromkeys(C_INDICES if survival else AREAS, CHANCE)
         failed = {"units": len(draw), "note": f"not computable: {error}"} | chance
@@ -214,17 +217,21 @@ def _judge_survival(values: pd.DataFrame, y: pd.DataFrame, parts: Mapping[str, n
     """A refitted Cox protocol's figures and curves from its scores of all units."""
     outcome, draw = y[["time", "event"]].to_numpy(dtype=float), parts["train"]
     radscore, predictor = values[[SIGNATURE, "linear_predictor"]].to_numpy().T
-    columns = [name for name in values.columns if name.startswith(SURVIVAL)]
-    survival, times = values[columns].to_numpy(), [float(name.removeprefix(SURVIVAL)) for name in columns]
+    columns = survival_columns(values)
+    survival, times, strata = values[list(columns.values())].to_numpy(), list(columns), strata_of(y)
     row = {}
     for part, rows in parts.items():
-        row[f"c_radscore_{part}"] = _concordance(outcome[rows], radscore[rows])
-        row[f"c_{part}"] = _concordance(outcome[rows], predictor[rows])
-        row |= _by_time("auc", part, times, _areas_at(outcome[rows], predictor[rows], times))
+        stratum = None if strata is None else strata[rows]
+        row[f"c_radscore_{part}"] = _concordance(outcome[rows], radscore[rows], stratum)
+        row[f"c_{part}"] = _concordance(outcome[rows], predictor[rows], stratum)
+        told = predictor[rows] if strata is None else -survival[rows]
+        row |= _by_time("auc", part, times, _areas_at(outcome[rows], told, times))
         if part != "oob":
             scores = brier_scores(*outcome[rows].T, survival[rows], times)["brier"] if times else []
             row |= _by_time("brier", part, times, scores)
-    train, test = cox_indexes(*outcome[draw].T, predictor[draw], fitted_here=True), cox_indexes(*outcome.T, predictor)
+    drawn = None if strata is None else strata[draw]
+    train = cox_indexes(*outcome[draw].T, predictor[draw], fitted_here=True, strata=drawn)
+    test = cox_indexes(*outcome.T, predictor, strata=strata)
     row |= _side_by_side(COX_INDEXES, train, test) | {"slope": test["slope"]}
     curves = [_no_curves([], grid)]
     for t, s in zip(times, survival.T, strict=True):
@@ -248,12 +255,12 @@ def _area(y: np.ndarray, score: np.ndarray) -> float:
     return np.nan if len(np.unique(y)) < 2 or np.isnan(score).all() else auc(y, score)
 
 
-def _concordance(outcome: np.ndarray, score: np.ndarray) -> float:
-    """C-index, or NaN where it does not exist: no two units can be ordered, no rows, or no such score."""
+def _concordance(outcome: np.ndarray, score: np.ndarray, strata: np.ndarray | None = None) -> float:
+    """C-index within strata, or NaN where it does not exist: no two units can be ordered, no rows, or no such score."""
     if not len(score) or np.isnan(score).all():
         return np.nan
     try:
-        return harrell_c(*outcome.T, score)["c"]
+        return harrell_c(*outcome.T, score, strata)["c"]
     except InputError:
         return np.nan
 

@@ -1,6 +1,7 @@
 """What a final model rests on: enough events, variables that do not stand for each other, hazards in proportion."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,7 @@ EVENTS, INFLATION, PROPORTIONAL = "events per variable", "variance inflation", "
 
 
 def check_assumptions(
-    candidates: pd.DataFrame,
-    final: pd.DataFrame,
-    y: pd.Series | pd.DataFrame,
-    ties: str = "efron",
-    imputations: int = 0,
-    seed: int = 0,
+    candidates: pd.DataFrame, final: pd.DataFrame, y: pd.Series | pd.DataFrame, **settings: Any
 ) -> pd.DataFrame:
     """Figures by which a reader judges whether a model may be trusted.
 
@@ -32,8 +28,7 @@ def check_assumptions(
         candidates: columns that a selection could choose from.
         final: columns of the final model.
         y: outcome, 0 or 1, or columns time and event.
-        ties: of a Cox model.
-        imputations, seed: see `Regression`; where values are missing the first imputed table is judged.
+        settings: see `Regression`; where values are missing the first imputed table is judged.
 
     Returns:
         columns check, variable (of a term; GLOBAL of all, blank for the model), value (events per variable; generalised
@@ -42,15 +37,17 @@ def check_assumptions(
     rows = [(EVENTS, "", events_per_variable(y, list(candidates.columns)), len(candidates.columns), np.nan)]
     if final.empty:
         return _table(rows)
-    table = Regression(final, y, imputations, seed, ties).tables[0]
+    regression = Regression(final, y, **settings)
+    table = regression.tables[0]
     if table.shape[1] > 1:
         inflated = variance_inflation(table)
         rows += [(INFLATION, row.variable, row.per_df, row.df, np.nan) for row in inflated.itertuples()]
     if is_survival(y):
         values, time, event = values_of(table, list(table)), y["time"].to_numpy(), y["event"].to_numpy()
-        fit = fit_cox(values, time, event, ties=ties)
+        fit = fit_cox(values, time, event, **regression.kind.given)
         if not fit.separated:  # a monotone likelihood has no residuals to look at
-            tests = schoenfeld_test(fit, values, time, event, [term_of(name) for name in table])
+            terms = [term_of(name) for name in table]
+            tests = schoenfeld_test(fit, values, time, event, terms, regression.kind.given["strata"])
             rows += [(PROPORTIONAL, term, test["chi2"], test["df"], test["p"]) for term, test in tests.iterrows()]
     return _table(rows)
 
@@ -59,16 +56,14 @@ def _table(rows: list[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["check", "variable", "value", "df", "p"])
 
 
-def subdistribution_table(
-    final: pd.DataFrame, y: pd.Series | pd.DataFrame, imputations: int = 0, seed: int = 0
-) -> pd.DataFrame:
+def subdistribution_table(final: pd.DataFrame, y: pd.Series | pd.DataFrame, **settings: Any) -> pd.DataFrame:
     """Subdistribution hazard ratios of a Cox model's variables (Fine and Gray), to stand beside its own.
 
     A Cox model counts a competing event as censored: its ratios are of the cause-specific hazard, which tells of
     mechanism; those of the subdistribution tell how the share with the event differs.
 
     Args:
-        final, y, imputations, seed: see `check_assumptions`; fits to several completed tables are pooled (Rubin).
+        final, y, settings: see `check_assumptions`; fits to several completed tables are pooled (Rubin).
 
     Returns:
         columns variable, hazard_ratio, low, high, p, reason (why there is no finite estimate, else blank); empty where
@@ -79,7 +74,9 @@ def subdistribution_table(
         return pd.DataFrame(columns=columns)
     names, reason = list(final), ""
     try:
-        coef, se, p = _subdistribution(Regression(final, y, imputations, seed).tables, y)
+        if "stratum" in y:
+            raise InputError("the model is stratified, and Fine and Gray's is not")
+        coef, se, p = _subdistribution(Regression(final, y, **settings).tables, y)
     except InputError as error:  # the Cox model has an estimate by Firth's likelihood, and the study goes on
         coef, se, p, reason = *np.full((3, len(names)), np.nan), str(error)
     reach = norm.ppf(0.975) * se

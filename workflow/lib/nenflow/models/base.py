@@ -75,6 +75,24 @@ def is_survival(y: pd.Series | pd.DataFrame | np.ndarray) -> bool:
     return np.ndim(y) == 2
 
 
+SURVIVAL = "survival_"  # what a Cox model's predicted survival is called in tables, before the time
+
+
+def survival_column(time: float) -> str:
+    """Name of the column of survival probabilities at a time: survival_365, survival_2.5."""
+    return f"{SURVIVAL}{time:g}"
+
+
+def survival_columns(table: pd.DataFrame) -> dict[float, str]:
+    """The columns of survival probabilities that a table has, by their time."""
+    return {float(name.removeprefix(SURVIVAL)): name for name in table.columns if name.startswith(SURVIVAL)}
+
+
+def strata_of(y: pd.DataFrame) -> np.ndarray | None:
+    """The stratum of each unit of a time-to-event outcome, as text; None where all are of one."""
+    return y["stratum"].astype(str).to_numpy() if "stratum" in y else None
+
+
 def linear_predictor(document: dict[str, Any], X: pd.DataFrame) -> np.ndarray:
     """Intercept plus weighted sum, added up in the document's order: a row's value depends on no other row.
 

@@ -32,11 +32,13 @@ def assemble_dataset(
         cases: what became of each case in the images stage (patient, phase, region, rater, reason).
         analysis: the settings of a model or of the markers: endpoint, extraction, phase (or a list of phases, whose
             features are called <phase>_<feature>), region (where a ring is analysed) and, for a model, features (the
-            only ones that take part), clinical, missing, and others (variables that steps need beside those).
+            only ones that take part), clinical, missing, others (variables that steps need beside those) and strata
+            (the variable whose levels a Cox model gives baseline hazards of their own).
         study: the study's settings.
 
     Returns:
-        The dataset (index (patient, region); columns outcome or time and event, clinical, features) and all exclusions.
+        The dataset (index (patient, region); columns outcome or time and event, stratum where there are strata,
+        clinical, features) and all exclusions.
 
     Raises:
         InputError: a feature could not be computed for a usable unit, no unit is left, clinical values are missing
@@ -69,14 +71,32 @@ def assemble_dataset(
             f"{len(broken)} features (first {broken[0]}) have no value for some {study['unit']}; leave their class out "
             "of the extraction's parameter file or raise images/minimum_volume_mm3."
         )
-    return dataset.astype({name: int for name in ("outcome", "event") if name in dataset}), reasons
+    dataset = dataset.astype({name: int for name in ("outcome", "event") if name in dataset})
+    if "strata" in analysis:
+        dataset.insert(2, "stratum", _strata(units.loc[usable, analysis["strata"]], analysis["strata"], study))
+    return dataset, reasons
 
 
 def split(dataset: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series | pd.DataFrame]:
-    """What a model sees of a dataset and what it predicts: a Series of 0 and 1, or a frame of time and event."""
+    """What a model sees of a dataset and what it predicts.
+
+    Returns:
+        variables, and the outcome: a Series of 0 and 1, or a frame of time, event and (of a stratified model) stratum.
+    """
     if "outcome" in dataset:
         return dataset.drop(columns="outcome"), dataset["outcome"]
-    return dataset.drop(columns=["time", "event"]), dataset[["time", "event"]]
+    of_outcome = [name for name in ("time", "event", "stratum") if name in dataset]
+    return dataset.drop(columns=of_outcome), dataset[of_outcome]
+
+
+def _strata(values: pd.Series, name: str, study: Mapping[str, Any]) -> pd.Series:
+    """The stratum of each unit; a baseline hazard cannot be imputed, so none may be missing."""
+    if values.isna().any():
+        raise InputError(
+            f"{int(values.isna().sum())} {study['unit']}s have no value of {study['variables'][name]['label']}, by "
+            "which the Cox model is stratified; fill them in."
+        )
+    return values
 
 
 def _refuse_missing(columns: pd.DataFrame, study: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from nenflow.errors import InputError
+from nenflow.models.base import survival_column
 from nenflow.models.terms import spline_columns, terms_of
 
 TICKS = 10  # intervals asked of an axis, as rms asks
@@ -32,12 +33,13 @@ def nomogram(document: Mapping[str, Any], terms: Mapping[str, Any] | None = None
     Args:
         document: of a LogisticModel (intercept, coefficients, scales, linear_predictor) or a CoxModel (without
             intercept; with baseline, its cumulative hazard at x = 0 by time, times, and center, the mean linear
-            predictor, taken as 0 where it is not given).
+            predictor, taken as 0 where it is not given). With strata each has axes of survival of its own.
         terms: document of the Terms step the model stands on: factors (levels by variable, the reference first) and
             knots (of splines, by variable); a model without such terms needs none.
 
     Returns:
-        see `draw_nomogram`; no variables and no points for a model without variables.
+        see `draw_nomogram` (with strata, each survival has the name of its stratum); no variables and no points for a
+        model without variables.
 
     Raises:
         InputError: a time of the model lies beyond its follow-up.
@@ -49,8 +51,14 @@ def nomogram(document: Mapping[str, Any], terms: Mapping[str, Any] | None = None
     # rms counts a Cox model's linear predictor from the average patient; which round values it shows depends on that.
     center = float(document.get("center") or 0.0)
     low, high = document["linear_predictor"]
-    hazards = {time: _hazard_at(document["baseline"], time) * np.exp(center) for time in document["times"]}
-    return draw_nomogram(-center, variables, (low - center, high - center), hazards)
+    drawn, survival = {}, []
+    for stratum, baseline in _by_stratum(document["baseline"]).items():
+        # A stratum that was not followed so long has no axis there; the others may have been.
+        times = [time for time in document["times"] if stratum is None or time <= max(baseline["time"])]
+        hazards = {time: _hazard_at(baseline, time) * np.exp(center) for time in times}
+        drawn = draw_nomogram(-center, variables, (low - center, high - center), hazards)
+        survival += [axis if stratum is None else {**axis, "stratum": stratum} for axis in drawn["survival"]]
+    return drawn | {"survival": survival}
 
 
 def axes_of(document: Mapping[str, Any], terms: Mapping[str, Any] | None = None) -> dict[str, dict[str, list]]:
@@ -138,7 +146,7 @@ def points_table(drawn: Mapping[str, Any]) -> pd.DataFrame:
 
     Returns:
         columns part ("points" of a variable's value, or "total points" of an outcome), variable (of a total:
-        probability, or survival_<time>), value, points (not rounded).
+        probability, or survival_<time>, with strata followed by the stratum), value, points (not rounded).
     """
     rows = [
         ("points", name, value, points)
@@ -202,7 +210,16 @@ def _outcomes(drawn: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """The axes under the total points, by the name of their column."""
     if "probability" in drawn:
         return [("probability", drawn["probability"])]
-    return [(f"survival_{axis['time']:g}", axis) for axis in drawn["survival"]]
+    named = ((" ".join([survival_column(axis["time"]), axis.get("stratum", "")]), axis) for axis in drawn["survival"])
+    return [(name.strip(), axis) for name, axis in named]
+
+
+def _by_stratum(baseline: Mapping[str, Sequence]) -> dict[str | None, dict[str, list]]:
+    """The baseline hazard of each stratum; under None where there are none."""
+    if "stratum" not in baseline:
+        return {None: dict(baseline)}
+    groups = pd.DataFrame(baseline).groupby("stratum", sort=True)
+    return {stratum: {name: rows[name].tolist() for name in ("time", "hazard")} for stratum, rows in groups}
 
 
 def _hazard_at(baseline: Mapping[str, Sequence[float]], time: float) -> float:

@@ -1,6 +1,6 @@
 """A study's analysis as one object: the pipeline of its steps, built from study.yaml, saved as a readable document."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from nenflow.errors import InputError
-from nenflow.models.base import is_survival
+from nenflow.models.base import is_survival, survival_column
 from nenflow.models.filters import SpearmanPruning, ZScore
 from nenflow.models.harmonisation import ComBat
 from nenflow.models.signature import SIGNATURE, LassoSignature
@@ -32,6 +32,7 @@ STEPS = {
 }
 FINAL = ("logistic", "cox")
 _GIVEN = {"readings", "clinical", "seed", "times", "imputations"}  # what the study gives a step, not its options
+_OF_COX = {"ties", "robust"}  # options of the final step that the selections before it follow
 
 
 def build_protocol(
@@ -68,7 +69,7 @@ def build_protocol(
         (name, options), *_ = step.items()
         if name in built:
             raise InputError(f"The step '{name}' occurs twice in the protocol.")
-        built[name] = build_step(name, options or {}, clinical, readings, seed, times, imputations)
+        built[name] = build_step(name, options or {}, clinical, readings, seed, times, imputations, cox_settings(steps))
     names = list(built)
     if not names or names[-1] not in FINAL or any(name in FINAL for name in names[:-1]):
         raise InputError(
@@ -85,12 +86,13 @@ def build_step(
     seed: int,
     times: Sequence[float] = (),
     imputations: int = 0,
+    cox: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Build one step; arguments and errors as in `build_protocol`."""
+    """Build one step; arguments and errors as in `build_protocol`, `cox` from `cox_settings`."""
     if name not in STEPS:
         raise InputError(f"The protocol has no step '{name}'; it knows {', '.join(STEPS)}.")
     parameters = set(signature(STEPS[name]).parameters)
-    known = parameters - _GIVEN
+    known = parameters - _GIVEN - (_OF_COX if name != "cox" else set())
     for option in options:
         if option not in known:
             raise InputError(
@@ -102,8 +104,14 @@ def build_step(
         "seed": seed,
         "times": tuple(times),
         "imputations": imputations,
+        **(cox or {}),
     }
-    return STEPS[name](**options, **{key: value for key, value in given.items() if key in parameters})
+    return STEPS[name](**{key: value for key, value in given.items() if key in parameters} | options)
+
+
+def cox_settings(steps: Sequence[Mapping[str, Mapping[str, Any] | None]]) -> dict[str, Any]:
+    """Options of a protocol's step `cox` that its selections follow too: ties and robust, where they are given."""
+    return {key: value for step in steps for key, value in (step.get("cox") or {}).items() if key in _OF_COX}
 
 
 def fit_step(
@@ -116,6 +124,7 @@ def fit_step(
     seed: int,
     times: Sequence[float] = (),
     imputations: int = 0,
+    cox: Mapping[str, Any] | None = None,
 ) -> tuple[Any, pd.DataFrame]:
     """Fit one step on what the step before it passed on, exactly as inside the pipeline.
 
@@ -123,6 +132,7 @@ def fit_step(
         X: one row per lesion.
         y: 0 or 1 of each row, or columns time and event.
         name, options, clinical, readings, seed, times, imputations: as in `build_protocol`.
+        cox: see `cox_settings`.
 
     Returns:
         the fitted step, and the table that it passes on (the last step passes on what it was given).
@@ -136,7 +146,7 @@ def fit_step(
             f"The endpoint's time point {max(times):g} is after the longest follow-up ({y['time'].max():g}), so that "
             "survival cannot be known there; choose earlier time points."
         )
-    step = build_step(name, options, clinical, readings, seed, times, imputations).fit(X, y)
+    step = build_step(name, options, clinical, readings, seed, times, imputations, cox).fit(X, y)
     return step, step.transform(X) if hasattr(step, "transform") else X
 
 
@@ -157,8 +167,13 @@ def from_document(document: dict[str, Any], clinical: Sequence[str]) -> Pipeline
     return Pipeline(steps)
 
 
-def scores(protocol: Pipeline, X: pd.DataFrame) -> pd.DataFrame:
+def scores(protocol: Pipeline, X: pd.DataFrame, strata: Sequence[str] | None = None) -> pd.DataFrame:
     """Scores of each lesion from a fitted protocol, with X's index.
+
+    Args:
+        protocol: fitted, or read from a document.
+        X: one row per lesion.
+        strata: the stratum of each lesion, where the final Cox model has strata.
 
     Returns:
         columns Radscore (missing where the protocol has no LASSO), linear_predictor (log odds, or log relative hazard
@@ -174,11 +189,6 @@ def scores(protocol: Pipeline, X: pd.DataFrame) -> pd.DataFrame:
     table[SIGNATURE] = passed_on[SIGNATURE] if after else np.nan
     table["linear_predictor"] = final.decision_function(last)
     if isinstance(final, CoxModel):
-        times, survival = final.document()["times"], final.predict_survival(last)
+        times, survival = final.document()["times"], final.predict_survival(last, strata=strata)
         return table.assign(**{survival_column(time): s for time, s in zip(times, survival.T, strict=True)})
     return table.assign(probability=final.predict_proba(last)[:, 1])
-
-
-def survival_column(time: float) -> str:
-    """Name of the column of survival probabilities at a time: survival_365, survival_2.5."""
-    return f"survival_{time:g}"

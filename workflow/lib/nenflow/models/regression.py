@@ -12,7 +12,7 @@ import pandas as pd
 from nenflow.errors import InputError
 from nenflow.evaluation.survival import check_survival
 from nenflow.models import cox, logistic
-from nenflow.models.base import is_survival, values_of
+from nenflow.models.base import is_survival, strata_of, values_of
 from nenflow.models.missing import impute, pool_fits
 
 LIKELIHOOD, FIRTH = "maximum likelihood", "Firth's penalised likelihood"
@@ -51,14 +51,19 @@ class Logistic:
 
 
 class Cox:
-    """Cox regression of a table of time and event; no intercept, a competing event counts as censored."""
+    """Cox regression of a table of time and event; no intercept, a competing event counts as censored.
+
+    Where the table has a column stratum, each stratum has a baseline hazard of its own. `robust` gives Lin & Wei's
+    standard errors, units of a patient taken together.
+    """
 
     ratio = "hazard_ratio"
     intercept = 0
 
-    def __init__(self, y: pd.DataFrame, ties: str = "efron"):
+    def __init__(self, y: pd.DataFrame, ties: str = "efron", robust: bool = False):
         self.time, self.event = check_survival(y["time"].to_numpy(), y["event"].to_numpy())
-        self.ties = ties
+        self.given = {"ties": ties, "strata": strata_of(y)}
+        self.clusters = y.index.get_level_values("patient") if robust else None
 
     @property
     def informative(self) -> int:
@@ -72,20 +77,15 @@ class Cox:
 
     def fit(self, values: np.ndarray, firth: bool = False) -> cox.CoxFit:
         """See `fit_cox`."""
-        return cox.fit_cox(values, self.time, self.event, ties=self.ties, firth=firth)
+        return cox.fit_cox(values, self.time, self.event, clusters=self.clusters, firth=firth, **self.given)
 
     def without(self, values: np.ndarray, columns: Sequence[int], firth: bool = False) -> float:
         """P value of leaving columns out together, by the likelihood ratio."""
-        return cox.likelihood_ratio(values, self.time, self.event, columns, ties=self.ties, firth=firth)
+        return cox.likelihood_ratio(values, self.time, self.event, columns, firth=firth, **self.given)
 
     def interval(self, values: np.ndarray, column: int, firth: bool = False) -> tuple[float, float]:
         """Profile-likelihood interval of a coefficient."""
-        return cox.profile_interval(values, self.time, self.event, column, ties=self.ties, firth=firth)
-
-
-def regression_of(y: pd.Series | pd.DataFrame, ties: str = "efron") -> Logistic | Cox:
-    """The regression that fits the outcome: logistic for 0 and 1, Cox for a table with columns time and event."""
-    return Cox(y, ties) if is_survival(y) else Logistic(y)
+        return cox.profile_interval(values, self.time, self.event, column, firth=firth, **self.given)
 
 
 class Regression:
@@ -97,16 +97,23 @@ class Regression:
         imputations: how many completed tables are made where values are missing (all columns of X take part); 0
             refuses missing values when a column that lacks some is fitted.
         seed: decides the imputed values.
-        ties: of the Cox model.
+        ties, robust: of a Cox model.
     """
 
     def __init__(
-        self, X: pd.DataFrame, y: pd.Series | pd.DataFrame, imputations: int = 0, seed: int = 0, ties: str = "efron"
+        self,
+        X: pd.DataFrame,
+        y: pd.Series | pd.DataFrame,
+        imputations: int = 0,
+        seed: int = 0,
+        ties: str = "efron",
+        robust: bool = False,
     ):
         self.X = X
         self.y = y
-        self.kind = regression_of(y, ties)
+        self.kind = Cox(y, ties, robust) if is_survival(y) else Logistic(y)
         self.imputed = bool(imputations) and has_missing(X)
+        self.has_likelihood = not self.imputed and not robust  # else tests and intervals are Wald's
         self.tables = impute(X, y, imputations, seed) if self.imputed else [X]
         self._arrays = [table.to_numpy(dtype=float) for table in self.tables]  # choosing columns of a frame is slow
         self._place = {name: place for place, name in enumerate(X.columns)}

@@ -14,7 +14,7 @@ from scipy.special import chdtrc
 
 from nenflow.errors import InputError
 from nenflow.models.base import values_of
-from nenflow.models.regression import Regression, has_missing, regression_of
+from nenflow.models.regression import Regression, has_missing
 from nenflow.models.terms import terms_of
 
 WALD, RATIO, NO_VARIATION = "Wald", "likelihood ratio (separated)", "no variation"
@@ -22,9 +22,7 @@ WALD_FIRTH = "Wald of Firth's estimates (separated)"  # of imputed tables, which
 CRITERIA = ("p", "aic")
 
 
-def term_tests(
-    X: pd.DataFrame, y: pd.Series | pd.DataFrame, imputations: int = 0, seed: int = 0
-) -> dict[str, dict[str, Any]]:
+def term_tests(X: pd.DataFrame, y: pd.Series | pd.DataFrame, **regression: Any) -> dict[str, dict[str, Any]]:
     """Test every term in the model of all columns.
 
     Wald's p, joint for all columns of a term (as R's summary for one column and rms's anova for several); the
@@ -33,19 +31,19 @@ def term_tests(
     Args:
         X: columns of the terms, named as the step `terms` names them.
         y: 0 or 1 of each row, or columns time and event.
-        imputations, seed: see `Regression`.
+        regression: further settings, see `Regression`; here and below.
 
     Returns:
         by term: p, coefficient (None for a term of several columns and where there is no finite one), test, and df for
         a term of several columns. A term without variation has p = 1.
     """
-    return tests_of(Regression(X, y, imputations, seed), list(X.columns))
+    return tests_of(Regression(X, y, **regression), list(X.columns))
 
 
 def tests_of(regression: Regression, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
     """As `term_tests`, of some columns of a table."""
     fit = regression.fit(columns)
-    if fit.separated and regression.imputed:
+    if fit.separated and not regression.has_likelihood:
         fit = regression.fit(columns, firth=True)
     tests = {}
     for term, names in terms_of(columns).items():
@@ -76,7 +74,7 @@ def _test(regression: Regression, columns: Sequence[str], fit: Any, places: list
     return {"p": p, "coefficient": coefficient, "test": WALD_FIRTH if fit.firth else WALD}
 
 
-def aic(X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> float:
+def aic(X: pd.DataFrame, y: pd.Series | pd.DataFrame, **regression: Any) -> float:
     """Akaike's information criterion of the model of all columns: -2 log likelihood + 2 per coefficient.
 
     A column without variation, or that is a combination of others, costs 2 as well, where R leaves it out of the count:
@@ -84,22 +82,22 @@ def aic(X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> float:
     """
     if has_missing(X):
         raise InputError("AIC needs complete values, since imputed tables have no common likelihood; select by p.")
-    fit = Regression(X, y).fit(list(X.columns))
+    fit = Regression(X, y, **regression).fit(list(X.columns))
     return float(-2 * fit.log_likelihood + 2 * len(fit.coef))
 
 
 def backward(
-    X: pd.DataFrame, y: pd.Series | pd.DataFrame, p: float, imputations: int = 0, seed: int = 0
+    X: pd.DataFrame, y: pd.Series | pd.DataFrame, p: float, **regression: Any
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Start with all terms; drop the one with the largest p and fit anew, as long as that p is above `p`.
 
     Returns:
         the columns kept, and what was removed in order (variable, p, test).
     """
-    regression = Regression(X, y, imputations, seed)
+    fits = Regression(X, y, **regression)
     kept, removed = terms_of(X.columns), []
     while kept:
-        tests = tests_of(regression, _columns(kept))
+        tests = tests_of(fits, _columns(kept))
         worst = max(kept, key=lambda term: tests[term]["p"])
         if tests[worst]["p"] <= p:
             break
@@ -108,16 +106,18 @@ def backward(
     return _columns(kept), removed
 
 
-def backward_aic(X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> tuple[list[str], list[dict[str, Any]]]:
+def backward_aic(
+    X: pd.DataFrame, y: pd.Series | pd.DataFrame, **regression: Any
+) -> tuple[list[str], list[dict[str, Any]]]:
     """Start with all terms; drop the one without which AIC is least, as long as it falls (R's step, backward).
 
     Returns:
         the columns kept, and what was removed in order (variable, aic afterwards).
     """
     kept, removed = terms_of(X.columns), []
-    now = aic(X, y)
+    now = aic(X, y, **regression)
     while kept:
-        after = {term: aic(X[_columns(kept, without=term)], y) for term in kept}
+        after = {term: aic(X[_columns(kept, without=term)], y, **regression) for term in kept}
         best = min(kept, key=after.get)
         if after[best] >= now:
             break
@@ -128,7 +128,7 @@ def backward_aic(X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> tuple[list[str
 
 
 def forward(
-    X: pd.DataFrame, y: pd.Series | pd.DataFrame, p: float, imputations: int = 0, seed: int = 0
+    X: pd.DataFrame, y: pd.Series | pd.DataFrame, p: float, **regression: Any
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Start with no term; add the one with the least p beside those already in, as long as that p is under `p`.
 
@@ -137,14 +137,14 @@ def forward(
     Returns:
         the columns kept, in X's order, and what was added in order (variable, p, test).
     """
-    regression = Regression(X, y, imputations, seed)
+    fits = Regression(X, y, **regression)
     terms, chosen, added = terms_of(X.columns), [], []
     while len(chosen) < len(terms):
         tests = {}
         for term in terms:
             if term not in chosen:
                 together = _columns({one: terms[one] for one in [*chosen, term]})
-                tests[term] = tests_of(regression, together)[term]
+                tests[term] = tests_of(fits, together)[term]
         best = min(tests, key=lambda term: tests[term]["p"])
         if tests[best]["p"] >= p:
             break
@@ -153,17 +153,19 @@ def forward(
     return _columns({term: columns for term, columns in terms.items() if term in chosen}), added
 
 
-def forward_aic(X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> tuple[list[str], list[dict[str, Any]]]:
+def forward_aic(
+    X: pd.DataFrame, y: pd.Series | pd.DataFrame, **regression: Any
+) -> tuple[list[str], list[dict[str, Any]]]:
     """Start with no term; add the one with which AIC is least, as long as it falls (R's step, forward).
 
     Returns:
         the columns kept, in X's order, and what was added in order (variable, aic afterwards).
     """
     terms, chosen, added = terms_of(X.columns), [], []
-    now = aic(X[[]], y)
+    now = aic(X[[]], y, **regression)
     while len(chosen) < len(terms):
         after = {
-            term: aic(X[_columns({one: terms[one] for one in [*chosen, term]})], y)
+            term: aic(X[_columns({one: terms[one] for one in [*chosen, term]})], y, **regression)
             for term in terms
             if term not in chosen
         }
@@ -232,7 +234,7 @@ def events_per_variable(y: pd.Series | pd.DataFrame, columns: Sequence[str]) -> 
         y: 0 or 1 of each row: lesions of the rarer outcome count; or columns time and event: events count.
         columns: every column that the selection could choose from, not only those that it kept.
     """
-    return regression_of(y).informative / len(columns) if len(columns) else float("inf")
+    return Regression(pd.DataFrame(index=y.index), y).kind.informative / len(columns) if len(columns) else float("inf")
 
 
 def variance_inflation(X: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ one row per lesion (index patient, region); in a bootstrap resample rows repeat.
 (the regressions are logistic then), or a table with columns time and event (Cox).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
-from nenflow.models.base import Step, linear_predictor, present, values_of
+from nenflow.models.base import Step, linear_predictor, present, strata_of, values_of
 from nenflow.models.cox import baseline_hazard, survival_at
 from nenflow.models.missing import apply_imputer, fit_imputer
 from nenflow.models.regression import FIRTH, LIKELIHOOD, Regression, has_missing, refuse_other_outcome
@@ -33,13 +33,6 @@ class _Selection(TransformerMixin, Step):
         """The variables kept."""
         return X[present(X, self.document()["kept"])]
 
-    def _check_criterion(self) -> None:
-        if self.criterion not in CRITERIA:
-            raise InputError(f"A selection's criterion is '{self.criterion}'; it must be {' or '.join(CRITERIA)}.")
-
-    def _rule(self) -> dict[str, Any]:
-        return {"p": self.p} if self.criterion == "p" else {"criterion": self.criterion}
-
 
 class UnivariableSelection(_Selection):
     """Keep each term whose own regression gives it p < `p`.
@@ -51,21 +44,32 @@ class UnivariableSelection(_Selection):
     Args:
         p: the threshold.
         imputations, seed: completed tables that are pooled where values are missing; 0 refuses those.
+        ties, robust: those of the final Cox model, see CoxModel; here and in the steps below.
         clinical: columns that are no image features (not used; every step is given them).
 
     Document: p (the threshold), variables (p, coefficient, test of each term, df where it has several columns), kept
     (columns).
     """
 
-    def __init__(self, p: float = 0.05, imputations: int = 0, seed: int = 0, clinical: Sequence[str] = ()):
+    def __init__(
+        self,
+        p: float = 0.05,
+        imputations: int = 0,
+        seed: int = 0,
+        ties: str = "efron",
+        robust: bool = False,
+        clinical: Sequence[str] = (),
+    ):
         self.p = p
         self.imputations = imputations
         self.seed = seed
+        self.ties = ties
+        self.robust = robust
         self.clinical = clinical
 
     def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> Self:
         """Fit one model per term of X."""
-        regression = Regression(X, y, self.imputations, self.seed)
+        regression = Regression(X, y, **regression_settings(self))
         terms = terms_of(X.columns)
         tests = {term: tests_of(regression, columns)[term] for term, columns in terms.items()}
         self.document_ = {
@@ -76,7 +80,46 @@ class UnivariableSelection(_Selection):
         return self
 
 
-class BackwardElimination(_Selection):
+class _Stepwise(_Selection):
+    """What the stepwise selections share: the criterion, and the words of their document."""
+
+    by_p: Callable
+    by_aic: Callable
+    changed: str  # what the document calls the terms that the selection names
+
+    def __init__(
+        self,
+        p: float = 0.05,
+        criterion: str = "p",
+        imputations: int = 0,
+        seed: int = 0,
+        ties: str = "efron",
+        robust: bool = False,
+        clinical: Sequence[str] = (),
+    ):
+        self.p = p
+        self.criterion = criterion
+        self.imputations = imputations
+        self.seed = seed
+        self.ties = ties
+        self.robust = robust
+        self.clinical = clinical
+
+    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> Self:
+        """Choose among the terms of X."""
+        if self.criterion not in CRITERIA:
+            raise InputError(f"A selection's criterion is '{self.criterion}'; it must be {' or '.join(CRITERIA)}.")
+        if self.criterion == "p":
+            kept, changed = type(self).by_p(X, y, self.p, **regression_settings(self))
+            rule = {"p": self.p}
+        else:
+            kept, changed = type(self).by_aic(X, y, **regression_settings(self))
+            rule = {"criterion": self.criterion}
+        self.document_ = {**rule, self.changed: changed, "kept": kept}
+        return self
+
+
+class BackwardElimination(_Stepwise):
     """Start with all terms and leave out one after the other.
 
     Criterion "p": the term with the largest p goes and the model is fitted anew, as long as that p is above `p` (Wald's
@@ -86,32 +129,10 @@ class BackwardElimination(_Selection):
     Document: p (the threshold) or criterion, removed (in order: variable, and p with its test, or aic), kept (columns).
     """
 
-    def __init__(
-        self,
-        p: float = 0.05,
-        criterion: str = "p",
-        imputations: int = 0,
-        seed: int = 0,
-        clinical: Sequence[str] = (),
-    ):
-        self.p = p
-        self.criterion = criterion
-        self.imputations = imputations
-        self.seed = seed
-        self.clinical = clinical
-
-    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> Self:
-        """Eliminate terms of X."""
-        self._check_criterion()
-        if self.criterion == "p":
-            kept, removed = backward(X, y, self.p, self.imputations, self.seed)
-        else:
-            kept, removed = backward_aic(X, y)
-        self.document_ = {**self._rule(), "removed": removed, "kept": kept}
-        return self
+    by_p, by_aic, changed = backward, backward_aic, "removed"
 
 
-class ForwardSelection(_Selection):
+class ForwardSelection(_Stepwise):
     """Start without any term and add one after the other.
 
     Criterion "p": the term with the least p beside those already in, as long as it is under `p`. Criterion "aic": the
@@ -120,29 +141,7 @@ class ForwardSelection(_Selection):
     Document: p (the threshold) or criterion, added (in order: variable, and p with its test, or aic), kept (columns).
     """
 
-    def __init__(
-        self,
-        p: float = 0.05,
-        criterion: str = "p",
-        imputations: int = 0,
-        seed: int = 0,
-        clinical: Sequence[str] = (),
-    ):
-        self.p = p
-        self.criterion = criterion
-        self.imputations = imputations
-        self.seed = seed
-        self.clinical = clinical
-
-    def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> Self:
-        """Choose terms of X."""
-        self._check_criterion()
-        if self.criterion == "p":
-            kept, added = forward(X, y, self.p, self.imputations, self.seed)
-        else:
-            kept, added = forward_aic(X, y)
-        self.document_ = {**self._rule(), "added": added, "kept": kept}
-        return self
+    by_p, by_aic, changed = forward, forward_aic, "added"
 
 
 class _Final(Step):
@@ -152,10 +151,10 @@ class _Final(Step):
         """The linear predictor, rounded to 9 decimals so that equal lesions stay equal."""
         return np.round(_predictor(self.document(), X), DECIMALS)
 
-    def _fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame, ties: str = "efron") -> tuple[Any, dict, pd.DataFrame]:
+    def _fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame) -> tuple[Any, dict, pd.DataFrame]:
         """The fit of all columns, by Firth's method where they separate; what both models' documents say; filled X."""
         names = list(X.columns)
-        regression = Regression(X, y, self.imputations, self.seed, ties)
+        regression = Regression(X, y, **regression_settings(self))
         fit = regression.fit(names)
         separated = fit.separated
         if separated:
@@ -231,12 +230,16 @@ class CoxModel(_Final):
 
     Args:
         ties: how events at the same time are counted, "efron" or "breslow".
+        robust: standard errors of Lin & Wei with a patient's units taken together, for units that are lesions; tests
+            and intervals are Wald's then.
+        strata: the variable whose levels have baseline hazards of their own; fitted by the column stratum of y.
         times: the endpoint's points of time, at which survival is predicted.
         imputations, seed: completed tables that are pooled where values are missing; 0 refuses those.
         clinical: columns that are no image features (not used; every step is given them).
 
-    Document: ties, times, method, separated, variables, coefficients, se, p (Wald), n, events, log_likelihood,
-    baseline (time, and the cumulative hazard where all variables are 0), linear_predictor (least and greatest), center
+    Document: ties, robust, times, method, separated, variables, coefficients, se, p (Wald), n, events, log_likelihood,
+    baseline (time, and the cumulative hazard where all variables are 0; with strata also stratum, of each row, and
+    beside it strata, the variable), linear_predictor (least and greatest), center
     (its mean), scales (values or range of each variable, for the nomogram); with imputed values also imputations and
     imputer.
     """
@@ -244,46 +247,74 @@ class CoxModel(_Final):
     def __init__(
         self,
         ties: str = "efron",
+        robust: bool = False,
+        strata: str | None = None,
         times: Sequence[float] = (),
         imputations: int = 0,
         seed: int = 0,
         clinical: Sequence[str] = (),
     ):
         self.ties = ties
+        self.robust = robust
+        self.strata = strata
         self.times = times
         self.imputations = imputations
         self.seed = seed
         self.clinical = clinical
 
     def fit(self, X: pd.DataFrame, y: pd.DataFrame) -> Self:
-        """Fit to all columns of X; y has columns time and event (1 event, 0 censored, 2 competing: as censored)."""
+        """Fit to all columns of X; y has columns time, event (1, 0 censored, 2 competing: as censored) and stratum."""
         refuse_other_outcome(y, survival=True)
         if self.ties not in ("efron", "breslow"):
             raise InputError(f"The Cox model's ties is '{self.ties}'; it must be efron or breslow.")
-        fit, document, filled = self._fit(X, y, self.ties)
+        fit, document, filled = self._fit(X, y)
         # ASSUME the baseline of imputed tables is that of the table filled with expected values.
-        baseline = baseline_hazard(fit, values_of(filled, list(X.columns)), y["time"].to_numpy(), y["event"].to_numpy())
+        values, outcome = values_of(filled, list(X.columns)), (y["time"].to_numpy(), y["event"].to_numpy())
+        baseline = baseline_hazard(fit, values, *outcome, strata_of(y))
+        columns = ["stratum", "time", "hazard"] if self.strata else ["time", "hazard"]
         predictor = np.round(linear_predictor(document, filled), DECIMALS)
         self.document_ = plain(
             {
                 "ties": self.ties,
+                "robust": self.robust,
+                **({"strata": self.strata} if self.strata else {}),
                 "times": list(self.times),
                 **document,
-                "baseline": {name: baseline[name].tolist() for name in ("time", "hazard")},
+                "baseline": {name: baseline[name].tolist() for name in columns},
                 "linear_predictor": [predictor.min(), predictor.max()],
                 "center": predictor.mean(),
             }
         )
         return self
 
-    def predict_survival(self, X: pd.DataFrame, times: Sequence[float] | None = None) -> np.ndarray:
+    def predict_survival(
+        self, X: pd.DataFrame, times: Sequence[float] | None = None, strata: Sequence[str] | None = None
+    ) -> np.ndarray:
         """Probabilities of no event until each time (those of the document without any), shape (n, len(times)).
 
         A step function; after the last time of follow-up it stays as it was there, as R's `extend` has it.
+
+        Raises:
+            InputError: the model is stratified, and a row is of no stratum (`strata`) that it knows.
         """
         document = self.document()
         times = document["times"] if times is None else times
-        return survival_at(pd.DataFrame(document["baseline"]), self.decision_function(X), times)
+        baseline, predictor = pd.DataFrame(document["baseline"]), self.decision_function(X)
+        if "strata" not in document:
+            return survival_at(baseline, predictor, times)
+        if strata is None:
+            raise InputError(f"The Cox model is stratified by {document['strata']}, which is not given here.")
+        survival = np.empty((len(X), len(times)))
+        for stratum in np.unique(strata).tolist():
+            rows = np.asarray(strata) == stratum
+            survival[rows] = survival_at(baseline, predictor[rows], times, stratum)
+        return survival
+
+
+def regression_settings(step: Step) -> dict[str, Any]:
+    """What a step says of its regressions; see `Regression`."""
+    names = ("imputations", "seed", "ties", "robust")
+    return {name: getattr(step, name) for name in names if hasattr(step, name)}
 
 
 def _predictor(document: dict[str, Any], X: pd.DataFrame) -> np.ndarray:

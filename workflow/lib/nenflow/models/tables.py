@@ -14,36 +14,33 @@ PENALISED = "penalised likelihood ratio"
 HALF_WIDTH = -ndtri(0.025)  # standard errors to each end of Wald's 95 % interval
 
 
-def univariable_table(
-    X: pd.DataFrame, y: pd.Series | pd.DataFrame, imputations: int = 0, seed: int = 0
-) -> pd.DataFrame:
+def univariable_table(X: pd.DataFrame, y: pd.Series | pd.DataFrame, **settings: Any) -> pd.DataFrame:
     """Odds or hazard ratio of each term in a regression of its own.
 
     Args:
         X: variables, one column each; columns of a term are in one regression.
         y: 0 or 1 of each row (logistic), or columns time and event (Cox).
-        imputations, seed: see `Regression`.
+        settings: see `Regression`.
 
     Returns:
         One row per column: variable, odds_ratio (hazard_ratio for times), low, high (95 % profile-likelihood interval;
-        Wald's where values were imputed), p (of the column: Wald's, or as in UnivariableSelection), coefficient, se,
-        test, method, wald_low, wald_high (95 % Wald interval), term and term_p (p of all columns of the term together).
+        Wald's where values were imputed or errors are robust), p (of the column: Wald's, or as in
+        UnivariableSelection), coefficient, se, test, method, wald_low, wald_high (95 % Wald interval), term and
+        term_p (p of all columns of the term together).
         Where the variable separates the outcomes, ratio and intervals are Firth's.
     """
-    regression = Regression(X, y, imputations, seed)
+    regression = Regression(X, y, **settings)
     rows = [row for columns in terms_of(X.columns).values() for row in _ratios(regression, columns, joint=False)]
     return pd.DataFrame(rows, columns=_header(regression))
 
 
-def multivariable_table(
-    X: pd.DataFrame, y: pd.Series | pd.DataFrame, imputations: int = 0, seed: int = 0
-) -> pd.DataFrame:
+def multivariable_table(X: pd.DataFrame, y: pd.Series | pd.DataFrame, **settings: Any) -> pd.DataFrame:
     """Odds or hazard ratios of all columns in one regression; arguments and columns as in `univariable_table`.
 
     A logistic regression's intercept comes first. Where the model separates the outcomes, everything is Firth's, p by
     the penalised likelihood ratio.
     """
-    regression = Regression(X, y, imputations, seed)
+    regression = Regression(X, y, **settings)
     return pd.DataFrame(_ratios(regression, list(X.columns), joint=True), columns=_header(regression))
 
 
@@ -64,10 +61,10 @@ def _ratios(regression: Regression, columns: list[str], joint: bool) -> list[dic
     for j in range(0 if joint else offset, len(fit.coef)):
         name = columns[j - offset] if j >= offset else "intercept"
         test = {"p": float(fit.p[j]), "test": WALD}
-        if j >= offset or (firth and not regression.imputed):
+        if j >= offset or (firth and regression.has_likelihood):
             test = _column_test(regression, columns, j - offset, test, terms.get(term_of(name)), joint and firth)
         wald = fit.coef[j] + np.array([-HALF_WIDTH, HALF_WIDTH]) * fit.se[j]
-        ends = wald if regression.imputed else regression.interval(columns, j - offset, firth)
+        ends = regression.interval(columns, j - offset, firth) if regression.has_likelihood else wald
         with np.errstate(over="ignore"):
             numbers = np.exp([fit.coef[j], *ends, *wald])
         ratio, low, high, wald_low, wald_high = np.full(5, np.nan) if fit.aliased[j] else numbers
@@ -87,7 +84,7 @@ def _column_test(
     penalised: bool,
 ) -> dict[str, Any]:
     """P of one column: that of its term where the term has no other, else by the same test for the column alone."""
-    if regression.imputed:
+    if not regression.has_likelihood:
         return {"p": term["p"] if "df" not in term else wald["p"], "test": term["test"]}
     if penalised:
         return {"p": regression.without(columns, [place], firth=True), "test": PENALISED}

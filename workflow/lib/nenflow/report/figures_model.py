@@ -260,12 +260,16 @@ def nomogram_axes(
     longest = max(nomogram["total_points"])
     rows.append(_numeric("Total points", [(100 * total / longest, total) for total in nomogram["total_points"]]))
     rows.append(_numeric("Linear predictor", _reached(nomogram["linear_predictor"], longest)))
-    at = (f"{tick_text(axis['time'])}-{unit} {event}" if unit else f"{event} at {tick_text(axis['time'])}"
-          for axis in nomogram.get("survival", []))  # fmt: skip
-    outcomes = list(zip(at, nomogram.get("survival", []), strict=True))
+    outcomes = [(_survival_label(axis, event, unit), axis) for axis in nomogram.get("survival", [])]
     for name, axis in outcomes or [(f"Probability of {event}", nomogram["probability"])]:
         rows.append(_outcome(name, _reached(axis, longest)))
     return rows
+
+
+def _survival_label(axis: Mapping[str, Any], event: str, unit: str) -> str:
+    time = tick_text(axis["time"])
+    label = f"{time}-{unit} {event}" if unit else f"{event} at {time}"
+    return f"{label}, {axis['stratum']}" if "stratum" in axis else label
 
 
 def _reached(axis: Mapping[str, Any], longest: float) -> list[tuple[float, float]]:

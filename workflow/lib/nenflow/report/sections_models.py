@@ -13,10 +13,6 @@ from nenflow.report.figures_survival import forest_figure
 from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
 from nenflow.report.sections_survival import (
-    HARRELL,
-    PLUS632,
-    PUBLISHED,
-    concordances,
     cox_calibration,
     cox_decision,
     cox_discrimination,
@@ -24,9 +20,13 @@ from nenflow.report.sections_survival import (
     cox_validation_words,
 )
 from nenflow.report.tables import (
+    HARRELL,
+    PLUS632,
+    PUBLISHED,
     assumptions_table,
     coded_label,
     discrimination_table,
+    estimates,
     odds_ratio_table,
     plain_label,
     points_table,
@@ -130,26 +130,6 @@ def _event(study: Mapping[str, Any], model: str) -> str:
 
 
 _INDEX_COLUMNS = ["apparent", "training", "test", "optimism", "corrected"]
-
-
-def estimates(performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> pd.DataFrame:
-    """AUCs of each score as `honest_figure` takes them: apparent, published bootstrap, and both corrected ones.
-
-    Harrell's interval is left out where it does not hold its own estimate, see `evaluation.validation.harrell`.
-    """
-    rows = []
-    for score, figures in performance.items():
-        rows.append((score, "Apparent", figures["auc"], *figures["auc_delong"], False))
-        checked = (validation or {}).get("scores", {}).get(score)
-        if checked:
-            published, harrell, plus632 = (checked[name] for name in ("published", "harrell", "corrected"))
-            low, high = harrell["interval"]
-            held = low is not None and high is not None and low <= harrell["auc"] <= high
-            rows.append((score, PUBLISHED, published["mean"], *published["interval"], False))
-            rows.append((score, HARRELL, harrell["auc"], *((low, high) if held else (None, None)), True))
-            rows.append((score, PLUS632, plus632["auc"], *plus632["interval"], True))
-    table = pd.DataFrame(rows, columns=["score", "estimate", "auc", "low", "high", "honest"])
-    return table.astype({"auc": float, "low": float, "high": float})
 
 
 def honest_sentences(table: pd.DataFrame, score: str, unit: str) -> str:
@@ -268,10 +248,14 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     )
     kind, model_name = ("Hazard", "Cox") if files.is_cox() else ("Odds", "Logistic")
     imputed = "imputations" in study["models"][model]
-    by = "pooled by Rubin's rules over imputed values" if imputed else "by profile likelihood"
+    cox = (files.final() or {}) if files.is_cox() else {}
+    by = "Wald's, a patient's units taken together (robust)" if cox.get("robust") else "by profile likelihood"
+    by = "pooled by Rubin's rules over imputed values" if imputed else by
     note = f"{kind} ratios per unit, or per step between levels coded 1, 2, 3 …; intervals {by}, p by "
     note += f"{listed(sorted(full['test'].dropna().unique()))}."
     caption = f"Table 3. {model_name} models of the event “{_event(study, model)}”."
+    if "strata" in cox:
+        note += f" Each {study['variables'][cox['strata']]['label']} has a baseline hazard of its own (stratified)."
     if model in _constant(files, model):
         note = f"No variable survived the selection, so that there is no final model to print. {note}"
     blocks: list[Any] = [Printed(f"table3_{model}", table, caption, note, full)]
@@ -462,7 +446,7 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     caption = f"AUC as published ({count(resamples['published'], 'resample')}) and with everything refitted ({done})."
     blocks: list[Any] = [Text(_resample_words(document, rated))]
     if rated:
-        table = concordances(rated, document) if files.is_cox() else estimates(rated, document)
+        table = estimates(rated, document)
         caption = caption.replace("AUC", "C-index") if files.is_cox() else caption
         blocks.append(Printed(f"validation_{model}", validation_table(table), caption))
         blocks += _indexes(model, document)

@@ -13,7 +13,7 @@ from nenflow.report.figures_survival import (
     time_roc_figure,
 )
 from nenflow.report.page import Drawing, Heading, Printed, Text
-from nenflow.report.tables import cutpoints_table, median_text, survival_table
+from nenflow.report.tables import HARRELL, PLUS632, cutpoints_table, estimates, median_text, survival_table
 from nenflow.report.wording import decimal, interval, listed, p_text, score_label
 
 ALL = "all"
@@ -115,27 +115,9 @@ def _cutpoints(study: Mapping[str, Any], endpoint: str, table: pd.DataFrame) -> 
     return [Printed(f"cutpoints_{endpoint}", shown, caption, note, table)]
 
 
-PUBLISHED, HARRELL, PLUS632 = "Published bootstrap", "Optimism-corrected (Harrell)", "Optimism-corrected (.632+)"
-
-
-def concordances(performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> pd.DataFrame:
-    """C-indices of each score as `honest_figure` takes them (column auc): apparent, published, both corrected ones."""
-    rows = []
-    for score, figures in performance.items():
-        rows.append((score, "Apparent", figures["c"], *figures["c_interval"], False))
-        checked = (validation or {}).get("scores", {}).get(score)
-        if checked:
-            published, harrell, plus632 = (checked[name] for name in ("published", "harrell", "corrected"))
-            rows.append((score, PUBLISHED, published["mean"], *published["interval"], False))
-            rows.append((score, HARRELL, harrell["c"], *harrell["interval"], True))
-            rows.append((score, PLUS632, plus632["c"], *plus632["interval"], True))
-    table = pd.DataFrame(rows, columns=["score", "estimate", "auc", "low", "high", "honest"])
-    return table.astype({"auc": float, "low": float, "high": float})
-
-
 def cox_honest(model: str, performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> list[Any]:
     """The C-index as papers print it beside what is left when everything is repeated."""
-    table = concordances(performance, validation)
+    table = estimates(performance, validation)
     rows = table[table["score"] == list(performance)[-1]].set_index("estimate")
     words = f"As such studies print it, the C-index of {score_label(model)} is {interval(*rows.loc['Apparent'][1:4])}"
     if PLUS632 in rows.index:
@@ -178,7 +160,8 @@ def cox_discrimination(
         }
         for row in figures["auc"]
     ]
-    note = f"C-index {interval(figures['c'], *figures['c_interval'])} (Harrell), {decimal(figures['uno'])} (Uno); "
+    note = f"C-index {interval(figures['c'], *figures['c_interval'])} (Harrell"
+    note += ", within strata); " if figures["uno"] is None else f"), {decimal(figures['uno'])} (Uno); "
     note += f"integrated Brier score {decimal(figures['ibs'])} over these times. All apparent."
     caption = f"Apparent discrimination and error by time ({unit})."
     blocks.append(Printed(f"discrimination_{model}", pd.DataFrame(rows), caption, note))

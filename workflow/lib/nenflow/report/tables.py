@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.special import expit
 
 from nenflow.cohort.comparison import TESTED
+from nenflow.models.base import survival_column
 from nenflow.models.terms import term_of
 from nenflow.report.wording import (
     MISSING,
@@ -20,6 +21,7 @@ from nenflow.report.wording import (
     significant,
 )
 
+PUBLISHED, HARRELL, PLUS632 = "Published bootstrap", "Optimism-corrected (Harrell)", "Optimism-corrected (.632+)"
 INSET = "\u2003"  # an em space before a level: it stands in from its variable, in a file and on a page
 
 
@@ -287,8 +289,36 @@ def interval_only(ends: list[float | None]) -> str:
     return text[text.index("(") + 1 : -1] if "(" in text else decimal(None)
 
 
+def estimates(performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> pd.DataFrame:
+    """AUCs (C-indices) of each score as `honest_figure` takes them: apparent, published bootstrap, both corrected ones.
+
+    Harrell's interval is left out where it does not hold its own estimate, see `evaluation.validation.harrell`.
+
+    Args:
+        performance: performance.json of a model.
+        validation: its validation.json, if there is one.
+
+    Returns:
+        columns score, estimate, auc (or C-index), low, high, honest.
+    """
+    rows = []
+    for score, figures in performance.items():
+        measure, ends = ("auc", "auc_delong") if "auc_delong" in figures else ("c", "c_interval")
+        rows.append((score, "Apparent", figures[measure], *figures[ends], False))
+        checked = (validation or {}).get("scores", {}).get(score)
+        if checked:
+            published, harrell, plus632 = (checked[name] for name in ("published", "harrell", "corrected"))
+            low, high = harrell["interval"]
+            held = low is not None and high is not None and low <= harrell[measure] <= high
+            rows.append((score, PUBLISHED, published["mean"], *published["interval"], False))
+            rows.append((score, HARRELL, harrell[measure], *((low, high) if held else (None, None)), True))
+            rows.append((score, PLUS632, plus632[measure], *plus632["interval"], True))
+    table = pd.DataFrame(rows, columns=["score", "estimate", "auc", "low", "high", "honest"])
+    return table.astype({"auc": float, "low": float, "high": float})
+
+
 def validation_table(estimates: pd.DataFrame) -> pd.DataFrame:
-    """AUCs of each score side by side: apparent, as published, and corrected; see `sections_models.estimates`."""
+    """AUCs of each score side by side: apparent, as published, and corrected; see `estimates`."""
     rows = []
     for score, table in estimates.groupby("score", sort=False):
         cells = {row.estimate: interval(row.auc, row.low, row.high) for row in table.itertuples()}
@@ -354,7 +384,7 @@ def survival_table(
             cells |= {"Patients": f"{row['n']:.0f}", "Events": f"{row['events']:.0f}"}
             cells["Median (95% CI)"] = median_text(row)
             for time in endpoint["times"]:
-                key = f"survival_{time:g}"
+                key = survival_column(time)
                 cells[f"At {time:g} (95% CI)"] = interval(row[key], row[f"{key}_low"], row[f"{key}_high"], 2)
             rows.append(cells)
     return pd.DataFrame(rows).fillna("")
