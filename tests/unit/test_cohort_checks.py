@@ -350,7 +350,48 @@ def test_a_study_by_patient_has_one_region_each(tmp_path):
     found = problems(tmp_path, lesions=None, study={**NO_LESIONS, "unit": "patient"})
     assert found == [
         "cases.csv, row 3: a second region of 'P1', though the study's unit is the patient; analyse their union "
-        "(images/analysed)"
+        "(images/analysed) or put their features together (images/aggregate)"
+    ]
+
+
+TOGETHER = {**NO_LESIONS, "unit": "patient", "images": {"analysed": "l*", "aggregate": "mean", "organs": ["liver"]}}
+
+
+def test_regions_that_are_put_together_make_one_unit_of_each_patient(tmp_path):
+    cohort = read(tmp_path, lesions=None, cases=CASES.replace("P2,arterial,l1", "P2,arterial,liver"), study=TOGETHER)
+    assert cohort.lesions.to_numpy().tolist() == [["P1", WHOLE]]
+    cohort = read(tmp_path, cases=CASES, study=TOGETHER)  # a table of lesions names no other units
+    assert cohort.lesions.to_numpy().tolist() == [["P1", WHOLE], ["P2", WHOLE]]
+    study = {**TOGETHER, "images": {"analysed": "bone-*", "aggregate": "mean"}}
+    assert problems(tmp_path, lesions=None, study=study) == [
+        "cases.csv: no region is called 'bone-*', which images/analysed in study.yaml names"
+    ]
+    named = CASES.replace("P2,arterial,l1", "P2,arterial,patient")
+    assert problems(tmp_path, lesions=None, cases=named, study=TOGETHER) == [
+        "cases.csv, row 4: 'patient' is the name of all of a patient's regions together; choose another"
+    ]
+
+
+def with_measured(of, phase):
+    rule = {"measure": "volume", "of": of, "phase": phase}
+    volume = {"label": "Volume (mL)", "level": "patient", "type": "continuous", "measured": rule}
+    return {**STUDY, "variables": {**STUDY["variables"], "volume": volume}}
+
+
+def test_a_measured_variable_is_not_looked_for_in_the_tables(tmp_path):
+    cohort = read(tmp_path, study=with_measured("l*", "arterial"))
+    assert list(cohort.patients) == ["patient", "grade", "ki67"]
+    assert cohort.notes == []
+    columns = PATIENTS.replace("ki67", "ki67,volume").replace("3.5", "3.5,9").replace("20", "20,8")
+    cohort = read(tmp_path, patients=columns, study=with_measured("l*", "arterial"))
+    assert list(cohort.patients) == ["patient", "grade", "ki67"]
+    assert cohort.notes == ["patients.csv: columns that are measured in the images were left out: volume."]
+
+
+def test_a_measured_variable_needs_its_regions_and_its_phase(tmp_path):
+    assert problems(tmp_path, study=with_measured("bone", "pet")) == [
+        "cases.csv: no region is called 'bone', which variables/volume/measured in study.yaml names",
+        "cases.csv: 'reader1' drew nothing in the phase 'pet', which study.yaml names (variables/volume/measured)",
     ]
 
 

@@ -40,6 +40,7 @@ rule describe_cohort:
         patients="results/{study}/cohort/{cohort}/patients.csv",
         lesions="results/{study}/cohort/{cohort}/lesions.csv",
         cases=lambda wildcards: case_status(wildcards, wildcards.cohort),
+        measures=lambda wildcards: measured_variables(wildcards.study, wildcards.cohort),
         failures=lambda wildcards: expand(
             "results/{{study}}/features/{{cohort}}/{extraction}_failures.csv",
             extraction=STUDIES[wildcards.study].get("extractions", []),
@@ -49,6 +50,7 @@ rule describe_cohort:
         exclusions="results/{study}/cohort/{cohort}/exclusions.csv",
         table_one="results/{study}/cohort/{cohort}/table_one.csv",
         missing="results/{study}/cohort/{cohort}/missing.csv",
+        lost_regions="results/{study}/cohort/{cohort}/lost_regions.csv",
         comparisons=directory("results/{study}/cohort/{cohort}/comparisons"),
     log:
         "logs/{study}/cohort/describe_cohort_{cohort}.log",
@@ -56,6 +58,7 @@ rule describe_cohort:
         "../../envs/nenflow.yaml"
     params:
         study=settings("variables", "endpoints", "stability", "comparison"),
+        pattern=aggregated_regions,
         code=library_code("cohort/describe_cohort.py"),
     script:
         "../scripts/cohort/describe_cohort.py"

@@ -94,7 +94,7 @@ def table_settings(wildcards):
     """Params function: what a cohort's tables are checked against. No more: an edit elsewhere must not check anew."""
     study = STUDIES[wildcards.study]
     images, extractions = study.get("images", {}), study.get("extractions", {})
-    regions = {key: images[key] for key in ("organs", "regions", "analysed") if key in images}
+    regions = {key: images[key] for key in ("organs", "regions", "analysed", "aggregate") if key in images}
     keys = ("phases", "columns", "segments", "fixed")
     phases = {name: {key: block[key] for key in keys if key in block} for name, block in extractions.items()}
     parts = settings("unit", "cohorts", "variables", "stability", "models", "markers")(wildcards)
@@ -218,9 +218,32 @@ def analysis_inputs(wildcards, analysis):
     study, cohort = wildcards.study, f"results/{wildcards.study}/cohort/{DEVELOPMENT}"
     tables = {name: f"{cohort}/{name}.csv" for name in ("patients", "lesions", "exclusions")}
     tables["cases"] = case_status(wildcards, DEVELOPMENT)
+    if measures := measured_variables(study, DEVELOPMENT):
+        tables["measures"] = measures
     if "extraction" in analysis:
         tables["features"] = f"results/{study}/features/{DEVELOPMENT}/{analysis['extraction']}.csv"
     return tables
+
+
+def measured_variables(study, cohort):
+    """The table of the variables that are measured in the images; none in a study without such."""
+    measured = any("measured" in variable for variable in STUDIES[study]["variables"].values())
+    return f"results/{study}/features/{cohort}/measured_variables.csv" if measured else []
+
+
+def aggregated_regions(wildcards):
+    """Params function: the drawn regions whose features are put together for each patient; None where none are."""
+    images = STUDIES[wildcards.study].get("images", {})
+    return images["analysed"] if "aggregate" in images else None
+
+
+def aggregation(wildcards):
+    """Params function: how features of a patient's regions are put together; None where a unit is one region."""
+    study = STUDIES[wildcards.study]
+    if "aggregate" not in study["images"]:
+        return None
+    reference = study["stability"]["readings"]["reference"]
+    return {"pattern": study["images"]["analysed"], "how": study["images"]["aggregate"], "reference": reference}
 
 
 def case_status(wildcards, cohort):
@@ -417,8 +440,12 @@ def report_inputs(wildcards):
     study = STUDIES[wildcards.study]
     cohorts = list(study["cohorts"])
     described = ["flow.csv", "exclusions.csv", "table_one.csv", "comparisons", "missing.csv", "notes.json"]
+    described.append("lost_regions.csv")
     files = expand("cohort/{cohort}/{name}", cohort=cohorts, name=described)
     files += expand("cohort/{cohort}/signoff.csv", cohort=cohorts)
+    if measured_variables(wildcards.study, DEVELOPMENT):
+        names = ["measured_variables", "measured_left_out"]
+        files += expand("features/{cohort}/{name}.csv", cohort=cohorts, name=names)
     if has_images(study):
         files += expand("images/{cohort}/{name}.csv", cohort=cohorts, name=["cases", "readings"])
         files.append("features/conformance.csv")

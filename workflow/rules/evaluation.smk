@@ -147,6 +147,7 @@ rule describe_survival:
         patients=f"results/{{study}}/cohort/{DEVELOPMENT}/patients.csv",
         lesions=f"results/{{study}}/cohort/{DEVELOPMENT}/lesions.csv",
         exclusions=f"results/{{study}}/cohort/{DEVELOPMENT}/exclusions.csv",
+        measures=lambda wildcards: measured_variables(wildcards.study, DEVELOPMENT),
     output:
         curves="results/{study}/evaluation/survival_{endpoint}/curves.csv",
         summary="results/{study}/evaluation/survival_{endpoint}/summary.csv",
@@ -181,6 +182,7 @@ rule assemble_markers:
     params:
         study=settings("unit", "variables", "endpoints", "stability"),
         analysis=marker_analysis,
+        pattern=aggregated_regions,
         code=library_code("models/assemble_dataset.py"),
     script:
         "../scripts/models/assemble_dataset.py"

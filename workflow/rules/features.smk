@@ -1,8 +1,8 @@
 # Features
 # Needs:    volumes and masks of the images stage, a pyradiomics parameter file per extraction; or feature tables that
 #           other software made
-# Delivers: one feature table per extraction, the cases whose extraction failed, and how well the features agree with
-#           the reference values of the standard (IBSI)
+# Delivers: one feature table per extraction, the cases whose extraction failed, the variables that are measured in the
+#           images, and how well the features agree with the reference values of the standard (IBSI)
 
 
 rule extract_features:
@@ -27,7 +27,7 @@ rule extract_features:
 
 
 rule gather_features:
-    """One feature table for the cohort, without the cases that were excluded at quality control."""
+    """One feature table for the cohort, without excluded cases; patients of several regions get a row too."""
     input:
         cases="results/{study}/images/{cohort}/cases.csv",
         features=per_patient("results/{study}/features/{cohort}/{extraction}/{patient}.csv"),
@@ -42,6 +42,7 @@ rule gather_features:
     conda:
         "../../envs/nenflow.yaml"
     params:
+        aggregation=aggregation,
         code=library_code("features/gather_features.py"),
     script:
         "../scripts/features/gather_features.py"
@@ -69,6 +70,26 @@ rule import_features:
         code=library_code("features/import_features.py"),
     script:
         "../scripts/features/import_features.py"
+
+
+rule measure_variables:
+    """The variables of patients that are measured in the images: volume, mean, maximum or peak of their regions."""
+    input:
+        patients="results/{study}/cohort/{cohort}/patients.csv",
+        cases="results/{study}/images/{cohort}/cases.csv",
+    output:
+        measures="results/{study}/features/{cohort}/measured_variables.csv",
+        left_out="results/{study}/features/{cohort}/measured_left_out.csv",
+    log:
+        "logs/{study}/features/measure_variables_{cohort}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        variables=setting("variables"),
+        reference=setting("stability", "readings", "reference"),
+        code=library_code("features/measure_variables.py"),
+    script:
+        "../scripts/features/measure_variables.py"
 
 
 rule check_conformance:

@@ -19,6 +19,7 @@ rule assemble_dataset:
     params:
         study=settings("unit", "variables", "endpoints", "stability"),
         analysis=model_analysis,
+        pattern=aggregated_regions,
         code=library_code("models/assemble_dataset.py"),
     script:
         "../scripts/models/assemble_dataset.py"

@@ -311,8 +311,20 @@ def _check_variables(study: dict[str, Any]) -> Iterable[str]:
             yield f"{where}: a study whose unit is the patient has no variable of level lesion"
         for level in set(variable.get("levels", [])) & (READ_AS_MISSING | {"missing"}):
             yield f"{where}/levels: '{level}' means a missing value; use another word"
+        if "measured" in variable:
+            yield from _check_measured(study, variable, where)
         if variable.get("minimum", float("-inf")) > variable.get("maximum", float("inf")):
             yield f"{where}: the minimum is over the maximum"
+
+
+def _check_measured(study: dict[str, Any], variable: dict[str, Any], where: str) -> Iterable[str]:
+    if not has_images(study):
+        yield f"{where}/measured: the study has no images"
+    if variable["level"] != "patient":
+        yield f"{where}/measured: what is measured in the images belongs to the patient (level: patient)"
+    for key in ("minimum", "maximum"):
+        if key in variable:
+            yield f"{where}/{key}: is for entries of a table; what is measured is what it is"
 
 
 def _check_endpoints(study: dict[str, Any]) -> Iterable[str]:
@@ -555,13 +567,29 @@ def _check_regions(study: dict[str, Any]) -> Iterable[str]:
         if "inside" in rule and rule["inside"] not in organs:
             yield f"images/regions/{name}/inside: '{rule['inside']}' is not among images/organs"
     whole = [name for name, rule in rules.items() if rule["kind"] != "ring"]
-    if "analysed" in images and images["analysed"] not in whole:
-        yield f"images/analysed: '{images['analysed']}' is not a union or rest under images/regions"
+    if "aggregate" in images:
+        yield from _check_aggregate(study)
+    elif "analysed" in images and images["analysed"] not in whole:
+        yield (
+            f"images/analysed: '{images['analysed']}' is not a union or rest under images/regions; for drawn regions, "
+            "say under images/aggregate how their features are put together"
+        )
     if "analysed" in images and study["unit"] != "patient":
         yield "images/analysed: is only for a study whose unit is the patient"
     for phase, (low, high) in images.get("expected", {}).items():
         if low >= high:
             yield f"images/expected/{phase}: the lowest value must come first"
+
+
+def _check_aggregate(study: dict[str, Any]) -> Iterable[str]:
+    images = study["images"]
+    if images["analysed"] in [*images.get("regions", {}), *images.get("organs", [])]:
+        yield f"images/aggregate: is for drawn regions, and '{images['analysed']}' is an organ or a computed one"
+    blocks = {f"models/{name}": model for name, model in study.get("models", {}).items()}
+    blocks |= {"markers": study["markers"]} if "markers" in study else {}
+    for where, block in blocks.items():
+        if "region" in block:
+            yield f"{where}/region: a ring belongs to one lesion; it has no place beside images/aggregate"
 
 
 def repeats_readings(study: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from nenflow.cohort.comparison import table_one
-from nenflow.cohort.flow import flow, list_exclusions, remaining
+from nenflow.cohort.flow import flow, list_exclusions, lost_regions, remaining
 from nenflow.cohort.units import read_units
 from nenflow.logs import start_log
 from nenflow.models.missing import missing_table
@@ -12,15 +12,17 @@ start_log(snakemake.log[0])
 study = snakemake.params.study
 variables = study["variables"]
 patients = read_table(snakemake.input.patients)["patient"]
-units = read_units(snakemake.input.patients, snakemake.input.lesions, variables)
+measures = snakemake.input.get("measures")
+units = read_units(snakemake.input.patients, snakemake.input.lesions, variables, measures)
 
-exclusions = list_exclusions(
-    patients=patients,
-    units=units.index,
-    status=read_table(snakemake.input.cases),
-    failures=[read_table(path) for path in snakemake.input.failures],
-    reference=study["stability"]["readings"]["reference"] if "stability" in study else None,
-)
+known = {
+    "status": read_table(snakemake.input.cases),
+    "failures": [read_table(path) for path in snakemake.input.failures],
+    "reference": study["stability"]["readings"]["reference"] if "stability" in study else None,
+    "pattern": snakemake.params.pattern,
+}
+exclusions = list_exclusions(patients, units.index, **known)
+write_table(lost_regions(**known), snakemake.output.lost_regions)
 write_table(exclusions, snakemake.output.exclusions)
 write_table(flow(patients, units.index, exclusions), snakemake.output.flow)
 

@@ -13,7 +13,8 @@ from nenflow.tables import read_table, write_table
 start_log(snakemake.log[0])
 study, settings = snakemake.params.study, snakemake.params.settings
 variables, endpoint = study["variables"], study["endpoints"][snakemake.wildcards.endpoint]
-units = read_units(snakemake.input.patients, snakemake.input.lesions, variables)
+measures = snakemake.input.get("measures")
+units = read_units(snakemake.input.patients, snakemake.input.lesions, variables, measures)
 units = units.loc[remaining(units.index, read_table(snakemake.input.exclusions))]
 patients, y = followed_up(units, endpoint)
 groups = {name: labelled(patients[name], variables[name]) for name in settings.get("by", [])}

@@ -1,12 +1,22 @@
 import pandas as pd
 
 from nenflow.cohort.signoff import drop_excluded
+from nenflow.features.measures import aggregate_regions
 from nenflow.logs import start_log
 from nenflow.tables import read_table, write_table
 
 start_log(snakemake.log[0])
 cases = read_table(snakemake.input.cases)
-for name in ("features", "failures"):
-    parts = [read_table(path) for path in snakemake.input[name]]
+
+
+def gathered(paths):
+    parts = [read_table(path) for path in paths]
     filled = [part for part in parts if len(part)] or parts[:1]
-    write_table(drop_excluded(pd.concat(filled, ignore_index=True), cases), snakemake.output[name])
+    return drop_excluded(pd.concat(filled, ignore_index=True), cases)
+
+
+features = gathered(snakemake.input.features)
+if snakemake.params.aggregation:
+    features = aggregate_regions(features, cases, **snakemake.params.aggregation)
+write_table(features, snakemake.output.features)
+write_table(gathered(snakemake.input.failures), snakemake.output.failures)

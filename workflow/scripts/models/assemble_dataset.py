@@ -6,7 +6,8 @@ from nenflow.tables import read_table, write_table
 
 start_log(snakemake.log[0])
 study = snakemake.params.study
-units = read_units(snakemake.input.patients, snakemake.input.lesions, study["variables"])
+measures = snakemake.input.get("measures")
+units = read_units(snakemake.input.patients, snakemake.input.lesions, study["variables"], measures)
 dataset, exclusions = assemble_dataset(
     features=read_table(snakemake.input.features) if snakemake.input.get("features") else None,
     units=units,
@@ -14,6 +15,7 @@ dataset, exclusions = assemble_dataset(
     cases=read_table(snakemake.input.cases),
     analysis=snakemake.params.analysis,
     study=study,
+    pattern=snakemake.params.pattern,
 )
 patients = read_table(snakemake.input.patients)["patient"]
 write_table(dataset, snakemake.output.dataset)

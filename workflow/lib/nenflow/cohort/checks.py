@@ -136,7 +136,7 @@ def check_tables(
         problems.extend(_check_files(clean["cases"], names["cases"], data))
     notes.extend(_note_unused(clean["cases"], names["cases"], study))
     refuse(problems, "the cohort's tables", notes)
-    if clean["lesions"] is None:
+    if clean["lesions"] is None or "analysed" in study.get("images", {}):
         clean["lesions"] = _drawn_units(clean["cases"], study)
     finished = {kind: table.reset_index(drop=True) for kind, table in clean.items()}
     return Cohort(**finished, notes=notes)
@@ -150,9 +150,13 @@ def _clinical_cohort(patients: pd.DataFrame, notes: list[str]) -> Cohort:
 
 
 def _drawn_units(cases: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
-    """Without a table of lesions the units are what the reference rater drew, organs apart."""
+    """The units are what the reference rater drew, organs apart; where the unit is the patient, those with regions."""
     images = study.get("images", {})
     drawn = cases[cases["rater"] == study["stability"]["readings"]["reference"]]
+    if "aggregate" in images:
+        analysed = drawn["region"].map(lambda name: fnmatchcase(name, images["analysed"])).astype(bool)
+        analysed &= ~drawn["region"].isin(images.get("organs", []))
+        return drawn.loc[analysed, UNIT].assign(region=WHOLE).drop_duplicates()
     units = drawn.loc[~drawn["region"].isin(images.get("organs", [])), UNIT]
     if "analysed" in images:
         units = drawn[UNIT].assign(region=images["analysed"])
@@ -189,13 +193,17 @@ def clean_rows(
     rows: Rows, kind: str, variables: Mapping[str, Any], schemas: Path, problems: list[str], notes: list[str]
 ) -> pd.DataFrame:
     """Judge each row by the table's schema; return the declared columns, typed, indexed by row number."""
-    declared = {name: v for name, v in variables.items() if v["level"] + "s" == kind}
+    of_table = {name: v for name, v in variables.items() if v["level"] + "s" == kind}
+    declared = {name: v for name, v in of_table.items() if "measured" not in v}
     schema = row_schema(read_schema(schemas, kind), declared)
     wanted = list(schema["properties"])
     optional = set(wanted) - set(schema["required"]) - set(declared)
     for column in [column for column in wanted if column not in rows.columns and column not in optional]:
         problems.append(f"{rows.name}: the column '{column}' is missing; there are {', '.join(rows.columns)}")
     ignored = [column for column in rows.columns if column not in wanted]
+    if measured := [column for column in ignored if column in of_table]:
+        notes.append(f"{rows.name}: columns that are measured in the images were left out: {', '.join(measured)}.")
+        ignored = [column for column in ignored if column not in measured]
     if kind == "cases":  # no variables stand there, so another column is a mistyped one, such as "segmant"
         known = f"known are {', '.join(wanted)}"
         problems.extend(f"{rows.name}: '{column}' is not a known column; {known}" for column in ignored)
@@ -365,13 +373,16 @@ def _check_cases(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
             yield f"{name}, row {number}: the same segmentation and segment as row {masks[mask]}"
         if any(row["region"] == rule or row["region"].endswith(f"-{rule}") for rule in computed):
             yield f"{name}, row {number}: the region '{row['region']}' has the name of a computed one (images/regions)"
+        if row["region"] == WHOLE and "aggregate" in settings:
+            yield f"{name}, row {number}: '{WHOLE}' is the name of all of a patient's regions together; choose another"
         if row["rater"].startswith("perturbed-") and "perturbation" in study["stability"]:
             yield f"{name}, row {number}: '{row['rater']}' is a name for perturbed readings; choose another"
         if not one_region or not row["patient"] or not row["region"] or row["region"] in organs:
             continue
         if regions.setdefault(row["patient"], row["region"]) != row["region"]:
             of_table = isinstance(number, str)
-            remedy = "keep one of them" if of_table else "analyse their union (images/analysed)"
+            together = "analyse their union (images/analysed) or put their features together (images/aggregate)"
+            remedy = "keep one of them" if of_table else together
             yield (
                 f"{_place(name, number)}: a second region of '{row['patient']}', though the study's unit is the "
                 f"patient; {remedy}"
@@ -389,14 +400,32 @@ def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any])
         for pattern in [rule["of"], *([rule["inside"]] if "inside" in rule else []), *rule.get("without", [])]:
             if not any(fnmatchcase(known, pattern) for known in drawn_regions):
                 yield f"{name}: no region is called '{pattern}', which images/regions/{region} in study.yaml names"
+    for where, pattern in _drawn_patterns(study):
+        if not any(fnmatchcase(known, pattern) for known in drawn_regions):
+            yield f"{name}: no region is called '{pattern}', which {where} in study.yaml names"
     measured = {
         f"extraction {key}": phase
         for key, extraction in study.get("extractions", {}).items()
         for phase in extraction.get("phases", [])
     }
+    measured |= {
+        f"variables/{key}/measured": variable["measured"]["phase"]
+        for key, variable in study["variables"].items()
+        if "measured" in variable
+    }
     for user, phase in [*_phases(study), *measured.items()]:
         if phase not in drawn:
             yield f"{name}: '{reference}' drew nothing in the phase '{phase}', which study.yaml names ({user})"
+
+
+def _drawn_patterns(study: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Where study.yaml names drawn regions beside the rules of computed ones, and which."""
+    images = study.get("images", {})
+    if "aggregate" in images:
+        yield "images/analysed", images["analysed"]
+    for name, variable in study["variables"].items():
+        if "measured" in variable and variable["measured"]["of"] not in images.get("regions", {}):
+            yield f"variables/{name}/measured", variable["measured"]["of"]
 
 
 def _phases(study: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from nenflow.tables import CASE, UNIT
+from nenflow.features.measures import matching_regions
+from nenflow.tables import CASE, UNIT, WHOLE
 
 EXCLUSION = [*UNIT, "step", "reason"]
+LOST = ["patient", "phase", "region", "step", "reason"]
 
 
 def list_exclusions(
@@ -15,10 +17,12 @@ def list_exclusions(
     status: pd.DataFrame,
     failures: Sequence[pd.DataFrame],
     reference: str | None,
+    pattern: str | None = None,
 ) -> pd.DataFrame:
     """List the units that the stages up to the features leave out, each once, at the first stage that did.
 
-    A unit with several phases stays as long as one of them can be used; a model that uses another phase lists it.
+    A unit with several phases stays as long as one of them can be used; a model that uses another phase lists it. So
+    does a patient with several regions (see `lost_regions` for the others).
 
     Args:
         patients: all patients of the cohort.
@@ -28,6 +32,8 @@ def list_exclusions(
         failures: for each extraction the included cases that it could not measure (patient, phase, region, rater,
             reason).
         reference: the rater whose regions are analysed; None in a study without images, where nothing excludes.
+        pattern: the drawn regions whose features are put together for each patient, where a study does so; the units
+            are then whole patients.
 
     Returns:
         columns patient, region ("" for a patient without any region), step (cohort, images or features), reason.
@@ -40,7 +46,12 @@ def list_exclusions(
     if "status" not in status:  # feature tables made elsewhere: nobody looked at images
         status, missing = status.assign(status="included", reason=""), "no row in the feature tables"
     drawn = status[status["rater"] == reference]
-    cases = dict(list(drawn.groupby(UNIT, sort=False)))
+    place = drawn["phase"]
+    if pattern is not None:
+        drawn = drawn[matching_regions(drawn, pattern)]
+        place = drawn["region"] if drawn["phase"].nunique() < 2 else drawn["region"] + " in " + drawn["phase"]
+    drawn = drawn.assign(place=place, unit=drawn["region"] if pattern is None else WHOLE)
+    cases = dict(list(drawn.groupby(["patient", "unit"], sort=False)))
     failed = [table.set_index(CASE)["reason"].to_dict() for table in failures]
     for unit in units:
         if unit not in cases:
@@ -48,12 +59,37 @@ def list_exclusions(
             continue
         included = cases[unit][cases[unit]["status"] == "included"]
         if included.empty:
-            rows.append((*unit, "images", _join(cases[unit]["phase"], cases[unit]["reason"])))
+            rows.append((*unit, "images", _join(cases[unit]["place"], cases[unit]["reason"])))
             continue
         keys = list(included[CASE].itertuples(index=False, name=None))
         if failed and all(key in table for key in keys for table in failed):
-            rows.append((*unit, "features", _join(included["phase"], [failed[0][key] for key in keys])))
+            rows.append((*unit, "features", _join(included["place"], [failed[0][key] for key in keys])))
     return pd.DataFrame(rows, columns=EXCLUSION, dtype=str)
+
+
+def lost_regions(
+    status: pd.DataFrame, failures: Sequence[pd.DataFrame], reference: str | None, pattern: str | None
+) -> pd.DataFrame:
+    """List the regions that a patient's features lack, where they are put together from several; else nothing.
+
+    Args: see `list_exclusions`.
+
+    Returns:
+        columns patient, phase, region, step (images, or features where no extraction could measure it), reason.
+    """
+    if pattern is None:
+        return pd.DataFrame(columns=LOST, dtype=str)
+    drawn = status[(status["rater"] == reference) & matching_regions(status, pattern)]
+    failed = [table.set_index(CASE)["reason"].to_dict() for table in failures]
+    rows = []
+    for case, state, reason in zip(
+        drawn[CASE].itertuples(index=False, name=None), drawn["status"], drawn["reason"], strict=True
+    ):
+        if state == "excluded":
+            rows.append((*case[:3], "images", reason))
+        elif failed and all(case in table for table in failed):
+            rows.append((*case[:3], "features", failed[0][case]))
+    return pd.DataFrame(rows, columns=LOST, dtype=str)
 
 
 def remaining(units: pd.MultiIndex, exclusions: pd.DataFrame) -> pd.MultiIndex:
@@ -107,9 +143,9 @@ def _check_members(regions: dict[str, set[str]], exclusions: pd.DataFrame) -> No
             raise ValueError("an exclusion names a patient or region that is not among the declared ones")
 
 
-def _join(phases: Sequence[str], reasons: Sequence[str]) -> str:
-    """One reason as it is; the reasons of several phases each with its phase."""
+def _join(places: Sequence[str], reasons: Sequence[str]) -> str:
+    """One reason as it is; the reasons of several phases or regions each with its place."""
     reasons = [str(reason) for reason in reasons]
     if len(reasons) == 1:
         return reasons[0]
-    return "; ".join(f"{phase}: {reason}" for phase, reason in zip(phases, reasons, strict=True))
+    return "; ".join(f"{place}: {reason}" for place, reason in zip(places, reasons, strict=True))

@@ -14,10 +14,18 @@ def text_columns(variables: Mapping[str, Any]) -> list[str]:
     return [name for name, variable in variables.items() if variable["type"] == "categorical"]
 
 
-def read_units(patients: str | Path, lesions: str | Path, variables: Mapping[str, Any]) -> pd.DataFrame:
-    """All units of a checked cohort with their variables, from its clean tables; see `units_table`."""
+def read_units(
+    patients: str | Path, lesions: str | Path, variables: Mapping[str, Any], measures: str | Path | None = None
+) -> pd.DataFrame:
+    """All units of a checked cohort with their variables, from its clean tables; see `units_table`.
+
+    `measures` is the table of the variables that are measured in the images, where a study has such.
+    """
     text = text_columns(variables)
-    return units_table(read_table(patients, text=text), read_table(lesions, text=text))
+    of_patients = read_table(patients, text=text)
+    if measures:
+        of_patients = of_patients.merge(read_table(measures), on="patient", how="left", validate="1:1")
+    return units_table(of_patients, read_table(lesions, text=text))
 
 
 def units_table(patients: pd.DataFrame, lesions: pd.DataFrame, units: pd.MultiIndex | None = None) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from nenflow.images.volumes import Volume, read_volume
 from nenflow.tables import CASE, write_table
 
 QUALITY = ["volume_mm3", "voxels", "components", "cavities", "touches_border"]
-STATISTICS = ["mean", "sd", "minimum", "median", "maximum"]
+STATISTICS = ["mean", "sd", "minimum", "median", "maximum", "peak"]
 COLUMNS = [*CASE, "role", "status", "reason", *QUALITY, *STATISTICS, "unit", "flags"]
 READINGS = [*CASE, "reference", "dice", "hausdorff_mm", "hausdorff95_mm", "volume_ratio"]
 COUNTS = dict.fromkeys(("voxels", "components", "cavities"), "Int64") | {"touches_border": "boolean"}

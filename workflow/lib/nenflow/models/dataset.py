@@ -6,9 +6,10 @@ import pandas as pd
 
 from nenflow.cohort.units import coded, outcome
 from nenflow.errors import InputError
+from nenflow.features.measures import matching_regions
 from nenflow.phases import phases_of
 from nenflow.stability import unit_features
-from nenflow.tables import CASE, UNIT
+from nenflow.tables import CASE, UNIT, WHOLE
 
 
 def assemble_dataset(
@@ -18,6 +19,7 @@ def assemble_dataset(
     cases: pd.DataFrame,
     analysis: Mapping[str, Any],
     study: Mapping[str, Any],
+    pattern: str | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put outcome, coded clinical variables and features of every usable unit side by side.
 
@@ -35,6 +37,7 @@ def assemble_dataset(
             only ones that take part), clinical, missing, others (variables that steps need beside those) and strata
             (the variable whose levels a Cox model gives baseline hazards of their own).
         study: the study's settings.
+        pattern: the drawn regions whose features are put together for each patient, where a study does so.
 
     Returns:
         The dataset (index (patient, region); columns outcome or time and event, stratum where there are strata,
@@ -50,7 +53,7 @@ def assemble_dataset(
         reader = study["stability"]["readings"]["reference"]
         image = unit_features(features, analysis["phase"], reader, analysis.get("region"))
         image = _named(image, analysis)
-        lacking = _lacking(features, cases, analysis, reader)
+        lacking = _lacking(features, cases, analysis, reader, pattern)
     columns = coded(units, study["variables"], clinical)
     found = outcome(units, study["endpoints"][analysis["endpoint"]])
     known = pd.concat([found, columns], axis=1)
@@ -148,13 +151,17 @@ def _named(image: pd.DataFrame, analysis: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _lacking(
-    features: pd.DataFrame, cases: pd.DataFrame, analysis: Mapping[str, Any], reader: str
+    features: pd.DataFrame, cases: pd.DataFrame, analysis: Mapping[str, Any], reader: str, pattern: str | None
 ) -> Callable[[tuple[str, str]], str]:
     """Why a unit has no features in a phase that is analysed: as the images stage says, where it does."""
     phases, ring = phases_of(analysis["phase"]), analysis.get("region")
-    cases = cases.reindex(columns=[*CASE, "status", "reason"])  # of feature tables made elsewhere only who is in them
+    cases = cases.reindex(columns=[*CASE, "role", "status", "reason"])  # of feature tables made elsewhere only who is in them
     rows = cases[(cases["rater"] == reader) & (cases["status"] == "excluded")]
     said = rows.set_index(["phase", *UNIT])["reason"].to_dict()
+    if pattern is not None:
+        lost = rows[matching_regions(rows, pattern)]
+        reasons = (lost["region"] + ": " + lost["reason"]).groupby([lost["phase"], lost["patient"]])
+        said = {(*scan, WHOLE): "; ".join(of_scan) for scan, of_scan in reasons}
     measured = {phase: unit_features(features, phase, reader, ring).index for phase in phases}
 
     def reason(unit: tuple[str, str]) -> str:

@@ -19,6 +19,7 @@ from nenflow.report.cases import (
 from nenflow.report.figures_cohort import flow_figure, stability_figure
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
 from nenflow.report.sections_markers import marker_blocks
+from nenflow.report.sections_measures import lost_region_blocks, measured_blocks
 from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.sections_published import published_blocks
 from nenflow.report.sections_survival import survival_blocks
@@ -181,7 +182,7 @@ def _flow_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[A
             continue
         seen.append(flow)
         blocks.append(_flow_drawing(name, words, flow, study["unit"]))
-    return blocks + _exclusion_blocks(study, results)
+    return blocks + _exclusion_blocks(study, results) + lost_region_blocks(study, results)
 
 
 def _flow_drawing(name: str, words: str, flow: pd.DataFrame, unit: str) -> Drawing:
@@ -222,7 +223,7 @@ def _table_one_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> l
             caption = "Table 1. The cohort." if len(study["cohorts"]) == 1 else f"Table 1. The cohort “{cohort}”."
             blocks.append(Printed(f"table1_{cohort}", description_table(table), caption, note, table))
             blocks += _missing_blocks(study, results, cohort)
-    return blocks
+    return blocks + measured_blocks(study, results)
 
 
 def _missing_blocks(study: Mapping[str, Any], results: Mapping[str, Any], cohort: str) -> list[Any]:
@@ -427,7 +428,8 @@ def _region_settings(study: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, rule in images.get("regions", {}).items():
         settings.append((f"Region “{name}”", _words(rule)))
     if "analysed" in images:
-        settings.append(("Region analysed", images["analysed"]))
+        how = f", put together: {images['aggregate']}" if "aggregate" in images else ""
+        settings.append(("Region analysed", f"{images['analysed']}{how}"))
     for phase, (low, high) in images.get("expected", {}).items():
         settings.append((f"Expected mean, {phase}", f"{low:g} to {high:g}"))
     if "perturbation" in stability:
