@@ -484,5 +484,6 @@ def _note_unused(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
     for rater in sorted(drawn - set(readings.values())):
         yield f"{name}: study.yaml does not name the rater '{rater}'; its regions are measured, not analysed."
     phases = {phase for _, phase in _phases(study)}
+    phases |= {variable["measured"]["phase"] for variable in study["variables"].values() if "measured" in variable}
     for phase in sorted(set(cases["phase"]) - phases - {""}) if phases else []:
-        yield f"{name}: no model or marker uses the phase '{phase}'; its regions are measured, not analysed."
+        yield f"{name}: no model, marker or measured variable uses the phase '{phase}'; its regions are measured, not analysed."
