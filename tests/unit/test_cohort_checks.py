@@ -196,7 +196,7 @@ def test_raters_that_the_study_does_not_use_are_noted(tmp_path):
 def test_phases_that_the_study_does_not_use_are_noted(tmp_path):
     cases = CASES + "P2,Arterial,l1,reader2,p1,,p2.seg,9\nP2,portal,l1,reader1,p2,,p2.seg,9\n"
     cohort = read(tmp_path, cases=cases, study={**STUDY, "markers": {"phase": "portal"}})
-    note = "cases.csv: no model, marker or measured variable uses the phase 'Arterial'; its regions are measured, not analysed."
+    note = "cases.csv: nothing analysed is of the phase 'Arterial'; its regions are measured, not analysed."
     assert [line for line in cohort.notes if "phase" in line] == [note]
     descriptive = {key: part for key, part in STUDY.items() if key != "models"}  # such a study names no phase at all
     assert not any("phase" in line for line in read(tmp_path, cases=cases, study=descriptive).notes)

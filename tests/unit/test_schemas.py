@@ -746,3 +746,55 @@ def test_what_is_left_out_is_a_variable_of_patients_that_no_model_knows(tmp_path
     kind = "evaluation/leave_out: '{}' is not a categorical variable of patients"
     assert left_out("age") == [kind.format("age"), uses.format("age")]
     assert left_out("response") == [kind.format("response"), uses.format("response")]
+
+
+def by_patient(**images):
+    def change(study):
+        study["unit"] = "patient"
+        for variable in study["variables"].values():
+            variable["level"] = "patient"
+        study["images"] |= images
+
+    return change
+
+
+def test_regions_are_put_together_where_it_is_said_which_and_how(tmp_path):
+    assert problems(tmp_path, changed(by_patient(analysed="lesion*", aggregate="largest"))) == []
+    lacking = problems(tmp_path, changed(by_patient(aggregate="largest")))
+    assert lacking == ["images/analysed: is missing; it says which drawn regions images/aggregate puts together"]
+    assert problems(tmp_path, changed(by_patient(analysed="lesion*"))) == [
+        "images/analysed: 'lesion*' is not a union or rest under images/regions; for drawn regions, say under "
+        "images/aggregate how their features are put together"
+    ]
+    (organ,) = problems(tmp_path, changed(by_patient(analysed="liver", aggregate="mean", organs=["liver"])))
+    assert organ == "images/aggregate: is for drawn regions, and 'liver' is an organ or a computed one"
+
+    def with_ring(study):
+        by_patient(analysed="lesion*", aggregate="mean", regions={"rim": {"kind": "ring", "of": "l*", "width_mm": 5}})(
+            study
+        )
+        study["models"]["fusion"]["region"] = "rim"
+
+    (ring,) = problems(tmp_path, changed(with_ring))
+    assert ring == "models/fusion/region: a ring belongs to one lesion; it has no place beside images/aggregate"
+
+
+def measured_as(**keys):
+    rule = {"measure": "volume", "of": "lesion*", "phase": "arterial"}
+    variable = {"label": "Volume (mL)", "level": "patient", "type": "continuous", "measured": rule} | keys
+    return changed(lambda study: study["variables"].update(volume=variable))
+
+
+def test_a_measured_variable_is_a_number_of_the_patient(tmp_path):
+    assert problems(tmp_path, measured_as()) == []
+    assert problems(tmp_path, measured_as(level="lesion"))[0] == (
+        "variables/volume/measured: what is measured in the images belongs to the patient (level: patient)"
+    )
+    assert problems(tmp_path, measured_as(minimum=0)) == [
+        "variables/volume/minimum: is for entries of a table; what is measured is what it is"
+    ]
+    (kind,) = problems(tmp_path, measured_as(type="categorical", levels=["a", "b"]))
+    assert kind == "variables/volume/measured: does not belong here"
+    rule = {"measure": "mode", "of": "lesion*", "phase": "arterial"}
+    (unknown,) = problems(tmp_path, measured_as(measured=rule))
+    assert unknown.endswith("'mode' is not allowed; allowed are 'volume', 'mean', 'maximum', 'peak'")

@@ -583,6 +583,9 @@ def _check_regions(study: dict[str, Any]) -> Iterable[str]:
 
 def _check_aggregate(study: dict[str, Any]) -> Iterable[str]:
     images = study["images"]
+    if "analysed" not in images:
+        yield "images/analysed: is missing; it says which drawn regions images/aggregate puts together"
+        return
     if images["analysed"] in [*images.get("regions", {}), *images.get("organs", [])]:
         yield f"images/aggregate: is for drawn regions, and '{images['analysed']}' is an organ or a computed one"
     blocks = {f"models/{name}": model for name, model in study.get("models", {}).items()}

@@ -486,4 +486,4 @@ def _note_unused(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
     phases = {phase for _, phase in _phases(study)}
     phases |= {variable["measured"]["phase"] for variable in study["variables"].values() if "measured" in variable}
     for phase in sorted(set(cases["phase"]) - phases - {""}) if phases else []:
-        yield f"{name}: no model, marker or measured variable uses the phase '{phase}'; its regions are measured, not analysed."
+        yield f"{name}: nothing analysed is of the phase '{phase}'; its regions are measured, not analysed."

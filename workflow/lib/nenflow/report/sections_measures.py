@@ -59,7 +59,9 @@ def _lost_words(lost: pd.DataFrame) -> str:
     if regions.empty:
         return "No region of these was refused or excluded."
     patients = count(regions["patient"].nunique(), "patient")
-    words = f"{count(len(regions), 'region')} of {patients} {'was' if len(regions) == 1 else 'were'} refused or excluded"
+    words = (
+        f"{count(len(regions), 'region')} of {patients} {'was' if len(regions) == 1 else 'were'} refused or excluded"
+    )
     return f"{words} and {'does' if len(regions) == 1 else 'do'} not count; a patient without any other has no value."
 
 
