@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import yaml
 
 from browser import needs_browser, open_page
+from nenflow.documents import read_json
 from nenflow.models.protocol import build_protocol, scores
 from nenflow.stability import repeated_readings
 from nenflow.tables import CASE, UNIT, read_table
@@ -258,7 +259,11 @@ def table_study(project, name, table, **extraction):
     study["cohorts"] = {"development": {"patients": "patients.csv", "lesions": "lesions.csv"}}
     study["extractions"] = {"original": {"table": "features.csv", **extraction}}
     study["stability"] = {"readings": tiny["stability"]["readings"]}
-    study["markers"] = {"endpoint": "response", "extraction": "original", "phase": "arterial"}
+    used = {"endpoint": "response", "extraction": "original", "phase": "arterial"}
+    names = ["original_firstorder_Maximum", "original_glcm_JointEntropy"]
+    steps = [{"stability": {"form": "ICC2", "threshold": 0.75}}, {"zscore": {}}, {"backward": {"p": 0.3}}]
+    study["models"] = {"fusion": {**used, "features": names, "clinical": ["ki67"], "steps": [*steps, {"logistic": {}}]}}
+    study["markers"] = used
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     project.choose(name)
     return study
@@ -282,10 +287,13 @@ def test_a_table_of_pyradiomics_gives_the_same_study_without_images(copy, tmp_pa
     dataset = read_table(copy.path("models/fusion/dataset.csv"), index=UNIT)
     readings = repeated_readings(own.reset_index(), model["phase"], study["stability"]["readings"])
     protocol = build_protocol(model["steps"], model["clinical"], readings, study["seed"])
-    X = dataset.drop(columns="outcome")
+    X = dataset[[*model["clinical"], *model["features"]]]
     expected = scores(protocol.fit(X, dataset["outcome"]), X)
     found = read_table(results / "models/fusion/scores.csv", index=UNIT)
     pd.testing.assert_frame_equal(found[expected.columns], expected, check_exact=True)
+    coefficients = read_json(results / "models/fusion/model.json")["steps"]["logistic"]["coefficients"]
+    assert coefficients == protocol[-1].document()["coefficients"]
+    assert set(model["features"]) < set(coefficients)
 
     page = (results / "report/report.html").read_text(encoding="utf-8")
     assert "were computed elsewhere" in page
