@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES   := workflow/lib workflow/scripts tests benchmarks
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: demo study new-study report cases ibsi test lint format env lock unlock clean
+.PHONY: demo study studies new-study report cases ibsi test lint format env lock unlock clean
 
 demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
 	$(SNAKEMAKE) --config studies=[surufatinib]
@@ -21,6 +21,10 @@ demo: $(READY)                ## the surufatinib study, from simulated DICOM fil
 study: $(READY)               ## one study: make study STUDY=sarcoma
 	$(SNAKEMAKE) --config studies=[$(STUDY)]
 	@echo "The report: results/$(STUDY)/report/report.html"
+
+studies: $(READY)             ## all studies that config/config.yaml lists
+	$(SNAKEMAKE)
+	@echo "The reports: results/<study>/report/report.html"
 
 new-study: $(READY)           ## a new study's folder, from the template: make new-study NAME=my-study
 	@PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.template "$(NAME)"
