@@ -12,6 +12,7 @@ from nenflow.report.tables import (
     parameters_table,
     selection_table,
     signature_table,
+    with_powers,
 )
 
 VARIABLES = {
@@ -145,3 +146,17 @@ def test_parameter_file_is_printed_with_every_setting():
         ["resampledPixelSpacing", "1, 1, 1"],
         ["symmetricalGLCM", "True"],
     ]
+
+
+def test_ratios_with_powers_of_ten_are_named():
+    # ZonePercentage of the everolimus study beside a Radscore; an intercept is no ratio anybody reads
+    table = pd.DataFrame(
+        [
+            ("intercept", 1e-30, 1e-60, 1e-5),
+            ("zones", 9.76e-161, 1.56e-295, 6.12e-26),
+            ("radscore", 8.808, 3.433, 30.18),
+            ("wide", 25.0, 2.5, 3e5),
+        ],
+        columns=["variable", "odds_ratio", "low", "high"],
+    )
+    assert with_powers(table) == ["zones", "wide"]

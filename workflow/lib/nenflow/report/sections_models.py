@@ -38,6 +38,7 @@ from nenflow.report.tables import (
     strata_table,
     total_points_table,
     validation_table,
+    with_powers,
 )
 from nenflow.report.wording import (
     count,
@@ -585,6 +586,14 @@ def _separation(study: Mapping[str, Any], files: _Files) -> list[str]:
         labels = [coded_label(name, study["variables"]) for name in names]
         if labels:
             lines.append(f"Alone, {listed(labels)} separated the outcomes; the odds ratio shown is Firth's.")
+    tables = [table for table in (alone, files.model("multivariable.csv")) if table is not None and "variable" in table]
+    powers = dict.fromkeys(name for table in tables for name in with_powers(table))
+    if powers:
+        lines.append(
+            f"Ratios of {listed([coded_label(name, study['variables']) for name in powers])} have powers of ten: a ratio "
+            "is per unit, and patients differ by far less than one. An interval over many powers also says that the "
+            "outcomes are nearly separated (quasi-separation)."
+        )
     return lines
 
 

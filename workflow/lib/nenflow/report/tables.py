@@ -17,6 +17,7 @@ from nenflow.report.wording import (
     p_text,
     percent,
     ratio_interval,
+    ratio_text,
     score_label,
     significant,
 )
@@ -83,6 +84,12 @@ def odds_ratio_table(
         )
     table = pd.DataFrame(rows)
     return table if set(joint) - {"intercept"} else table.iloc[:, :3]
+
+
+def with_powers(table: pd.DataFrame) -> list[str]:
+    """The variables whose ratio, or an end of its interval, is printed with a power of ten, as 9.76E-161."""
+    ratios = table.set_index("variable").drop(index="intercept", errors="ignore")[[ratio_column(table), "low", "high"]]
+    return [name for name, row in ratios.iterrows() if any("E" in ratio_text(value) for value in row)]
 
 
 def ratio_column(table: pd.DataFrame) -> str:
