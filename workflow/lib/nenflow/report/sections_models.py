@@ -590,8 +590,8 @@ def _separation(study: Mapping[str, Any], files: _Files) -> list[str]:
     powers = dict.fromkeys(name for table in tables for name in with_powers(table))
     if powers:
         lines.append(
-            f"Ratios of {listed([coded_label(name, study['variables']) for name in powers])} have powers of ten: a ratio "
-            "is per unit, and patients differ by far less than one. An interval over many powers also says that the "
+            f"Ratios of {listed([coded_label(name, study['variables']) for name in powers])} have powers of ten: they "
+            "are per unit, and patients differ by far less than one. An interval over many powers also says that the "
             "outcomes are nearly separated (quasi-separation)."
         )
     return lines
