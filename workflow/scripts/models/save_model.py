@@ -2,7 +2,7 @@ import pandas as pd
 
 from nenflow.documents import read_json, write_json
 from nenflow.logs import start_log
-from nenflow.models.base import is_survival, strata_of
+from nenflow.models.base import is_survival, outcome_strata
 from nenflow.models.dataset import split
 from nenflow.models.protocol import from_document, scores
 from nenflow.tables import UNIT, read_table, write_table
@@ -22,5 +22,7 @@ document = {
 write_json(document, snakemake.output.model)
 
 X, y = split(read_table(snakemake.input.dataset, index=UNIT))
-scored = scores(from_document(document, [*model["clinical"], *others]), X, strata_of(y) if is_survival(y) else None)
+scored = scores(
+    from_document(document, [*model["clinical"], *others]), X, outcome_strata(y) if is_survival(y) else None
+)
 write_table(pd.DataFrame(y).join(scored), snakemake.output.scores)

@@ -22,7 +22,7 @@ from nenflow.evaluation.decision import decision_curve, decision_curve_survival
 from nenflow.evaluation.discrimination import Z95, auc, delong_test, performance, roc_curve
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
 from nenflow.evaluation.reclassification import integrated_discrimination, net_reclassification
-from nenflow.models.base import is_survival, strata_of, survival_column, survival_columns
+from nenflow.models.base import is_survival, outcome_strata, survival_column, survival_columns
 from nenflow.models.signature import SIGNATURE
 
 
@@ -107,7 +107,7 @@ def _survival_figures(y, table, scores: Mapping[str, pd.Series], model, times, d
     survival = {model: predicted}
     figures = {name: survival_performance(y, score, times, survival.get(name)) for name, score in scores.items()}
     time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
-    figures[model]["indexes"] = cox_indexes(time, event, scores[model], fitted_here=True, strata=strata_of(y))
+    figures[model]["indexes"] = cox_indexes(time, event, scores[model], fitted_here=True, strata=outcome_strata(y))
     figures[model]["calibration"] = _errors_by_time(time, event, predicted, times)
     curves = [
         decision_curve_survival(time, event, 1 - column, at, draws=draws).assign(time=at)
@@ -161,7 +161,7 @@ def survival_performance(y: pd.DataFrame, score, times: Sequence[float], surviva
         without `survival`.
     """
     time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
-    strata = strata_of(y)
+    strata = outcome_strata(y)
     found = harrell_c(time, event, score, strata, clusters=y.index.get_level_values("patient"))
     brier = None if survival is None else brier_scores(time, event, survival, times)
     return {

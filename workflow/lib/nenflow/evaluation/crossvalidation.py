@@ -18,7 +18,7 @@ from nenflow.evaluation.calibration import calibration_line
 from nenflow.evaluation.concordance import brier_scores, harrell_c
 from nenflow.evaluation.discrimination import brier
 from nenflow.evaluation.indexes import cox_line
-from nenflow.models.base import is_survival, survival_columns
+from nenflow.models.base import is_survival, outcome_strata, survival_columns
 from nenflow.models.lasso import folds_of
 from nenflow.models.protocol import scores as protocol_scores
 from nenflow.models.score import fit_score, observed_risk, strata_of, total_score
@@ -116,7 +116,8 @@ def _without(protocol: Pipeline, X: pd.DataFrame, y, inside: np.ndarray, score: 
             raise InputError("All other units have the same outcome.")
         fitted = clone(protocol).fit(X[~inside], y[~inside])
         passed_on = fitted[:-1].transform(X) if len(fitted) > 1 else X
-        table = protocol_scores(fitted, X[inside]).drop(columns="Radscore")
+        strata = outcome_strata(y[inside]) if is_survival(y) else None
+        table = protocol_scores(fitted, X[inside], strata).drop(columns="Radscore")
         expected = _expected(fitted[-1], passed_on[inside], table, y[inside])
     except InputError as error:
         return blank, entry | {"note": f"not computable: {error}"}
@@ -142,7 +143,7 @@ def _expected(final: Any, passed_on: pd.DataFrame, table: pd.DataFrame, y) -> np
     """
     if not is_survival(y):
         return table["probability"].to_numpy()
-    own = np.diag(final.predict_survival(passed_on, y["time"].to_numpy()))
+    own = np.diag(final.predict_survival(passed_on, y["time"].to_numpy(), outcome_strata(y)))
     return -np.log(np.maximum(own, np.finfo(float).tiny))
 
 
@@ -161,6 +162,9 @@ def _figures(table: pd.DataFrame, y: pd.Series | pd.DataFrame, part: pd.Series |
         outcome) of the calibration line; observed_expected (events over those expected); brier, of survival per time.
     """
     known = table["linear_predictor"].notna().to_numpy()
+    if is_survival(y) and "stratum" in y:  # a stratified model compares within strata anyway
+        stratum = y["stratum"].astype(str)
+        part = stratum if part is None else part.astype(str) + "|" + stratum
     table, y, part = table[known], y[known], None if part is None else part[known]
     event = (y["event"] if is_survival(y) else y).to_numpy() == 1
     predictor = table["linear_predictor"].to_numpy()

@@ -11,7 +11,7 @@ from nenflow.evaluation.concordance import brier_scores, harrell_c, time_depende
 from nenflow.evaluation.decision import net_benefit, net_benefit_survival
 from nenflow.evaluation.discrimination import auc
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
-from nenflow.models.base import is_survival, strata_of, survival_columns
+from nenflow.models.base import is_survival, outcome_strata, survival_columns
 from nenflow.models.protocol import scores as protocol_scores
 from nenflow.models.signature import SIGNATURE
 
@@ -112,7 +112,7 @@ def resample_fixed(
         class only.
     """
     measure, name_of = (_concordance, "c") if is_survival(y) else (_area, "auc")
-    strata = strata_of(y) if is_survival(y) else None
+    strata = outcome_strata(y) if is_survival(y) else None
     y, rows = y[["time", "event"]].to_numpy(dtype=float) if is_survival(y) else np.asarray(y), []
     for number in numbers:
         draw = unit_resample(y, seed, number)
@@ -178,7 +178,7 @@ def refit_once(
             raise InputError("All drawn units have the same outcome.")
         fitted = clone(protocol).fit(X.iloc[draw], y.iloc[draw])
         values = protocol_scores(
-            fitted, X, strata_of(y) if survival else None
+            fitted, X, outcome_strata(y) if survival else None
         )  # may be impossible too, such as at a site that was not drawn
     except InputError as error:
         chance = dict.fromkeys(C_INDICES if survival else AREAS, CHANCE)
@@ -218,7 +218,7 @@ def _judge_survival(values: pd.DataFrame, y: pd.DataFrame, parts: Mapping[str, n
     outcome, draw = y[["time", "event"]].to_numpy(dtype=float), parts["train"]
     radscore, predictor = values[[SIGNATURE, "linear_predictor"]].to_numpy().T
     columns = survival_columns(values)
-    survival, times, strata = values[list(columns.values())].to_numpy(), list(columns), strata_of(y)
+    survival, times, strata = values[list(columns.values())].to_numpy(), list(columns), outcome_strata(y)
     row = {}
     for part, rows in parts.items():
         stratum = None if strata is None else strata[rows]

@@ -88,7 +88,7 @@ def survival_columns(table: pd.DataFrame) -> dict[float, str]:
     return {float(name.removeprefix(SURVIVAL)): name for name in table.columns if name.startswith(SURVIVAL)}
 
 
-def strata_of(y: pd.DataFrame) -> np.ndarray | None:
+def outcome_strata(y: pd.DataFrame) -> np.ndarray | None:
     """The stratum of each unit of a time-to-event outcome, as text; None where all are of one."""
     return y["stratum"].astype(str).to_numpy() if "stratum" in y else None
 

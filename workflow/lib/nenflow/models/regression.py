@@ -12,7 +12,7 @@ import pandas as pd
 from nenflow.errors import InputError
 from nenflow.evaluation.survival import check_survival
 from nenflow.models import cox, logistic
-from nenflow.models.base import is_survival, strata_of, values_of
+from nenflow.models.base import is_survival, outcome_strata, values_of
 from nenflow.models.missing import impute, pool_fits
 
 LIKELIHOOD, FIRTH = "maximum likelihood", "Firth's penalised likelihood"
@@ -62,7 +62,7 @@ class Cox:
 
     def __init__(self, y: pd.DataFrame, ties: str = "efron", robust: bool = False):
         self.time, self.event = check_survival(y["time"].to_numpy(), y["event"].to_numpy())
-        self.given = {"ties": ties, "strata": strata_of(y)}
+        self.given = {"ties": ties, "strata": outcome_strata(y)}
         self.clusters = y.index.get_level_values("patient") if robust else None
 
     @property

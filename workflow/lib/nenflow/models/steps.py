@@ -15,7 +15,7 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
-from nenflow.models.base import Step, linear_predictor, present, strata_of, values_of
+from nenflow.models.base import Step, linear_predictor, outcome_strata, present, values_of
 from nenflow.models.cox import baseline_hazard, survival_at
 from nenflow.models.missing import apply_imputer, fit_imputer
 from nenflow.models.regression import FIRTH, LIKELIHOOD, Regression, has_missing, refuse_other_outcome
@@ -270,7 +270,7 @@ class CoxModel(_Final):
         fit, document, filled = self._fit(X, y)
         # ASSUME the baseline of imputed tables is that of the table filled with expected values.
         values, outcome = values_of(filled, list(X.columns)), (y["time"].to_numpy(), y["event"].to_numpy())
-        baseline = baseline_hazard(fit, values, *outcome, strata_of(y))
+        baseline = baseline_hazard(fit, values, *outcome, outcome_strata(y))
         columns = ["stratum", "time", "hazard"] if self.strata else ["time", "hazard"]
         predictor = np.round(linear_predictor(document, filled), DECIMALS)
         self.document_ = plain(
