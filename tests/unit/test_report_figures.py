@@ -16,6 +16,7 @@ from nenflow.report.figures_survival import (
     incidence_figure,
     survival_calibration_figure,
     survival_figure,
+    survival_panels,
     time_roc_figure,
 )
 
@@ -444,6 +445,13 @@ def survival_groups_data():
     )  # fmt: skip
 
 
+PANELS = {
+    "a": "first order Mean (arterial)",
+    "b": "GLSZM LargeAreaLowGrayLevelEmphasis (arterial)",
+    "c": "GLCM Imc1 (arterial)",
+    "d": "shape SurfaceVolumeRatio (portal)",
+}
+EXTREME = {"label": "ZonePercentage", "ratio": 9.76e-161, "low": 1.56e-295, "high": 6.12e-26, "p": 0.9}
 DRAW_SURVIVAL = {
     "one curve": lambda: survival_figure(curves_data(140), "Survival (months)", "Share without “death” (Status)"),
     "two curves": lambda: survival_figure(
@@ -452,6 +460,11 @@ DRAW_SURVIVAL = {
     "five curves of many": lambda: survival_figure(
         curves_data(900, 700, 500, 300, 3, names=LEVELS, scale=1500), "Overall survival since diagnosis (days)",
         "Share without “death” (Status at end)", "Treatment; log-rank p <0.001",
+    ),
+    "panels": lambda: survival_panels(
+        pd.concat([curves_data(14, 11, names=["low", "high"]).assign(variable=name) for name in PANELS]),
+        PANELS, dict.fromkeys(PANELS, "p = 0.871; corrected >0.999"), "Overall survival (months)",
+        "Share without “death” (Status)",
     ),
     "three curves of few": lambda: survival_figure(curves_data(4, 3, 2), "Time (years)", "Share", "Grade"),
     "incidence": lambda: incidence_figure(
@@ -463,6 +476,7 @@ DRAW_SURVIVAL = {
         "Survival (months)", "Cumulative incidence", "Gray's test p = 0.012",
     ),
     "forest": lambda: forest_figure(ratio_data(), "Hazard ratio"),
+    "forest with powers of ten": lambda: forest_figure(pd.DataFrame([EXTREME]), "Odds ratio"),
     "forest of one": lambda: forest_figure(ratio_data().head(1), "Odds ratio"),
     "forest of what is unknown": lambda: forest_figure(ratio_data().iloc[[1]], "Odds ratio"),
     "ROC by time": lambda: time_roc_figure(time_roc_data(), AREAS, "Overall survival since the diagnosis (months)"),
@@ -487,9 +501,9 @@ def test_axes_of_survival_say_what_they_show(name):
     figure = DRAW_SURVIVAL[name]()
     for axes in figure.axes:
         if axes.axison:
-            assert axes.get_xlabel()
+            assert axes.get_xlabel() or figure.get_supxlabel()
             # a forest has names instead of numbers on its other axis
-            assert axes.get_ylabel() or not len(axes.get_yticks())
+            assert axes.get_ylabel() or figure.get_supylabel() or not len(axes.get_yticks())
 
 
 @pytest.mark.parametrize("name", DRAW_SURVIVAL)

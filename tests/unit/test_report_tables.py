@@ -4,12 +4,15 @@ import pandas as pd
 from nenflow.report.tables import (
     INSET,
     coded_label,
+    cutoffs_table,
     description_table,
     discrimination_table,
     exclusions_table,
+    groups_table,
     markers_table,
     odds_ratio_table,
     parameters_table,
+    rated_table,
     selection_table,
     signature_table,
     with_powers,
@@ -121,6 +124,56 @@ def test_single_features_tell_their_n_where_it_differs():
     markers = markers.assign(test="Mann-Whitney")
     assert "n" not in markers_table(markers.assign(n=[18, 18, 0]))  # c could not be rated
     assert list(markers_table(markers.assign(n=[18, 17, 0]))["n"]) == ["17", "18"]
+
+
+LISTED = pd.DataFrame(
+    {
+        "marker": ["portal_original_glcm_Imc1", "arterial_original_firstorder_Mean", "portal_original_shape_Flatness"],
+        "n": 24, "events": 10, "direction": ["lower", "higher", None], "auc": [0.86, 0.76, np.nan],
+        "auc_low": [0.7, 0.5, np.nan], "auc_high": [1, 0.9, np.nan], "threshold": [-0.04, 65.6, np.nan],
+        "sensitivity": [1, 0.7, np.nan], "specificity": [11 / 14, 6 / 14, np.nan],
+        "test": ["Welch's t", "Mann-Whitney", None], "p": [0.01, 0.02, np.nan], "p_bonferroni": [1.0, 1.0, np.nan],
+        **{f"{group}_{name}": value for group, shift in (("event", 0), ("other", 10)) for name, value in
+           {"mean": 1.5 + shift, "sd": 0.25, "median": 2.0 + shift, "q1": 1.0, "q3": 4.0}.items()},
+    }
+)  # fmt: skip
+
+
+def test_listed_features_stand_in_the_order_of_the_list_with_both_groups():
+    printed = groups_table(LISTED, ["over 11 months", "up to 11 months"], "up to 11 months")
+    assert list(printed) == [
+        "Feature", "over 11 months (n = 14)", "up to 11 months (n = 10)", "Test", "p", "p (Bonferroni)",
+    ]  # fmt: skip
+    assert printed.to_numpy().tolist()[:2] == [
+        ["GLCM Imc1 (portal)", "11.5 ± 0.25", "1.5 ± 0.25", "Welch's t", "0.010", ">0.999"],
+        ["first order Mean (arterial)", "12 [1, 4]", "2 [1, 4]", "Mann-Whitney", "0.020", ">0.999"],
+    ]
+    assert printed.iloc[2, [3, 4]].tolist() == ["", "–"]
+
+
+def test_roc_of_listed_features_tells_eleven_of_fourteen_and_what_permuted_outcomes_give():
+    chance = pd.DataFrame(
+        [("largest of all", 0.9, 0.8, 0.7, 0.95, 0.3), ("portal_original_glcm_Imc1", 0.84, 0.6, 0.5, 0.7, 0.004)],
+        columns=["marker", "auc", "median", "low", "high", "share"],
+    )
+    assert rated_table(LISTED).iloc[0].tolist() == [
+        "GLCM Imc1 (portal)", "lower", "0.86 (0.70–1.00)", "−0.04", "100.0%", "78.6%",
+    ]  # fmt: skip
+    assert rated_table(LISTED)["Specificity"].tolist() == ["78.6%", "42.9%", "–"]
+    assert rated_table(LISTED, chance).iloc[0, -2:].tolist() == ["0.60 (0.50–0.70)", "<1%"]
+
+
+def test_survival_at_cut_offs_is_printed_with_both_p():
+    tests = pd.DataFrame(
+        {"variable": ["original_glcm_Imc1"], "cutpoint": [-0.04], "p": [0.05], "p_corrected": [0.31], "n_low": [10]}
+    )
+    summary = pd.DataFrame(
+        [("original_glcm_Imc1", "low", 10, 8.0, 4.0, np.nan)],
+        columns=["variable", "group", "n", "median", "median_low", "median_high"],
+    )
+    assert cutoffs_table(tests, summary).iloc[0].tolist() == [
+        "GLCM Imc1", "−0.04", "10", "8.0 (4.0–not reached)", "0", "–", "0.050", "0.310",
+    ]  # fmt: skip
 
 
 def test_exclusions_are_printed_without_region_where_patients_are_the_units():

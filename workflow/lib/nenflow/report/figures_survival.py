@@ -21,6 +21,7 @@ from nenflow.report.drawing import (
     new_figure,
     new_page,
     plain_text,
+    text_width,
     wrap,
 )
 from nenflow.report.wording import p_text, ratio_interval
@@ -65,7 +66,7 @@ def survival_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = "
 
 @journal
 def survival_panels(
-    curves: pd.DataFrame, labels: Mapping[str, str], notes: Mapping[str, str], time: str, columns: int = 3
+    curves: pd.DataFrame, labels: Mapping[str, str], notes: Mapping[str, str], time: str, outcome: str
 ) -> Figure:
     """Kaplan-Meier curves of several variables side by side, two groups each, in the order of the labels.
 
@@ -74,8 +75,9 @@ def survival_panels(
         labels: by variable, the panel's title.
         notes: by variable, a line below the title, such as p values.
         time: label of the time axis.
-        columns: panels in a row.
+        outcome: what the curves are a share of, for the other axis.
     """
+    columns = min(3, len(labels))
     rows = -(-len(labels) // columns)
     figure = new_figure(DOUBLE, 50 * rows + 10)
     panels = np.ravel(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False))
@@ -91,9 +93,12 @@ def survival_panels(
         axes.set_title(plain_text(f"{title}\n{notes[name]}"), loc="left", fontsize=SMALL)
     for axes in panels[len(labels) :]:
         axes.axis("off")
+    for axes in panels[: len(labels)][-columns:]:
+        axes.tick_params(labelbottom=True)  # the last of its column, though there may be a row below it
     panels[0].set(xlim=(0, curves["time"].max() * 1.02), ylim=(0, 1.02))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(groups))
-    figure.supxlabel(plain_text(time), fontsize=TEXT)
+    figure.supxlabel(plain_text(wrap(time, DOUBLE - 20)), fontsize=TEXT)
+    figure.supylabel(plain_text(wrap(outcome, 50 * rows)), fontsize=TEXT)
     return figure
 
 
@@ -151,7 +156,9 @@ def forest_figure(ratios: pd.DataFrame, kind: str) -> Figure:
     heights = [max(label.count("\n") + 1, 1.25) * (_LINE + 0.4) for label in labels]
     height = sum(heights) + 17
     figure, page = new_page(DOUBLE, height)
-    left, right = 62.0, 118.0
+    texts = [ratio_interval(row.ratio, row.low, row.high) for row in ratios.itertuples()]
+    widest = max((text_width(text, SMALL) for text in texts), default=0)
+    left, right = 62.0, min(118.0, DOUBLE - 17 - widest)  # an interval with powers of ten needs more room
     finite = ratios[["ratio", "low", "high"]].to_numpy(float)
     finite = finite[np.isfinite(finite) & (finite > 0)]
     low, high = _decades(finite)
@@ -170,7 +177,7 @@ def forest_figure(ratios: pd.DataFrame, kind: str) -> Figure:
     page.text(2, height - 3, "Variable", fontsize=TEXT, fontweight="bold", va="center")
     page.text(right + 3, height - 3, f"{kind} (95% CI)", fontsize=TEXT, fontweight="bold", va="center")
     page.text(DOUBLE - 2, height - 3, "p", fontsize=TEXT, fontweight="bold", va="center", ha="right")
-    for label, tall, row in zip(labels, heights, ratios.itertuples(), strict=True):
+    for label, tall, text, row in zip(labels, heights, texts, ratios.itertuples(), strict=True):
         y -= tall
         middle = y + tall / 2
         heading = not np.isfinite(row.ratio)
@@ -181,7 +188,7 @@ def forest_figure(ratios: pd.DataFrame, kind: str) -> Figure:
         ends = np.clip([max(row.low, low * 1e-9), min(row.high, high * 1e9)], low, high)
         axes.plot(ends, [middle, middle], color=BLUE, lw=1.3, solid_capstyle="butt")
         axes.plot([np.clip(row.ratio, low, high)], [middle], "s", color=BLUE, ms=4.5, mec="white", mew=0.4)
-        page.text(right + 3, 9 + middle, ratio_interval(row.ratio, row.low, row.high), fontsize=SMALL, va="center")
+        page.text(right + 3, 9 + middle, text, fontsize=SMALL, va="center")
         page.text(DOUBLE - 2, 9 + middle, p_text(row.p), fontsize=SMALL, va="center", ha="right")
     return figure
 

@@ -171,10 +171,12 @@ def _followed(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]
         row["variable"]: f"p {_equals(row['p'])}; corrected {p_text(row['p_corrected'])}" for _, row in tests.iterrows()
     }
     drawn = curves[curves["variable"].isin(list(tests["variable"]))]
-    figure = survival_panels(drawn, {name: feature_label(name) for name in notes}, notes, time)
+    labels = {name: feature_label(name) for name in notes}
+    status = study["variables"][endpoint["variable"]]["label"]
+    figure = survival_panels(drawn, labels, notes, time, f"Share without “{endpoint['event']}” ({status})")
     caption = f"Kaplan-Meier curves ({time}) below (low) and above (high) each feature's ROC cut-off; log-rank p as "
     caption += "publications print it, and corrected."
-    alt = "; ".join(f"{feature_label(name)}: {note}" for name, note in notes.items())
+    alt = "; ".join(f"{labels[name]}: {note}" for name, note in notes.items())
     note = (
         "Log-rank p takes the cut-off for given, though it was chosen on the same patients. The corrected p (maximally "
     )

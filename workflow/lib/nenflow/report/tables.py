@@ -177,9 +177,12 @@ def groups_table(markers: pd.DataFrame, levels: Sequence[str], event: str) -> pd
         levels: of the endpoint's variable; each has a column.
         event: the level that is the event.
     """
-    rows = []
+    rows, events = [], markers["events"].iloc[0]
+    same = markers["n"].nunique() == markers["events"].nunique() == 1  # no feature lacks values of its own
+    sizes = {level: events if level == event else markers["n"].iloc[0] - events for level in levels}
+    heads = {level: f"{level} (n = {sizes[level]:.0f})" if same else level for level in levels}
     for _, row in markers.iterrows():
-        cells = {level: _group_text(row, "event" if level == event else "other") for level in levels}
+        cells = {heads[level]: _group_text(row, "event" if level == event else "other") for level in levels}
         test = row["test"] if isinstance(row["test"], str) else ""
         cells |= {"Test": test, "p": p_text(row["p"]), "p (Bonferroni)": p_text(row["p_bonferroni"])}
         rows.append({"Feature": feature_label(row["marker"]), **cells})
