@@ -460,6 +460,7 @@ def report_inputs(wildcards):
             "scores.csv",
             "model.json",
             "univariable.csv",
+            "effects.csv",
             "multivariable.csv",
             "nomogram.json",
             "points.csv",
