@@ -460,7 +460,7 @@ def report_inputs(wildcards):
             "scores.csv",
             "model.json",
             "univariable.csv",
-            "effects.csv",
+            "candidates.csv",
             "multivariable.csv",
             "nomogram.json",
             "points.csv",

@@ -78,7 +78,7 @@ rule tabulate_model:
         terms=terms_step,
     output:
         univariable="results/{study}/models/{model}/univariable.csv",
-        effects="results/{study}/models/{model}/effects.csv",
+        candidates="results/{study}/models/{model}/candidates.csv",
         multivariable="results/{study}/models/{model}/multivariable.csv",
         nomogram="results/{study}/models/{model}/nomogram.json",
         points="results/{study}/models/{model}/points.csv",

@@ -1,7 +1,7 @@
 from nenflow.documents import read_json, write_json
 from nenflow.logs import start_log
+from nenflow.models.candidates import candidates_table
 from nenflow.models.dataset import split
-from nenflow.models.effects import effects_table
 from nenflow.models.nomogram import nomogram, points_table
 from nenflow.models.tables import multivariable_table, univariable_table
 from nenflow.tables import UNIT, read_table, write_table
@@ -13,7 +13,7 @@ analysis = snakemake.params.analysis
 settings = {"imputations": analysis.get("imputations", 0), "seed": snakemake.params.seed, **analysis["cox"]}
 univariable = univariable_table(*candidates, **settings)
 write_table(univariable, snakemake.output.univariable)
-write_table(effects_table(candidates[0], univariable), snakemake.output.effects)
+write_table(candidates_table(candidates[0], univariable), snakemake.output.candidates)
 write_table(multivariable_table(*final, **settings), snakemake.output.multivariable)
 
 terms = read_json(snakemake.input.terms[0]) if snakemake.input.terms else None

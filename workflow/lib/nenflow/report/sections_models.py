@@ -11,8 +11,8 @@ from nenflow.report.figures_evaluation import calibration_figure, decision_figur
 from nenflow.report.figures_model import lasso_figure, nomogram_figure
 from nenflow.report.figures_survival import forest_figure
 from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
+from nenflow.report.sections_candidates import candidates_blocks, null_blocks
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
-from nenflow.report.sections_effects import effects_blocks, null_blocks
 from nenflow.report.sections_survival import (
     cox_calibration,
     cox_decision,
@@ -165,7 +165,7 @@ def _the(score: str) -> str:
 def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     performance = files.rated(model)
     kind = "hazard" if files.is_cox() else "odds"
-    blocks: list[Any] = null_blocks(files.model("effects.csv"), study["variables"], _event(study, model), kind)
+    blocks: list[Any] = null_blocks(files.model("candidates.csv"), study["variables"], _event(study, model), kind)
     blocks += [Text(sentence) for sentence in _constant(files, model).values()]
     if not performance:
         return blocks
@@ -265,7 +265,7 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
         note = f"No variable survived the selection, so that there is no final model to print. {note}"
     blocks: list[Any] = [Printed(f"table3_{model}", table, caption, note, full)]
     blocks += _forest(study, model, together, kind)
-    blocks += effects_blocks(model, files.model("effects.csv"), study["variables"], kind.lower())
+    blocks += candidates_blocks(model, files.model("candidates.csv"), study["variables"], kind.lower())
     return blocks + _assumptions(study, model, files)
 
 

@@ -16,7 +16,7 @@ def null_blocks(effects: pd.DataFrame | None, variables: Mapping[str, Any], even
     """The sentences of a null result: that no candidate predicts the event, and which effects the data exclude.
 
     Args:
-        effects: of `models.effects`.
+        effects: of `models.candidates`.
         variables: the study's variables.
         event: the event's name for readers.
         kind: "hazard" or "odds".
@@ -40,7 +40,7 @@ def null_blocks(effects: pd.DataFrame | None, variables: Mapping[str, Any], even
     return [Text(words)]
 
 
-def effects_blocks(model: str, effects: pd.DataFrame | None, variables: Mapping[str, Any], kind: str) -> list[Any]:
+def candidates_blocks(model: str, effects: pd.DataFrame | None, variables: Mapping[str, Any], kind: str) -> list[Any]:
     """The table of ratios per standard deviation; nothing where no candidate is continuous."""
     if effects is None or effects.empty or not _continuous(effects, variables).any():
         return []
@@ -59,7 +59,7 @@ def effects_blocks(model: str, effects: pd.DataFrame | None, variables: Mapping[
     caption = "The continuous candidates, each alone, on a common scale."
     note = "Ratios outside an interval are excluded by the data (95%); those inside it remain possible. p (Holm) is "
     note += f"corrected for all {count(effects['term'].nunique(), 'candidate')}."
-    return [Printed(f"effects_{model}", shown, caption, note, effects)]
+    return [Printed(f"candidates_{model}", shown, caption, note, effects)]
 
 
 def _continuous(effects: pd.DataFrame, variables: Mapping[str, Any]) -> pd.Series:

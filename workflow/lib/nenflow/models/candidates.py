@@ -6,7 +6,7 @@ import pandas as pd
 from nenflow.cohort.comparison import adjust
 
 
-def effects_table(X: pd.DataFrame, univariable: pd.DataFrame) -> pd.DataFrame:
+def candidates_table(X: pd.DataFrame, univariable: pd.DataFrame) -> pd.DataFrame:
     """Ratio per standard deviation of each candidate alone, and its p corrected for the number of candidates.
 
     A ratio per mL or per unit of SUV cannot be compared with another; per standard deviation it can, and its interval

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nenflow.models.effects import effects_table
+from nenflow.models.candidates import candidates_table
 from nenflow.models.tables import univariable_table
-from nenflow.report.sections_effects import effects_blocks, null_blocks
+from nenflow.report.sections_candidates import candidates_blocks, null_blocks
 
 VARIABLES = {
     "volume": {"label": "Volume (mL)", "type": "continuous"},
@@ -25,7 +25,7 @@ def survival(effect, seed=3, n=90):
 
 def test_a_ratio_per_sd_is_that_of_the_standardised_variable():
     X, y = survival(0.4)
-    found = effects_table(X, univariable_table(X, y)).set_index("variable")
+    found = candidates_table(X, univariable_table(X, y)).set_index("variable")
     standardised = univariable_table((X - X.mean()) / X.std(ddof=1), y).set_index("variable")
     for name in X:
         assert found.loc[name, "sd"] == pytest.approx(X[name].std(ddof=1))
@@ -45,23 +45,31 @@ def test_p_is_corrected_for_the_number_of_terms():
         }
     )
     X = pd.DataFrame({name: [0.0, 1.0, 2.0] for name in table["variable"]})
-    found = effects_table(X, table).set_index("variable")
+    found = candidates_table(X, table).set_index("variable")
     assert found["p_holm"].to_dict() == pytest.approx({"a": 0.08, "b=1": 0.5, "b=2": 0.5, "c": 0.03})
 
 
 def test_a_null_result_is_reported_as_one():
     X, y = survival(0.0)
-    effects = effects_table(X, univariable_table(X, y))
+    effects = candidates_table(X, univariable_table(X, y))
     assert effects["p_holm"].min() > 0.05
     (block,) = null_blocks(effects, VARIABLES, "dead", "hazard")
     assert "none of 3 candidate variables predicts “dead”" in block.text
     continuous = effects[effects["variable"] != "sex"]
     assert f"under {continuous['low'].min():.3f} and over {continuous['high'].max():.3f}" in block.text
-    (table,) = effects_blocks("tumour", effects, VARIABLES, "hazard")
+    (table,) = candidates_blocks("tumour", effects, VARIABLES, "hazard")
     assert list(table.table["Variable"]) == ["Volume (mL)", "SUV"]
 
 
 def test_an_effect_is_no_null_result():
     X, y = survival(1.5)
-    assert null_blocks(effects_table(X, univariable_table(X, y)), VARIABLES, "dead", "hazard") == []
+    assert null_blocks(candidates_table(X, univariable_table(X, y)), VARIABLES, "dead", "hazard") == []
     assert null_blocks(None, VARIABLES, "dead", "hazard") == []
+
+
+def test_a_model_without_candidates_has_an_empty_table():
+    X, y = survival(0.0)
+    empty = candidates_table(X[[]], univariable_table(X[[]], y))
+    assert empty.empty
+    assert "p_holm" in empty
+    assert null_blocks(empty, VARIABLES, "dead", "hazard") == []
