@@ -257,7 +257,6 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     by = "pooled by Rubin's rules over imputed values" if imputed else by
     note = f"{kind} ratios per unit, or per step between levels coded 1, 2, 3 …; intervals {by}, p by "
     note += f"{listed(sorted(full['test'].dropna().unique()))}."
-    note += _extreme(full)
     caption = f"Table 3. {model_name} models of the event “{_event(study, model)}”."
     if "strata" in cox:
         note += f" Each {study['variables'][cox['strata']]['label']} has a baseline hazard of its own (stratified)."
@@ -267,17 +266,6 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     blocks += _forest(study, model, together, kind)
     blocks += candidates_blocks(model, files.model("candidates.csv"), study["variables"], kind.lower())
     return blocks + _assumptions(study, model, files)
-
-
-def _extreme(table: pd.DataFrame) -> str:
-    """What it means when ratios go beyond all that three decimals can say."""
-    ratios = table[[ratio_column(table), "low", "high"]]
-    if not ((ratios < 0.0005) & (ratios > 0) | (ratios >= 1e4)).any(axis=None):
-        return ""
-    return (
-        " Ratios with a power of ten (E) say that the outcomes are nearly separated (quasi-separation), or that one "
-        "unit is wide against the variable's range."
-    )
 
 
 def _forest(study: Mapping[str, Any], model: str, together: pd.DataFrame | None, kind: str) -> list[Any]:
