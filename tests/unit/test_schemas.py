@@ -40,8 +40,10 @@ def test_shipped_studies_are_valid(study):
     assert load_study(ROOT / "config/studies" / study / "study.yaml", SCHEMAS)["title"]
 
 
-def test_the_shipped_config_is_valid():
-    check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8")), SCHEMAS)
+def test_the_shipped_config_is_valid_and_lists_every_study_that_needs_no_download():
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    check_config(config, SCHEMAS)
+    assert set(config["studies"]) == set(STUDIES) - {"template", "sarcoma"}
     with pytest.raises(InputError, match="'study' is not a known key; known keys are studies"):
         check_config({"study": "surufatinib", "studies": ["surufatinib"]}, SCHEMAS)
 
