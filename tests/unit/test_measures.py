@@ -224,7 +224,7 @@ def test_a_patient_is_excluded_when_none_of_its_regions_can_be_used():
         ["D", "liver-2", "images", "cut off"],
     ]
     failed = pd.DataFrame([("D", "pet", "liver-1", "reader1", "one voxel")], columns=[*CASE, "reason"])
-    assert list_exclusions(["D"], UNITS[2:], table(), [failed], **KNOWN)["reason"].tolist() == ["one voxel"]
+    assert list_exclusions(["D"], UNITS[2:], table(), [failed], **KNOWN).empty  # its volume is known
     assert len(lost_regions(table(), [failed], **KNOWN)) == 3
     assert lost_regions(table(), [failed], "reader1", None).empty
 

@@ -153,12 +153,10 @@ def _drawn_units(cases: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
     """The units are what the reference rater drew, organs apart; where the unit is the patient, those with regions."""
     images = study.get("images", {})
     drawn = cases[cases["rater"] == study["stability"]["readings"]["reference"]]
-    if "aggregate" in images:
-        analysed = drawn["region"].map(lambda name: fnmatchcase(name, images["analysed"])).astype(bool)
-        analysed &= ~drawn["region"].isin(images.get("organs", []))
-        return drawn.loc[analysed, UNIT].assign(region=WHOLE).drop_duplicates()
     units = drawn.loc[~drawn["region"].isin(images.get("organs", [])), UNIT]
-    if "analysed" in images:
+    if "aggregate" in images:
+        units = units.assign(region=WHOLE)
+    elif "analysed" in images:
         units = drawn[UNIT].assign(region=images["analysed"])
     return units.drop_duplicates()
 

@@ -21,8 +21,9 @@ def list_exclusions(
 ) -> pd.DataFrame:
     """List the units that the stages up to the features leave out, each once, at the first stage that did.
 
-    A unit with several phases stays as long as one of them can be used; a model that uses another phase lists it. So
-    does a patient with several regions (see `lost_regions` for the others).
+    A unit with several phases stays as long as one of them can be used; a model that uses another phase lists it. A
+    patient whose features are put together from several regions stays as long as any drawn region can be used, also one
+    that gives no features: its volumes and its survival are known. A model of features lists who has none.
 
     Args:
         patients: all patients of the cohort.
@@ -48,7 +49,7 @@ def list_exclusions(
     drawn = status[status["rater"] == reference]
     place = drawn["phase"]
     if pattern is not None:
-        drawn = drawn[matching_regions(drawn, pattern)]
+        drawn = drawn[drawn["role"] == "drawn"]
         place = drawn["region"] if drawn["phase"].nunique() < 2 else drawn["region"] + " in " + drawn["phase"]
     drawn = drawn.assign(place=place, unit=drawn["region"] if pattern is None else WHOLE)
     cases = dict(list(drawn.groupby(["patient", "unit"], sort=False)))
@@ -62,7 +63,7 @@ def list_exclusions(
             rows.append((*unit, "images", _join(cases[unit]["place"], cases[unit]["reason"])))
             continue
         keys = list(included[CASE].itertuples(index=False, name=None))
-        if failed and all(key in table for key in keys for table in failed):
+        if pattern is None and failed and all(key in table for key in keys for table in failed):
             rows.append((*unit, "features", _join(included["place"], [failed[0][key] for key in keys])))
     return pd.DataFrame(rows, columns=EXCLUSION, dtype=str)
 

@@ -165,6 +165,7 @@ def _lacking(
         reasons = (lost["region"] + ": " + lost["reason"]).groupby([lost["phase"], lost["patient"]])
         said = {(*scan, WHOLE): "; ".join(of_scan) for scan, of_scan in reasons}
     measured = {phase: unit_features(features, phase, reader, ring).index for phase in phases}
+    unknown = f"{reader}'s segmentation" if pattern is None else f"{reader}'s regions {pattern}"
 
     def reason(unit: tuple[str, str]) -> str:
         patient, region = unit
@@ -174,7 +175,7 @@ def _lacking(
                 continue
             known = said.get((phase, *unit)) or said.get((phase, patient, f"{region}-{ring}"))
             known = f"{phase}: {known}" if known and len(phases) > 1 else known
-            reasons.append(known or f"no features of {reader}'s segmentation in the phase {phase}")
+            reasons.append(known or f"no features of {unknown} in the phase {phase}")
         return "; ".join(reasons)
 
     return reason

@@ -71,7 +71,7 @@ def lost_region_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> 
     if "aggregate" not in images:
         return []
     words = f"A patient's features are {_AGGREGATED[images['aggregate']]} of its regions {images['analysed']}"
-    blocks: list[Any] = [Text(f"{words}; a patient is excluded only if none of them can be used.")]
+    blocks: list[Any] = [Text(f"{words}; who has none of them that can be used is left out of models of features.")]
     for cohort in study["cohorts"]:
         lost = results.get(f"cohort/{cohort}/lost_regions.csv")
         if lost is not None and len(lost):
