@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES   := workflow/lib workflow/scripts tests benchmarks
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: demo study studies new-study report cases ibsi test lint format env lock unlock clean
+.PHONY: demo study studies new-study report cases ibsi test test-slow lint format env lock unlock clean
 
 demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
 	$(SNAKEMAKE) --config studies=[surufatinib]
@@ -39,8 +39,11 @@ cases: $(READY)               ## cases.csv from a folder of segmentations; confi
 ibsi: $(READY)                ## features against the reference values of the standard; writes docs/ibsi.md
 	PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.features.conformance "$(NENFLOW_TEST_DATA)"
 
-test: $(READY)                ## all tests
+test: $(READY)                ## all tests but the slow ones
 	$(BIN)/pytest
+
+test-slow: $(READY)           ## tests that simulate studies a thousand times; writes docs/validation.md; minutes
+	$(BIN)/pytest -m slow
 
 lint: $(READY)                ## style and workflow checks
 	$(BIN)/ruff check $(SOURCES)

@@ -10,7 +10,7 @@ from nenflow.report.figures_model import nomogram_figure
 from nenflow.report.figures_survival import survival_calibration_figure
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.tables import coded_label, points_table, ratio_column, total_points_table
-from nenflow.report.wording import decimal, event_words, interval, p_text, ratio_interval, score_label, time_unit
+from nenflow.report.wording import decimal, event_words, interval, p_text, ratio_interval, time_unit
 
 _APPLIED = "Nothing of it was fitted here: what follows is how it does in this cohort, with no optimism to take off."
 
@@ -85,7 +85,7 @@ def _nomogram(
     if mine is not None and len(mine):
         shown = _beside(shown, points_table(mine, study["variables"], factors[1]))
         totals = _beside(totals, total_points_table(mine))
-    title = f"The published points{f' beside those of {score_label(own)}' if own else ''}."
+    title = f"The published points{' beside those of the model from this cohort' if own else ''}."
     blocks.append(Printed(f"points_published_{name}", shown, title, full=points))
     below = "survival" if survives else "probability"
     blocks.append(Printed(f"total-points_published_{name}", totals, f"Total points and {below}, published and here."))
