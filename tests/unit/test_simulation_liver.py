@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from nenflow.errors import InputError
-from nenflow.simulation.liver import Liver, grid_around, paint_liver, simulate_livers
-from nenflow.simulation.phantoms import FAT_HU, slice_depth
+from nenflow.simulation.liver import TISSUE_HU, Liver, grid_around, paint_liver, simulate_livers
+from nenflow.simulation.phantoms import slice_depth
 
 BLOCK = {
     "phases": {
@@ -94,7 +94,7 @@ def test_a_phase_has_its_enhancement_texture_and_noise():
     grid = grid_around(BLOCK, liver)
     depth = slice_depth(liver, grid)
     image = paint_liver(depth, grid, TRUTH.loc["P001"], BLOCK["phases"]["portal"], rng)
-    assert image[depth < -4].mean() == pytest.approx(FAT_HU, abs=1)
+    assert image[depth < -4].mean() == pytest.approx(TISSUE_HU, abs=1)
 
 
 def test_latents_of_the_texture_decide_how_alike_neighbours_are():

@@ -18,7 +18,6 @@ from nenflow.simulation.dicom import Identity, write_ct
 from nenflow.simulation.draws import IMAGES, READINGS, STRUCTURE
 from nenflow.simulation.phantoms import (
     EDGE_MM,
-    FAT_HU,
     MARGIN_MM,
     NOISE,
     SHAPE,
@@ -34,6 +33,9 @@ from nenflow.simulation.readings import Scan, draw_formats, write_readings
 # ASSUME a pear for a liver: wide from side to side, thick on the patient's right, thin on the left.
 STRETCH = (1.30, 0.85, 0.95)  # semi-axes towards the left, the back and the head, as shares of the radius
 TAPER = 0.15  # share of the radius; a Legendre polynomial of degree 3 (one of degree 1 only moves a surface)
+TISSUE_HU = (
+    40.0  # ASSUME muscle and bowel around it, so that a reader's error of a millimetre does not outweigh texture
+)
 REGION = "liver"
 
 
@@ -137,7 +139,7 @@ def grid_around(settings: Mapping[str, Any], liver: Liver) -> Grid:
 def paint_liver(
     depth: np.ndarray, grid: Grid, truth: Mapping[str, float], looks: Mapping[str, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """One phase of a liver in fat, HU as int16, shape (slices, rows, columns).
+    """One phase of a liver, HU as int16, shape (slices, rows, columns).
 
     Args:
         depth: depth below the liver's surface, as `slice_depth` gives it.
@@ -154,4 +156,4 @@ def paint_liver(
     content = looks["enhancement"] * truth["enhancement_value"]
     content = content + looks["heterogeneity"] * truth["heterogeneity_value"] * waves
     noise = field(grid, grid.shape, looks["noise"], NOISE["sigma"], rng)
-    return np.rint(FAT_HU + share * (content - FAT_HU) + noise).astype(np.int16)
+    return np.rint(TISSUE_HU + share * (content - TISSUE_HU) + noise).astype(np.int16)
