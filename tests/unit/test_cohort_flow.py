@@ -44,6 +44,15 @@ def test_every_unit_that_leaves_is_listed_with_its_first_reason():
     ]
 
 
+def test_units_of_a_feature_table_leave_where_it_lacks_them_or_their_values():
+    cases = STATUS[CASE]  # nobody looked at images, so there is no status
+    assert listed(PATIENTS, UNITS, cases, [FAILED], "reader1") == [
+        ["D", "", "cohort", "no region declared"],
+        ["B", "1", "features", "one voxel"],
+        ["B", "2", "cohort", "no row in the feature tables"],
+    ]
+
+
 def test_a_unit_stays_while_one_phase_or_one_extraction_can_be_used():
     units = UNITS[:1]
     arterial = ("A", "arterial", "1", "reader1", "excluded", "gantry tilt")

@@ -128,6 +128,12 @@ def test_a_unit_without_features_of_the_phase_is_left_out_with_the_reason():
     ]
 
 
+def test_cases_of_a_feature_table_have_no_status_and_are_no_error():
+    cases = ALL[["patient", "phase", "region", "rater"]]
+    _, exclusions = assemble_dataset(ALL.drop(index=1), units(), NO_EXCLUSIONS, cases, ANALYSIS, STUDY)
+    assert exclusions[["patient", "region", "step"]].to_numpy().tolist() == [["P1", "l2", "features"]]
+
+
 @pytest.mark.parametrize(("analysis", "region"), [(ANALYSIS, "l2"), (ANALYSIS | {"region": "rim"}, "l2-rim")])
 def test_what_the_images_stage_said_is_the_reason(analysis, region):
     features = ALL.assign(region=ALL["region"] + ("-rim" if "region" in analysis else "")).drop(index=1)
