@@ -691,7 +691,7 @@ ENDPOINT, DEATH, AGAIN = ("endpoints", "survival"), ("models", "death"), ("model
         ),
         (
             spoil("survival", "survival", "groups", value=["grade"]),
-            "survival/survival: 'groups' is not a known key; known keys are by, cutpoints",
+            "survival/survival: 'groups' is not a known key; known keys are by, medians, cutpoints",
         ),
     ],
 )  # fmt: skip

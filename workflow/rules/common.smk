@@ -480,7 +480,7 @@ def report_inputs(wildcards):
         files += expand("models/published_{name}/{file}", name=published, file=names)
         names = ["performance.json", "calibration.csv", "calibration_groups.csv"]
         files += expand("evaluation/published_{name}/{file}", name=published, file=names)
-    names = ["curves", "summary", "tests", "cutpoints", "incidence"]
+    names = ["curves", "summary", "tests", "effects", "cutpoints", "incidence"]
     files += expand("evaluation/survival_{endpoint}/{name}.csv", endpoint=study.get("survival", []), name=names)
     if "markers" in study:
         files += ["evaluation/markers.csv", "evaluation/markers_flow.csv"]

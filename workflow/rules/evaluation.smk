@@ -152,6 +152,7 @@ rule describe_survival:
         curves="results/{study}/evaluation/survival_{endpoint}/curves.csv",
         summary="results/{study}/evaluation/survival_{endpoint}/summary.csv",
         tests="results/{study}/evaluation/survival_{endpoint}/tests.csv",
+        effects="results/{study}/evaluation/survival_{endpoint}/effects.csv",
         cutpoints="results/{study}/evaluation/survival_{endpoint}/cutpoints.csv",
         incidence="results/{study}/evaluation/survival_{endpoint}/incidence.csv",
     log:

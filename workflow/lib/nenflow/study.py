@@ -497,7 +497,7 @@ def _check_survival(study: dict[str, Any], name: str, settings: dict[str, Any]) 
     for variable in endpoint_variables(endpoint):
         if study["variables"].get(variable, {"level": "patient"})["level"] != "patient":
             yield f"{where}: '{variable}' belongs to lesions; survival is compared between patients"
-    for key, kind in (("by", "categorical"), ("cutpoints", "continuous")):
+    for key, kind in (("by", "categorical"), ("medians", "continuous"), ("cutpoints", "continuous")):
         for variable in settings.get(key, []):
             declared = study["variables"].get(variable)
             if declared is None:

@@ -1,5 +1,6 @@
 from nenflow.cohort.flow import remaining
 from nenflow.cohort.units import followed_up, labelled, read_units
+from nenflow.evaluation.effects import median_groups, survival_effects
 from nenflow.evaluation.groups import (
     best_cutpoints,
     incidence_curves,
@@ -18,10 +19,13 @@ units = read_units(snakemake.input.patients, snakemake.input.lesions, variables,
 units = units.loc[remaining(units.index, read_table(snakemake.input.exclusions))]
 patients, y = followed_up(units, endpoint)
 groups = {name: labelled(patients[name], variables[name]) for name in settings.get("by", [])}
+halved = patients[settings.get("medians", [])]
+groups |= median_groups(halved)
 
 write_table(survival_curves(y, groups), snakemake.output.curves)
 write_table(survival_summary(y, groups, endpoint["times"]), snakemake.output.summary)
 write_table(survival_tests(y, groups), snakemake.output.tests)
+write_table(survival_effects(y, groups, halved), snakemake.output.effects)
 write_table(incidence_curves(y, groups), snakemake.output.incidence)
 cutpoints = best_cutpoints(y, patients[settings.get("cutpoints", [])], snakemake.params.seed)
 write_table(cutpoints, snakemake.output.cutpoints)

@@ -101,6 +101,26 @@ def sample_size_of(
     return table.assign(parameters=parameters, available=len(y))
 
 
+def detectable_hazard_ratio(events: int, share: float | None = 0.5, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The smallest hazard ratio over 1 that a log-rank test detects (Schoenfeld 1983, Biometrics 39:499).
+
+    log ratio = (z of 1 - alpha / 2 + z of the power) / sqrt(events x share x (1 - share)); of a continuous variable,
+    per standard deviation, / sqrt(events) (Hsieh & Lavori 2000, Control Clin Trials 21:552). Its inverse is the
+    largest one under 1.
+
+    Args:
+        events: number of events.
+        share: of the patients that are in one of the two groups; None for a continuous variable.
+        alpha: two-sided level.
+        power: of the test.
+
+    Returns:
+        NaN without events, or where a group is empty.
+    """
+    information = events * (1 if share is None else share * (1 - share))
+    return exp((ndtri(1 - alpha / 2) + ndtri(power)) / sqrt(information)) if information > 0 else float("nan")
+
+
 def r2_of_c(c: float, prevalence: float) -> float:
     """Cox-Snell R2 of a logistic model with this C statistic (Riley et al. 2021, Stat Med 40:859).
 

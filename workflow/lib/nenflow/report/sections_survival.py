@@ -13,6 +13,7 @@ from nenflow.report.figures_survival import (
     time_roc_figure,
 )
 from nenflow.report.page import Drawing, Heading, Printed, Text
+from nenflow.report.sections_effects import effect_blocks
 from nenflow.report.tables import HARRELL, PLUS632, cutpoints_table, estimates, median_text, survival_table
 from nenflow.report.wording import decimal, interval, listed, p_text, score_label
 
@@ -25,7 +26,7 @@ def survival_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
     for endpoint in study.get("survival", {}):
         files = {
             name: results.get(f"evaluation/survival_{endpoint}/{name}.csv")
-            for name in ("curves", "summary", "tests", "cutpoints", "incidence")
+            for name in ("curves", "summary", "tests", "effects", "cutpoints", "incidence")
         }
         if files["curves"] is None:
             continue
@@ -38,6 +39,8 @@ def survival_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
         caption = f"{_title(study, endpoint)}: median and survival by group, with 95% intervals (log scale)."
         blocks.append(Printed(f"survival_{endpoint}", shown, caption, full=files["summary"]))
         blocks += _cutpoints(study, endpoint, files["cutpoints"])
+        if files["effects"] is not None:
+            blocks += effect_blocks(study, endpoint, files["effects"], _title(study, endpoint))
     return blocks
 
 
