@@ -512,7 +512,7 @@ def _check_survival(study: dict[str, Any], name: str, settings: dict[str, Any]) 
 
 def _check_score(study: dict[str, Any], model: dict[str, Any], where: str) -> Iterable[str]:
     cutoffs = model["score"].get("cutoffs", [])
-    if cutoffs != sorted(cutoffs):
+    if cutoffs != "searched" and cutoffs != sorted(cutoffs):
         yield f"{where}/cutoffs: must rise"
     for name in model["clinical"]:
         if study["variables"].get(name, {}).get("type") == "continuous":

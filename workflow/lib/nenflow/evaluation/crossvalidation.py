@@ -128,7 +128,7 @@ def _without(protocol: Pipeline, X: pd.DataFrame, y, inside: np.ndarray, score: 
         return table, entry
     terms = fitted.named_steps["terms"].document() if "terms" in fitted.named_steps else None
     try:
-        found = fit_score(final, passed_on[~inside], score, terms)
+        found = fit_score(final, passed_on[~inside], y[~inside], score, terms)
         points = total_score(found, passed_on[inside])
     except InputError as error:
         return table, entry | {"note": f"no score: {error}"}

@@ -5,7 +5,7 @@ linear predictor over the lowest level of its variable, in units worth one point
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,15 @@ import pandas as pd
 
 from nenflow.errors import InputError
 from nenflow.evaluation.competing import cumulative_incidence
+from nenflow.evaluation.cutpoints import MIN_SHARE
 from nenflow.evaluation.discrimination import exact_interval
-from nenflow.evaluation.survival import at_times, kaplan_meier
+from nenflow.evaluation.survival import at_times, kaplan_meier, logrank
 from nenflow.models.base import is_survival, values_of
 from nenflow.models.nomogram import axes_of
 
 SMALLEST, RATIO, HUNDRED = "smallest", "ratio", "hundred"
 RULES = (SMALLEST, RATIO, HUNDRED)
+SEARCHED = "searched"
 NAMES = {2: ["low", "high"], 3: ["low", "intermediate", "high"]}
 MOST_PATTERNS = 100_000
 
@@ -75,23 +77,30 @@ def integer_score(
 
 
 def fit_score(
-    document: Mapping[str, Any], X: pd.DataFrame, settings: Mapping[str, Any], terms: Mapping[str, Any] | None = None
+    document: Mapping[str, Any],
+    X: pd.DataFrame,
+    y: pd.Series | pd.DataFrame,
+    settings: Mapping[str, Any],
+    terms: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The score of a fitted model and its strata, all from the rows that the model was fitted to.
 
     Args:
         document, terms: as in `integer_score`.
-        X: those rows, with the columns of the model.
-        settings: rule, and cutoffs (the lowest scores of the strata but the first); without them the tertiles of X.
+        X, y: those rows, with the columns of the model, and their outcome.
+        settings: rule, and cutoffs: the lowest scores of the strata but the first, or `searched` (see
+            `searched_cut_offs`); without them the tertiles of X.
 
     Returns:
         what `integer_score` gives, cutoffs and strata (their names).
 
     Raises:
-        InputError: as `integer_score` and `quantile_cut_offs`.
+        InputError: as `integer_score`, `quantile_cut_offs` and `searched_cut_offs`.
     """
     score = integer_score(document, settings["rule"], terms)
     cut_offs = settings.get("cutoffs") or quantile_cut_offs(total_score(score, X))
+    if cut_offs == SEARCHED:
+        cut_offs = searched_cut_offs(total_score(score, X), y)
     return {**score, "cutoffs": cut_offs, "strata": strata_names(len(cut_offs) + 1)}
 
 
@@ -141,6 +150,37 @@ def quantile_cut_offs(scores: Sequence[int], strata: int = 3) -> list[int]:
             "the cut-offs or ask for fewer groups."
         )
     return cut_offs
+
+
+def searched_cut_offs(scores: Sequence[int], y: pd.Series | pd.DataFrame, strata: int = 3) -> list[int]:
+    """The cut-offs whose strata differ most: all are tried that leave a tenth of the rows in every stratum.
+
+    By the log-rank statistic between the strata (Camp, Dolled-Filhart and Rimm, Clin Cancer Res 2004; 10:7252, the
+    program X-tile); of a binary outcome by Pearson's chi-square. Strata that were searched for differ too much on the
+    rows of the search, so their risk should be looked at where they were not made. Of equal statistics the lowest
+    cut-offs are taken.
+
+    Raises:
+        InputError: no cut-offs leave a tenth in every stratum, or there is no event.
+    """
+    scores = np.asarray(scores)
+    # Everybody with the event before everybody without: the log-rank statistic is then Pearson's, but for 1 / n.
+    time = y["time"].to_numpy(dtype=float) if is_survival(y) else 2.0 - np.asarray(y)
+    event = y["event"].to_numpy() if is_survival(y) else np.asarray(y)
+    best, found = -1.0, None
+    for cut_offs in combinations(np.unique(scores)[1:].tolist(), strata - 1):
+        stratum = strata_of(scores, cut_offs)
+        if np.bincount(stratum, minlength=strata).min() < MIN_SHARE * len(scores):
+            continue
+        statistic = logrank(time, event, stratum)["chi2"]
+        if statistic > best + 1e-9:
+            best, found = statistic, list(cut_offs)
+    if found is None:
+        raise InputError(
+            f"No cut-offs of the score leave a tenth of the patients in each of {strata} strata, since too many have "
+            "the same score; state the cut-offs."
+        )
+    return found
 
 
 def strata_of(scores: Sequence[int], cut_offs: Sequence[float]) -> np.ndarray:

@@ -59,7 +59,7 @@ def survival_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = "
     )
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 3, 5, 6, 10]))
     if len(groups) > 1:
-        axes.legend(loc="upper right", title=plain_text(wrap(note, 70, SMALL)), title_fontsize=SMALL, alignment="left")
+        axes.legend(loc="best", title=plain_text(wrap(note, 70, SMALL)), title_fontsize=SMALL, alignment="left")
     _at_risk(table, curves, groups, axes)
     return figure
 

@@ -350,6 +350,11 @@ def _score(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
         f"A level is worth {rules[score['rule']]}, rounded. Strata and their risk are of the patients that the model "
     )
     note += "was made from."
+    if study["models"][model].get("score", {}).get("cutoffs") == "searched":
+        note += (
+            " The cut-offs were searched for (largest log-rank statistic), so that the strata differ too much here; "
+        )
+        note += "the cross-validation searches anew in each fold."
     return [
         Printed(f"score_{model}", score_table(score, study["variables"]), "A score of whole points.", note),
         Printed(f"strata_{model}", strata_table(strata, score), "Observed risk by score.", full=strata),

@@ -125,18 +125,24 @@ def draw_outcome(
 
 
 def allocate(
-    weights: np.ndarray, counts: dict[str, int], rng: np.random.Generator, what: str = "lesions"
+    weights: np.ndarray,
+    counts: dict[str, int],
+    rng: np.random.Generator,
+    what: str = "lesions",
+    leader: np.ndarray | None = None,
+    correlation: float = 0.0,
 ) -> np.ndarray:
     """Give each member a level so that the members' weights add up to the counts exactly.
 
-    Members are laid end to end in random order on a line of sum(weights) and the counts cut it; an order in which a cut
-    goes through a member is drawn again.
+    Members are laid end to end in random order (with a leader, in one that follows it) on a line of sum(weights) and
+    the counts cut it; an order in which a cut goes through a member is drawn again.
 
     Args:
         weights: lesions per member (1 for a lesion itself).
         counts: lesions per level.
         rng: decides among the possible allocations.
         what: the name of what is counted, for the message.
+        leader, correlation: a variable that the levels follow (numbers per member), and how closely.
 
     Raises:
         InputError: the counts add up to something else, or no allocation was found.
@@ -147,7 +153,8 @@ def allocate(
             f"The simulation's counts {counts} add up to {cuts[-1]}, and there are {weights.sum()} {what}: mend them."
         )
     for _ in range(ATTEMPTS):
-        order = rng.permutation(len(weights))
+        free = leader is None
+        order = rng.permutation(len(weights)) if free else np.argsort(_following(leader, correlation, rng))
         ends = np.cumsum(weights[order])
         if np.isin(cuts, [0, *ends]).all():
             levels = np.empty(len(weights), dtype=object)
@@ -177,11 +184,8 @@ def draw_continuous(
         leader: a variable that the ranks follow (numbers per member), or None.
         rng: the source of the ranks.
     """
-    noise = rng.standard_normal(len(weights))
-    if leader is not None and leader.std() > 0:
-        follow = settings["correlation"]
-        noise = follow * (leader - leader.mean()) / leader.std() + np.sqrt(1 - follow**2) * noise
-    order = np.argsort(noise)
+    none = np.zeros(len(weights)) if leader is None else leader
+    order = np.argsort(_following(none, settings.get("correlation", 0.0), rng))
     position = np.empty(len(weights))
     position[order] = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
     knots = [settings["range"][0], *settings["quartiles"], settings["range"][1]]
@@ -210,6 +214,14 @@ def _draw_units(patients: int, lesions: int, rng: np.random.Generator) -> pd.Mul
     )
 
 
+def _following(leader: np.ndarray, correlation: float, rng: np.random.Generator) -> np.ndarray:
+    """Normal noise that correlates with a variable; noise alone where the variable is the same for all."""
+    noise = rng.standard_normal(len(leader))
+    if leader.std() > 0:
+        noise = correlation * (leader - leader.mean()) / leader.std() + np.sqrt(1 - correlation**2) * noise
+    return noise
+
+
 def draw_variables(variables: dict[str, dict[str, Any]], weights: dict[str, pd.Series], seed: int) -> dict[str, Any]:
     """Draw every variable at its level; a variable that follows another is drawn after it.
 
@@ -230,19 +242,18 @@ def draw_variables(variables: dict[str, dict[str, Any]], weights: dict[str, pd.S
             raise InputError(
                 f"The simulated variable {name} is of level {level}, and the simulation draws patients only."
             )
-        weight = weights[level].to_numpy()
-        if "counts" in settings:
-            tables[level][name] = allocate(
-                weight, settings["counts"], rng, "lesions" if len(weights) > 1 else "patients"
-            )
-            continue
         leader = settings.get("follows")
         if leader is not None and leader not in tables[level]:
             raise InputError(
                 f"The simulated variable {name} follows {leader}, which has to be declared before it at the same level."
             )
         codes = None if leader is None else _coded(variables[leader], tables[level][leader])
-        tables[level][name] = draw_continuous(weight, settings, codes, rng)
+        weight, what = weights[level].to_numpy(), "lesions" if len(weights) > 1 else "patients"
+        if "counts" in settings:
+            follow = settings.get("correlation", 0.0)
+            tables[level][name] = allocate(weight, settings["counts"], rng, what, codes, follow)
+        else:
+            tables[level][name] = draw_continuous(weight, settings, codes, rng)
     return tables
 
 

@@ -76,8 +76,8 @@ def draw_survival(
         rng: the source of all draws; what is drawn does not depend on `effect`.
 
     Returns:
-        status and time by their names in the settings; the truth (linear_predictor, entry, time to the event whether
-        seen or not); the model as a JSON-ready document.
+        status and time by their names in the settings, with `overall` also those of death; the truth (linear_predictor,
+        entry, time to the event whether seen or not); the model as a JSON-ready document.
 
     Raises:
         InputError: unknown names, or a number of events that the cohort cannot reach.
@@ -92,10 +92,13 @@ def draw_survival(
 
     times = {"event": baseline.inverse(draws["event"] / np.exp(predictor))}
     times |= {name: other.inverse(draws[name] / ratio) for name, (other, ratio) in others.items()}
-    times = {name: start + time for name, time in times.items()}
-    table, stop = _stop_at(settings, entry, pd.DataFrame(times, index=known.index))
+    times = pd.DataFrame({name: start + time for name, time in times.items()}, index=known.index)
+    table, stop = _stop_at(settings, entry, times)
+    if "overall" in settings:
+        times["death"] = _deaths(settings["overall"], times, rng)
+        table = table.join(_overall(settings, table, times, stop - entry))
     truth = pd.DataFrame({"linear_predictor": predictor, "entry": entry}, index=known.index)
-    truth = truth.join(pd.DataFrame(times, index=known.index).add_suffix("_time"))
+    truth = truth.join(times.add_suffix("_time"))
     model = {
         "variable": settings["variable"],
         "event": settings["event"],
@@ -231,3 +234,25 @@ def _stop_at(settings: Mapping[str, Any], entry: np.ndarray, times: pd.DataFrame
     scale = 10 ** settings["decimals"]
     time = np.ceil(np.where(seen, last_seen, stop - entry) * scale) / scale
     return pd.DataFrame({settings["variable"]: status, settings["time"]: time}, index=times.index), stop
+
+
+def _deaths(overall: Mapping[str, Any], times: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """When each patient dies: as the competing event has it, or, where the event comes first, some time after that."""
+    after = Baseline.through(overall["after"]["times"], overall["after"]["survival"])
+    later = times["event"] + after.inverse(rng.exponential(size=len(times)))
+    return np.where(times["event"] < times["competing"], later, times["competing"])
+
+
+def _overall(
+    settings: Mapping[str, Any], table: pd.DataFrame, times: pd.DataFrame, follow_up: np.ndarray
+) -> pd.DataFrame:
+    """Whether and when each patient died as far as the study saw it, and whether the event was seen before."""
+    overall = settings["overall"]
+    end = np.minimum(follow_up, times["loss"]) if "loss" in times else follow_up
+    scale = 10 ** settings["decimals"]
+    columns = {
+        overall["seen"]: np.where(table[settings["variable"]] == settings["event"], "yes", "no"),
+        overall["variable"]: np.where(times["death"] <= end, overall["event"], overall["other"]),
+        overall["time"]: np.ceil(np.minimum(times["death"], end) * scale) / scale,
+    }
+    return pd.DataFrame(columns, index=table.index)
