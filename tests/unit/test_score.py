@@ -3,14 +3,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, chi2_contingency
 
 from nenflow.errors import InputError
 from nenflow.models.score import (
+    fit_score,
     integer_score,
     observed_risk,
     patterns,
     quantile_cut_offs,
+    searched_cut_offs,
     strata_names,
     strata_of,
     total_score,
@@ -181,3 +183,36 @@ def test_risk_after_the_follow_up_of_a_stratum_is_not_known():
     assert table.loc[1, "n"] == 0
     assert np.isnan(table.loc[1, "risk"])
     assert table.loc[2, "risk"] == 0
+
+
+def test_searched_cut_offs_part_strata_that_differ_most():
+    # risks of .1, .1, .5, .5, .9, .9 at the scores 0 to 5: the strata are 0-1, 2-3 and 4-5, whatever else is tried
+    scores = np.repeat(np.arange(6), 20)
+    y = pd.Series(np.concatenate([np.repeat([1, 0], [events, 20 - events]) for events in (2, 2, 10, 10, 18, 18)]))
+    assert searched_cut_offs(scores, y) == [2, 4]
+    table = pd.crosstab(strata_of(scores, [2, 4]), y)
+    best = chi2_contingency(table, correction=False).statistic
+    others = [chi2_contingency(pd.crosstab(strata_of(scores, cuts), y), correction=False).statistic
+              for cuts in ([1, 4], [2, 5], [1, 3], [3, 4])]  # fmt: skip
+    assert best > max(others)
+    survival = pd.DataFrame({"time": np.where(y == 1, 10.0, 50.0) + np.arange(120) / 100, "event": y})
+    assert searched_cut_offs(scores, survival) == [2, 4]
+
+
+def test_searched_strata_hold_a_tenth_each():
+    scores = np.repeat([0, 1, 2, 9], [50, 25, 20, 5])
+    y = pd.Series(np.repeat([0, 1, 0, 1, 0, 1], [45, 5, 20, 5, 15, 10]))
+    assert searched_cut_offs(scores, y) == [1, 2]  # 9 alone would part best, and is a twentieth
+    with pytest.raises(InputError, match="state the cut-offs"):
+        searched_cut_offs([0] * 95 + [1] * 4 + [2], y)
+
+
+def test_a_score_is_cut_as_the_settings_say():
+    X = pd.DataFrame(
+        {"ki67=3-20": [0, 1, 0] * 20, "ki67=>20": [0, 0, 1] * 20, "invasion": [1, 1, 2] * 20, "adjuvant": 2}
+    )
+    y = pd.Series([0, 1, 1] * 20)
+    assert fit_score(MODEL, X, y, {"rule": "smallest"}, TERMS)["cutoffs"] == quantile_cut_offs([0, 2, 5] * 20)
+    assert fit_score(MODEL, X, y, {"rule": "smallest", "cutoffs": [1, 3]}, TERMS)["cutoffs"] == [1, 3]
+    found = fit_score(MODEL, X, y, {"rule": "smallest", "cutoffs": "searched"}, TERMS)
+    assert (found["cutoffs"], found["strata"]) == ([2, 5], ["low", "intermediate", "high"])
