@@ -32,7 +32,8 @@ STUDY = {
     "extractions": {"first": {"parameters": "extraction/first.yaml"}},
     "stability": {"readings": {"reference": "reader1", "inter": "reader2"}},
     "markers": {"endpoint": "death", "extraction": "first", "phase": "pet"},
-    "survival": {"death": {"by": ["sex"], "cutpoints": ["volume"]}},
+    "survival": {"death": {"by": ["sex"], "medians": ["volume", "suvmax"], "cutpoints": ["volume"]}},
+    "components": {"endpoint": "death", "extraction": "first", "phase": "pet"},
     "models": {
         "tumour": {
             "endpoint": "death",
@@ -205,3 +206,26 @@ def test_the_report_says_what_was_measured_and_what_does_not_count(measured):
     assert "Measured in the images, not read from a table." in page
     assert "3 regions of 2 patients were refused or excluded and do not count" in page
     assert "those of the largest of its regions liver-*" in page
+
+
+def test_patients_are_divided_at_the_median_and_the_detectable_effect_is_said(measured):
+    patients = read_table(measured / "cohort/development/patients.csv", index=["patient"])
+    measures = read_table(measured / "features/development/measured_variables.csv", index=["patient"])
+    events = int((patients["status"] == "dead").sum())
+    summary = read_table(measured / "evaluation/survival_death/summary.csv", index=["variable"])
+    high = int((measures["volume"] > measures["volume"].median()).sum())
+    assert summary.loc["volume", "n"].tolist() == [len(PATIENTS) - high, high]
+    assert summary.loc["volume", "group"].iloc[0].startswith("low (up to ")
+    effects = read_table(measured / "evaluation/survival_death/effects.csv")
+    assert effects.loc[0, "events"] == events
+    assert effects.loc[0, "detectable"] == pytest.approx(np.exp(2 * 2.8015852 / np.sqrt(events)), rel=1e-6)
+    page = (measured / "report/report.html").read_text(encoding="utf-8")
+    assert f"With {events} events, a comparison of two groups of equal size has a power of 80%" in page
+
+
+def test_principal_components_are_of_the_features_of_patients(measured):
+    scores = read_table(measured / "evaluation/components_scores.csv")
+    assert len(scores) == 22
+    summary = json.loads((measured / "evaluation/components.json").read_text())
+    assert summary["tested"] == max(1, min(summary["events"] // 10, summary["enough"]))
+    assert "components hold 95" in (measured / "report/report.html").read_text(encoding="utf-8")

@@ -97,7 +97,7 @@ def table_settings(wildcards):
     regions = {key: images[key] for key in ("organs", "regions", "analysed", "aggregate") if key in images}
     keys = ("phases", "columns", "segments", "fixed")
     phases = {name: {key: block[key] for key in keys if key in block} for name, block in extractions.items()}
-    parts = settings("unit", "cohorts", "variables", "stability", "models", "markers")(wildcards)
+    parts = settings("unit", "cohorts", "variables", "stability", "models", "markers", "components")(wildcards)
     return parts | {"images": regions, "extractions": phases}
 
 
@@ -391,6 +391,17 @@ def marker_analysis(wildcards):
     return {key: markers[key] for key in ("endpoint", "phase", "region") if key in markers}
 
 
+def component_analysis(wildcards):
+    """Params function: what principal components are of."""
+    components = STUDIES[wildcards.study]["components"]
+    return {key: components[key] for key in ("endpoint", "phase")}
+
+
+def component_tables(wildcards):
+    """What the dataset of the principal components is put together from."""
+    return analysis_inputs(wildcards, STUDIES[wildcards.study]["components"])
+
+
 def marker_growth(wildcards):
     """Params function: how a synthetic cohort of the single features is grown."""
     study = STUDIES[wildcards.study]
@@ -482,6 +493,9 @@ def report_inputs(wildcards):
         files += expand("evaluation/published_{name}/{file}", name=published, file=names)
     names = ["curves", "summary", "tests", "effects", "cutpoints", "incidence"]
     files += expand("evaluation/survival_{endpoint}/{name}.csv", endpoint=study.get("survival", []), name=names)
+    if "components" in study:
+        names = ["components.json", "components_variance.csv", "components_scores.csv", "components_effects.csv"]
+        files += [f"evaluation/{name}" for name in names]
     if "markers" in study:
         files += ["evaluation/markers.csv", "evaluation/markers_flow.csv"]
         files += marker_files(study["markers"])

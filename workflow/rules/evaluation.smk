@@ -168,6 +168,46 @@ rule describe_survival:
         "../scripts/evaluation/describe_survival.py"
 
 
+rule assemble_components:
+    """One row per unit: outcome and the features of which principal components are made."""
+    input:
+        unpack(component_tables),
+    output:
+        dataset="results/{study}/evaluation/components_dataset.csv",
+        exclusions="results/{study}/evaluation/components_exclusions.csv",
+        flow="results/{study}/evaluation/components_flow.csv",
+    log:
+        "logs/{study}/evaluation/assemble_components.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        study=settings("unit", "variables", "endpoints", "stability"),
+        analysis=component_analysis,
+        pattern=aggregated_regions,
+        code=library_code("models/assemble_dataset.py"),
+    script:
+        "../scripts/models/assemble_dataset.py"
+
+
+rule analyse_components:
+    """Principal components of the features: variance, scores, and regressions of the outcome on the first ones."""
+    input:
+        dataset="results/{study}/evaluation/components_dataset.csv",
+    output:
+        variance="results/{study}/evaluation/components_variance.csv",
+        scores="results/{study}/evaluation/components_scores.csv",
+        effects="results/{study}/evaluation/components_effects.csv",
+        summary="results/{study}/evaluation/components.json",
+    log:
+        "logs/{study}/evaluation/analyse_components.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        code=library_code("evaluation/analyse_components.py"),
+    script:
+        "../scripts/evaluation/analyse_components.py"
+
+
 rule assemble_markers:
     """One row per unit: outcome and features; what cannot be used is excluded with a reason."""
     input:

@@ -187,6 +187,8 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield from _check_final_step(study, model, f"models/{name}/steps")
         if "score" in model:
             yield from _check_score(study, model, f"models/{name}/score")
+    if "components" in study:
+        yield from _check_uses(study, study["components"], "components")
     if "markers" in study:
         yield from _check_uses(study, study["markers"], "markers")
         yield from _check_markers(study, study["markers"])

@@ -429,7 +429,7 @@ def _drawn_patterns(study: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 def _phases(study: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The phases that study.yaml names: what uses one, and the phase."""
     users = {f"model {key}": model for key, model in study.get("models", {}).items() if "phase" in model}
-    users |= {"markers": study["markers"]} if "markers" in study else {}
+    users |= {block: study[block] for block in ("markers", "components") if block in study}
     return [(user, phase) for user, block in users.items() for phase in phases_of(block["phase"])]
 
 

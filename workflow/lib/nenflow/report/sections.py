@@ -18,6 +18,7 @@ from nenflow.report.cases import (
 )
 from nenflow.report.figures_cohort import flow_figure, stability_figure
 from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
+from nenflow.report.sections_components import component_blocks
 from nenflow.report.sections_markers import marker_blocks
 from nenflow.report.sections_measures import lost_region_blocks, measured_blocks
 from nenflow.report.sections_models import model_limits, model_sections
@@ -101,6 +102,7 @@ def report_sections(
             [*_conformance_blocks(study, results), *_stability_blocks(study, results), *models["chain"].blocks],
         ),
         Section("markers", "Single features", [*(_marker_flow(study, results) if rated else []), *rated]),
+        Section("components", "Principal components", component_blocks(study, results)),
         Section("survival", "Survival", survival_blocks(study, results)),
         *(
             models[name]

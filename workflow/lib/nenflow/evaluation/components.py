@@ -1,0 +1,100 @@
+"""Principal components of the features of a study, and whether the first of them tell of the outcome."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nenflow.cohort.comparison import adjust
+from nenflow.errors import InputError
+from nenflow.evaluation.discrimination import Z95
+from nenflow.models.base import is_survival
+from nenflow.models.components import ENOUGH, principal_components
+from nenflow.models.cox import fit_cox
+from nenflow.models.dataset import split
+from nenflow.models.logistic import fit_logistic
+
+EVENTS_EACH = 10  # events for each coefficient of the joint regression (Peduzzi et al. 1996, J Clin Epidemiol 49:1373)
+EFFECTS = ["component", "regression", "n", "events", "ratio", "low", "high", "p", "p_holm", "reason"]
+
+
+def analyse_components(dataset: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Components of the standardised features, the units' scores, and regressions of the outcome on the first ones.
+
+    As many components are tested as there are tens of events, at least one, and no more than hold 95 % of the variance;
+    each by itself and all of these together, per standard deviation: Cox, or logistic for an outcome without time,
+    where the rarer outcome counts as the event. Several units of a patient are taken together (Lin and Wei's
+    errors) in Cox regressions.
+
+    Args:
+        dataset: index (patient, region); outcome (or time and event) and the features.
+
+    Returns:
+        `variance`: component, sd, share, cumulative. `scores`: the dataset's index, its outcome, a column per
+        component. `effects`: component, regression (alone or jointly), n, events, ratio (hazard or odds ratio per
+        standard deviation) with low and high (Wald), p, p_holm (of the regressions alone, for their number), reason.
+        `summary`: features, constant (names of features that do not vary, which take no part), enough (components for
+        95 %), events, tested.
+
+    Raises:
+        InputError: fewer than two units, or no feature varies.
+    """
+    X, y = split(dataset)
+    constant = [name for name in X if not np.ptp(X[name].to_numpy(float)) > 0]
+    X = X.drop(columns=constant)
+    found = principal_components(X.to_numpy(float))
+    kept = found.sd > found.sd[0] * 1e-8  # of n units, n - 1 components vary at most
+    names = [f"PC{number}" for number in range(1, int(kept.sum()) + 1)]
+    shares = found.variance_ratio[kept]
+    variance = pd.DataFrame(
+        {"component": names, "sd": found.sd[kept], "share": shares, "cumulative": np.cumsum(shares)}
+    )
+    scores = pd.DataFrame(found.scores(X.to_numpy(float))[:, kept], index=X.index, columns=names)
+    events = _events(y)
+    tested = max(1, min(events // EVENTS_EACH, found.enough()))
+    summary = {"features": X.shape[1], "constant": constant, "share": ENOUGH, "enough": found.enough()}
+    summary |= {"events": events, "tested": tested}
+    effects = _effects(scores[names[:tested]] / found.sd[:tested], y, events)
+    outcome = y if is_survival(y) else y.to_frame()
+    return variance, outcome.join(scores), effects, summary
+
+
+def _events(y: pd.Series | pd.DataFrame) -> int:
+    if is_survival(y):
+        return int((y["event"] == 1).sum())
+    return int(min((y == 1).sum(), (y == 0).sum()))
+
+
+def _effects(scores: pd.DataFrame, y: pd.Series | pd.DataFrame, events: int) -> pd.DataFrame:
+    base = {"n": len(scores), "events": events}
+    rows = [row | base for name in scores for row in _regression(scores[[name]], y, "alone")]
+    if scores.shape[1] > 1:
+        rows += [row | base for row in _regression(scores, y, "jointly")]
+    table = pd.DataFrame(rows, columns=EFFECTS)
+    alone = table["regression"] == "alone"
+    table.loc[alone, "p_holm"] = adjust(table.loc[alone, "p"].to_numpy(float), "holm")
+    return table
+
+
+def _regression(scores: pd.DataFrame, y: pd.Series | pd.DataFrame, kind: str) -> list[dict]:
+    rows = [{"component": name, "regression": kind, "reason": ""} for name in scores]
+    X = scores.to_numpy(float)
+    try:
+        if is_survival(y):
+            patients = scores.index.get_level_values("patient")
+            clusters = patients if patients.has_duplicates else None
+            fit = fit_cox(X, y["time"].to_numpy(float), y["event"].to_numpy(float), clusters=clusters)
+            coef, se, p = fit.coef, fit.se, fit.p
+        else:
+            fit = fit_logistic(X, y.to_numpy())
+            coef, se, p = fit.coef[1:], fit.se[1:], fit.p[1:]
+    except InputError as error:
+        return [row | {"reason": str(error)} for row in rows]
+    if fit.separated:
+        return [row | {"reason": "the components separate the outcomes"} for row in rows]
+    ends = np.exp(coef[:, None] + np.array([0, -Z95, Z95]) * se[:, None])
+    keys = ("ratio", "low", "high", "p")
+    return [
+        row | dict(zip(keys, (*values.tolist(), float(one)), strict=True))
+        for row, values, one in zip(rows, ends, p, strict=True)
+    ]
