@@ -5,6 +5,7 @@ import pytest
 from nenflow.errors import InputError
 from nenflow.evaluation.discrimination import auc
 from nenflow.evaluation.synthetic import LARGEST, chance_level, permute_synthetic, rate_synthetic
+from nenflow.report import sections_markers
 
 GROWTH = {"counts": {0: 87, 1: 90}, "method": "adasyn", "neighbours": 5, "seed": 1}
 EVENTS, OTHERS = 10, 15  # patients of the everolimus study
@@ -66,6 +67,10 @@ def test_a_feature_that_tells_is_above_what_copying_gives():
     assert (chance["low"] <= chance["median"]).all()
     share = (permutations["f1"] >= synthetic.loc["f1", "auc"]).mean()
     assert chance.loc["f1", "share"] == pytest.approx(share)
+
+
+def test_the_report_knows_the_name_of_the_best_feature():
+    assert sections_markers.LARGEST == LARGEST
 
 
 def test_permutations_do_not_depend_on_how_they_are_split():

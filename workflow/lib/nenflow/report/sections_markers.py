@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from nenflow.evaluation.synthetic import LARGEST
 from nenflow.phases import phases_of
 from nenflow.report.figures_cohort import markers_figure
 from nenflow.report.figures_survival import survival_panels
@@ -19,6 +18,7 @@ from nenflow.report.tables import (
 )
 from nenflow.report.wording import count, decimal, feature_label, interval, listed, p_text, percent, shown_of
 
+LARGEST = "largest of all"  # what evaluation.synthetic calls the best feature of a cohort
 _FOLLOWED = "evaluation/markers_survival"
 
 
