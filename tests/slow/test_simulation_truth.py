@@ -16,7 +16,7 @@ from projects import ROOT
 
 pytestmark = pytest.mark.slow
 
-COHORTS = {"pnec": 1000, "lms": 400}  # a larger cohort takes longer and is less biased
+COHORTS = {"pnec": 3500, "lms": 1000}  # a larger cohort takes longer and is less biased
 TENFOLD = {"pnec": 300, "lms": 60}  # cohorts of ten times the patients, where the bias of small samples has gone
 PATHS = {path.parent.name: path for path in ROOT.glob("config/studies/*/simulation.yaml")}
 STUDIES = [name for name in COHORTS if name in PATHS]
@@ -33,8 +33,8 @@ Each study of clinical variables is simulated over and over from its simulation.
 published hazard ratios as truth, exactly the published number of events (the study stops at the last of them). A Cox
 model of the variables that have an effect is fitted to each cohort; no selection comes before it. Shown are, by
 coefficient (log hazard ratio), the mean error of the estimates with its Monte Carlo standard error, and how many of 100
-intervals (95 %) hold the truth: Wald's, and the profile likelihood's, which the report prints. With 1,000 cohorts a
-coverage of 95 has a Monte Carlo standard error of 0.7.
+intervals (95 %) hold the truth: Wald's, and the profile likelihood's, which the report prints. With 3,500 cohorts a
+coverage of 95 has a Monte Carlo standard error of 0.4.
 
 Bias: maximum likelihood estimates of a small sample are too far from 0 by a term of order 1/n, here most visible with
 43 events for 4 coefficients. It is no fault of the simulation or of the fit: cohorts of ten times the patients and
@@ -43,9 +43,8 @@ is to be read as somewhat too large even where everything else is right; selecti
 this, adds to it.
 
 Coverage: a shift of the estimates by a quarter of their standard deviation, as the bias is with 43 events, costs an
-interval about one of its 95 in 100. So at 45 patients intervals cover about 93 to 94: for one coefficient (neither
-treatment, which 8 patients have) the profile interval stood at 92.9 in 1,000 cohorts, under 93 by less than its Monte
-Carlo standard error. The test allows for one such error.
+interval about one of its 95 in 100. So at 45 patients intervals cover 93 to 94 of 100, those by profile likelihood
+somewhat less than Wald's. A cohort in which a level has no event has no finite estimate; it is left out and counted.
 """
 
 
@@ -64,7 +63,10 @@ def enlarged(settings, factor):
 
 
 def fitted(settings, endpoint, seed, profile):
-    """Errors of one cohort's estimates and whether Wald's and the profile interval hold the truth, by coefficient."""
+    """Errors of one cohort's estimates and whether Wald's and the profile interval hold the truth, by coefficient.
+
+    None where a level has no event, so that no finite estimate exists.
+    """
     drawn = draw_patients(settings, seed)
     table, model = drawn.patients.join(drawn.truth), drawn.model["survival"][endpoint]
     columns = {
@@ -75,7 +77,8 @@ def fitted(settings, endpoint, seed, profile):
     time, event = table[model["time"]].to_numpy(float), (table[model["variable"]] == model["event"]).to_numpy(float)
     truth = np.array(list(model["coefficients"].values()))
     fit = fit_cox(X, time, event)
-    assert not fit.separated
+    if fit.separated:
+        return None
     error = fit.coef - truth
     intervals = [profile_interval(X, time, event, j) if profile else (np.nan, np.nan) for j in range(len(truth))]
     low, high = np.array(intervals).T
@@ -92,16 +95,18 @@ def simulated(study, factor=1):
     for endpoint in settings["survival"]:
         truth = draw_patients(settings, 1).model["survival"][endpoint]["coefficients"]
         runs = [fitted(settings, endpoint, seed, profile=factor == 1) for seed in range(1, number + 1)]
-        errors, wald, profile = (np.array(part) for part in zip(*runs, strict=True))
+        finite = [run for run in runs if run is not None]
+        errors, wald, profile = (np.array(part) for part in zip(*finite, strict=True))
         tables[endpoint] = pd.DataFrame(
             {
                 "truth": list(truth.values()),
                 "bias": errors.mean(axis=0),
-                "bias_error": errors.std(axis=0, ddof=1) / np.sqrt(number),
+                "bias_error": errors.std(axis=0, ddof=1) / np.sqrt(len(finite)),
                 "sd": errors.std(axis=0, ddof=1),
                 "wald": wald.mean(axis=0),
                 "profile": profile.mean(axis=0),
                 "cohorts": number,
+                "without": number - len(finite),
             },
             index=list(truth),
         )
@@ -110,11 +115,9 @@ def simulated(study, factor=1):
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_intervals_cover_the_truth(study):
-    low, high = COVERS
-    error = np.sqrt(0.95 * 0.05 / COHORTS[study])  # one Monte Carlo standard error
     for table in simulated(study).values():
         for kind in ("wald", "profile"):
-            assert table[kind].between(low - error, high + error).all(), table[kind].to_dict()
+            assert table[kind].between(*COVERS).all(), table[kind].to_dict()
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -134,9 +137,9 @@ def test_what_was_found_is_written():
     for study in STUDIES:
         for endpoint, table in simulated(study).items():
             many, n = simulated(study, 10)[endpoint], int(table["cohorts"].iloc[0])
-            lines.append(
-                f"## {study}: {endpoint}\n\n{n:,} cohorts; bias in {TENFOLD[study]} of ten times the patients.\n"
-            )
+            without = f"{table['without'].iloc[0]:,} of them without a finite estimate"
+            lines.append(f"## {study}: {endpoint}\n")
+            lines.append(f"{n:,} cohorts, {without}; tenfold: {TENFOLD[study]} of ten times the patients.\n")
             lines.append("| coefficient | truth | bias (MC error) | % | bias, tenfold (MC error) | Wald | profile |")
             lines.append("|---|---|---|---|---|---|---|")
             for name, row in table.iterrows():
