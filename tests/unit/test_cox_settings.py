@@ -15,6 +15,7 @@ from nenflow.models.nomogram import nomogram, points_table, read_off
 from nenflow.models.protocol import build_protocol, cox_settings, scores
 from nenflow.models.steps import BackwardElimination, CoxModel
 from nenflow.models.tables import multivariable_table
+from nenflow.report.figures_model import nomogram_axes
 from test_cox import EVENT, FROM_R, PATIENT, SITE, TIME
 from test_cox import X as VALUES
 
@@ -109,6 +110,8 @@ def test_a_nomogram_has_an_axis_per_stratum(rows):
     assert [(axis["time"], axis["stratum"]) for axis in drawn["survival"]] == [
         *[(31, "a"), (31, "b"), (34, "b"), (31, "c"), (34, "c")]
     ]
+    site = {"site": {"label": "Hospital", "type": "categorical", "levels": ["a", "b", "c"]}}
+    assert [row.name for row in nomogram_axes(drawn, site, "survival")][-2] == "31-month survival, Hospital c"
     lowest = drawn["intercept"] + (VALUES @ fit_cox(VALUES, TIME, EVENT, strata=SITE).coef).mean()
     at_zero = read_off(drawn, [0.0]).iloc[0]
     for time, site in [(31, "a"), (31, "b"), (34, "b"), (34, "c")]:

@@ -38,8 +38,8 @@ def nomogram(document: Mapping[str, Any], terms: Mapping[str, Any] | None = None
             knots (of splines, by variable); a model without such terms needs none.
 
     Returns:
-        see `draw_nomogram` (with strata, each survival has the name of its stratum); no variables and no points for a
-        model without variables.
+        see `draw_nomogram` (with strata, also that variable, and of each survival its stratum); no variables and no
+        points for a model without variables.
 
     Raises:
         InputError: a time of the model lies beyond its follow-up.
@@ -58,7 +58,7 @@ def nomogram(document: Mapping[str, Any], terms: Mapping[str, Any] | None = None
         hazards = {time: _hazard_at(baseline, time) * np.exp(center) for time in times}
         drawn = draw_nomogram(-center, variables, (low - center, high - center), hazards)
         survival += [axis if stratum is None else {**axis, "stratum": stratum} for axis in drawn["survival"]]
-    return drawn | {"survival": survival}
+    return drawn | {"survival": survival} | ({"strata": document["strata"]} if "strata" in document else {})
 
 
 def axes_of(document: Mapping[str, Any], terms: Mapping[str, Any] | None = None) -> dict[str, dict[str, list]]:

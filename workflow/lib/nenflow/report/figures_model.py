@@ -260,16 +260,17 @@ def nomogram_axes(
     longest = max(nomogram["total_points"])
     rows.append(_numeric("Total points", [(100 * total / longest, total) for total in nomogram["total_points"]]))
     rows.append(_numeric("Linear predictor", _reached(nomogram["linear_predictor"], longest)))
-    outcomes = [(_survival_label(axis, event, unit), axis) for axis in nomogram.get("survival", [])]
+    strata = variables.get(nomogram.get("strata"), {}).get("label", "")
+    outcomes = [(_survival_label(axis, event, unit, strata), axis) for axis in nomogram.get("survival", [])]
     for name, axis in outcomes or [(f"Probability of {event}", nomogram["probability"])]:
         rows.append(_outcome(name, _reached(axis, longest)))
     return rows
 
 
-def _survival_label(axis: Mapping[str, Any], event: str, unit: str) -> str:
+def _survival_label(axis: Mapping[str, Any], event: str, unit: str, strata: str) -> str:
     time = tick_text(axis["time"])
     label = f"{time}-{unit} {event}" if unit else f"{event} at {time}"
-    return f"{label}, {axis['stratum']}" if "stratum" in axis else label
+    return f"{label}, {strata} {axis['stratum']}" if "stratum" in axis else label
 
 
 def _reached(axis: Mapping[str, Any], longest: float) -> list[tuple[float, float]]:
