@@ -457,7 +457,7 @@ def test_the_honest_c_index_stands_beside_the_published_one(sections, results):
     blocks = sections["honest"].blocks
     checked = results["evaluation/death/validation.json"]["scores"]["death"]
     words = of_kind(blocks, Text)[0].text
-    assert words.startswith(f"As such studies print it, the C-index of Death model is {checked['apparent']:.3f} (")
+    assert words.startswith(f"As such studies print it, the C-index of the death model is {checked['apparent']:.3f} (")
     assert f"{checked['corrected']['c']:.3f} (" in words
     assert f"{checked['harrell']['c']:.3f} with Harrell's correction" in words
     assert of_kind(blocks, Drawing)[0].name == "honest_death"

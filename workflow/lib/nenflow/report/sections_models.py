@@ -51,6 +51,7 @@ from nenflow.report.wording import (
     percent,
     ratio_interval,
     score_label,
+    the_score,
     time_unit,
 )
 
@@ -121,8 +122,8 @@ def _constant(files: _Files, model: str) -> dict[str, str]:
         if "intercept" in final:
             same = f"a probability of {decimal(float(expit(final['intercept'])))}"
         sentences[model] = (
-            f"No variable survived the selection: {_the(model)} predicts the same for everyone, {same}. There is no "
-            "model to draw, to rate or to use."
+            f"No variable survived the selection: {the_score(model)} predicts the same for everyone, {same}. There is "
+            "no model to draw, to rate or to use."
         )
     return sentences
 
@@ -141,7 +142,7 @@ def honest_sentences(table: pd.DataFrame, score: str, unit: str) -> str:
     def said(estimate: str) -> str:
         return interval(*rows.loc[estimate, ["auc", "low", "high"]])
 
-    published = f"As such studies print it, the AUC of {_the(score)} is {said('Apparent')}"
+    published = f"As such studies print it, the AUC of {the_score(score)} is {said('Apparent')}"
     if PUBLISHED not in rows.index:
         return f"{published}. It was measured on the {unit}s that the model was made from, so it is too high."
     published += f", and a bootstrap of the finished model seems to confirm it: {said(PUBLISHED)}."
@@ -152,14 +153,6 @@ def honest_sentences(table: pd.DataFrame, score: str, unit: str) -> str:
     text += f": {decimal(lost)} of the first figure is optimism" if lost >= 0.0005 else ", no less than before"
     text += ", and chance (0.5) cannot be ruled out" if honest["low"] <= 0.5 else ""
     return f"{published} {text}."
-
-
-def _the(score: str) -> str:
-    return (
-        f"the {score_label(score)}"
-        if score == "Radscore"
-        else f"the {score_label(score)[0].lower()}{score_label(score)[1:]}"
-    )
 
 
 def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
@@ -398,7 +391,7 @@ def _comparison(model: str, files: _Files) -> list[Any]:
     )
     note = "Both were made from these data, so that what the model adds is flattered; the NRI rises with noise too "
     note += "(Hilden and Gerds 2014)."
-    return [Printed(f"comparison_{model}", shown, f"What {_the(model)} adds to the Radscore.", note, table)]
+    return [Printed(f"comparison_{model}", shown, f"What {the_score(model)} adds to the Radscore.", note, table)]
 
 
 def _calibration(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:

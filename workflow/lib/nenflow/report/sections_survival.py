@@ -15,7 +15,7 @@ from nenflow.report.figures_survival import (
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.sections_effects import effect_blocks
 from nenflow.report.tables import HARRELL, PLUS632, cutpoints_table, estimates, median_text, survival_table
-from nenflow.report.wording import decimal, interval, listed, p_text, score_label
+from nenflow.report.wording import decimal, interval, listed, p_text, score_label, the_score
 
 ALL = "all"
 
@@ -122,7 +122,7 @@ def cox_honest(model: str, performance: Mapping[str, Any], validation: Mapping[s
     """The C-index as papers print it beside what is left when everything is repeated."""
     table = estimates(performance, validation)
     rows = table[table["score"] == list(performance)[-1]].set_index("estimate")
-    words = f"As such studies print it, the C-index of {score_label(model)} is {interval(*rows.loc['Apparent'][1:4])}"
+    words = f"As such studies print it, the C-index of {the_score(model)} is {interval(*rows.loc['Apparent'][1:4])}"
     if PLUS632 in rows.index:
         lost = rows.loc["Apparent", "auc"] - rows.loc[PLUS632, "auc"]
         words += (

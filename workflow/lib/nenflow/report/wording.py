@@ -127,6 +127,12 @@ def score_label(name: str) -> str:
     return words[:1].upper() + words[1:] + ("" if "model" in words.lower() else " model")
 
 
+def the_score(name: str) -> str:
+    """A score within a sentence: the Radscore, the fusion model."""
+    label = score_label(name)
+    return f"the {label if name == 'Radscore' else label[:1].lower() + label[1:]}"
+
+
 def event_words(study: Mapping[str, Any], endpoint: str) -> str:
     """What an endpoint's event is called: its level, with the variable where a level such as "yes" says nothing."""
     settings = study["endpoints"][endpoint]
