@@ -220,6 +220,7 @@ def test_flow_without_exclusions_has_no_box_for_them():
 
 
 def test_stability_counts_the_threshold_itself_as_stable_and_what_could_not_be_computed():
+    assert any("patients)" in text for text in texts(stability_figure(stability_data(), "ICC2", 0.75, "patient")))
     shown = texts(stability_figure(stability_data(), "ICC2", 0.75))
     assert "3 of 4\nat 0.75 or above\n1 not computable" in shown
     assert "1 of 4\nat 0.75 or above\n1 not computable" in shown

@@ -125,13 +125,14 @@ def _box(
 
 
 @journal
-def stability_figure(stability: pd.DataFrame, form: str, threshold: float) -> Figure:
+def stability_figure(stability: pd.DataFrame, form: str, threshold: float, unit: str = "lesion") -> Figure:
     """How repeatable the features are: a histogram of ICCs per comparison, with the threshold of the protocol.
 
     Args:
         stability: columns feature, comparison (intra, inter, perturbation), n, and the ICC in a column named as `form`.
         form: ICC2 or ICC3, whichever the protocol names.
         threshold: features below it are dropped.
+        unit: of the study, lesion or patient.
     """
     names = {"intra": "Same reader, twice", "inter": "Two readers", "perturbation": "Perturbed"}
     comparisons = [name for name in names if (stability["comparison"] == name).any()]
@@ -147,7 +148,7 @@ def stability_figure(stability: pd.DataFrame, form: str, threshold: float) -> Fi
         axes.hist([computed[kept], computed[~kept]], bins=bins, stacked=True, color=[BLUE, PALE], ec="white", lw=0.3)
         axes.axvline(threshold, color=RED, lw=1, ls="--")
         axes.set(xlim=(lowest, 1), xlabel=form.replace("ICC2", "ICC(2,1)").replace("ICC3", "ICC(3,1)"))
-        axes.set_title(f"{names[comparisons[place]]} ({count(rows['n'].max(), 'lesion')})", loc="left")
+        axes.set_title(f"{names[comparisons[place]]} ({count(rows['n'].max(), unit)})", loc="left")
         note = f"{kept.sum():,} of {len(rows):,}\nat {threshold:g} or above"
         missing = len(rows) - len(computed)
         note += f"\n{missing:,} not computable" if missing else ""

@@ -326,7 +326,7 @@ def _stability_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> l
         caption = f"Agreement of repeated segmentations, {table['feature'].nunique():,} features of “{extraction}”; the"
         caption += f" dashed line is the threshold, {threshold:g}. ICC as McGraw and Wong 1996 name it."
         alt = f"Histograms of {form}; share of features at or above {threshold:g}: {', '.join(parts)}."
-        figure = stability_figure(table, form, threshold)
+        figure = stability_figure(table, form, threshold, study["unit"])
         blocks.append(Drawing(f"stability_{cohort}_{extraction}", figure, caption, alt))
         note = "Classes by the ICC's limits of the study; six forms of ICC with intervals and the limits of agreement "
         note += "(Bland-Altman) of every feature are in the file."
