@@ -5,7 +5,6 @@ import pandas as pd
 UNIT = ["patient", "region"]  # what one row of an analysis is: a lesion (or organ) of a patient
 WHOLE = "patient"  # the region of a unit that is a whole patient
 CASE = ["patient", "phase", "region", "rater"]  # what names a segmentation
-WHOLE = "patient"  # the region of a unit that is a whole patient
 
 
 def read_table(path: str | Path, index: list[str] | None = None, text: list[str] | None = None) -> pd.DataFrame:

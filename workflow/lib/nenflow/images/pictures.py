@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import contourpy
-import matplotlib
 import numpy as np
 import SimpleITK as sitk
 from PIL import Image, ImageDraw, ImageFont
@@ -194,5 +194,6 @@ def _write_texts(picture: Image.Image, title: str, window: str, colours: Mapping
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # It comes with matplotlib, so that every machine writes the same.
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", FINER * size)
+    # It comes with matplotlib, so that every machine writes the same; to import matplotlib for it would take longer.
+    folder = Path(find_spec("matplotlib").origin).parent / "mpl-data/fonts/ttf"
+    return ImageFont.truetype(str(folder / "DejaVuSans.ttf"), FINER * size)

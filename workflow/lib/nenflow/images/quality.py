@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
-from scipy.signal import fftconvolve
 from scipy.spatial import cKDTree
 
 from nenflow.errors import InputError
@@ -120,7 +119,8 @@ def intensity_peak(mask: sitk.Image, image: sitk.Image) -> float:
     distances = sum((offset * step) ** 2 for offset, step in zip(offsets, reversed(spacing), strict=True))
     sphere = (distances <= PEAK_MM**2).astype(float)
     values = _cropped(image, *box).astype(float)
-    sums, voxels = (fftconvolve(part, sphere, mode="same") for part in (values, np.ones_like(values)))
+    # of ITK, since scipy.signal takes longer to import than everything else here together
+    sums, voxels = (_convolved(part, sphere) for part in (values, np.ones_like(values)))
     return float((sums / np.rint(voxels))[_cropped(mask, *box) > 0].max())
 
 
@@ -162,6 +162,12 @@ def bounding_box(mask: sitk.Image, margin_mm: float = 0.0) -> tuple[list[int], l
     first = np.maximum([edge[0] for edge in edges] - margin, 0)
     last = np.minimum([edge[-1] for edge in edges] + margin, np.array(mask.GetSize()) - 1)
     return first.tolist(), (last - first + 1).tolist()
+
+
+def _convolved(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    images = (sitk.GetImageFromArray(array) for array in (values, kernel))
+    outside = sitk.FFTConvolutionImageFilter.ZERO_PAD
+    return sitk.GetArrayFromImage(sitk.FFTConvolution(*images, normalize=False, boundaryCondition=outside))
 
 
 def _cropped(image: sitk.Image, start: list[int], size: list[int]) -> np.ndarray:
