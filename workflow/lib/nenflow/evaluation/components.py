@@ -10,9 +10,8 @@ from nenflow.errors import InputError
 from nenflow.evaluation.discrimination import Z95
 from nenflow.models.base import is_survival
 from nenflow.models.components import ENOUGH, principal_components
-from nenflow.models.cox import fit_cox
 from nenflow.models.dataset import split
-from nenflow.models.logistic import fit_logistic
+from nenflow.models.regression import Regression
 
 EVENTS_EACH = 10  # events for each coefficient of the joint regression (Peduzzi et al. 1996, J Clin Epidemiol 49:1373)
 EFFECTS = ["component", "regression", "n", "events", "ratio", "low", "high", "p", "p_holm", "reason"]
@@ -50,51 +49,40 @@ def analyse_components(dataset: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
         {"component": names, "sd": found.sd[kept], "share": shares, "cumulative": np.cumsum(shares)}
     )
     scores = pd.DataFrame(found.scores(X.to_numpy(float))[:, kept], index=X.index, columns=names)
-    events = _events(y)
+    clustered = X.index.get_level_values("patient").has_duplicates
+    regression = Regression(scores / found.sd[kept], y, robust=clustered)
+    events = regression.kind.informative
     tested = max(1, min(events // EVENTS_EACH, found.enough()))
     summary = {"features": X.shape[1], "constant": constant, "share": ENOUGH, "enough": found.enough()}
     summary |= {"events": events, "tested": tested}
-    effects = _effects(scores[names[:tested]] / found.sd[:tested], y, events)
+    effects = _effects(regression, names[:tested])
     outcome = y if is_survival(y) else y.to_frame()
     return variance, outcome.join(scores), effects, summary
 
 
-def _events(y: pd.Series | pd.DataFrame) -> int:
-    if is_survival(y):
-        return int((y["event"] == 1).sum())
-    return int(min((y == 1).sum(), (y == 0).sum()))
-
-
-def _effects(scores: pd.DataFrame, y: pd.Series | pd.DataFrame, events: int) -> pd.DataFrame:
-    base = {"n": len(scores), "events": events}
-    rows = [row | base for name in scores for row in _regression(scores[[name]], y, "alone")]
-    if scores.shape[1] > 1:
-        rows += [row | base for row in _regression(scores, y, "jointly")]
+def _effects(regression: Regression, names: list[str]) -> pd.DataFrame:
+    base = {"n": len(regression.X), "events": regression.kind.informative}
+    rows = [row | base for name in names for row in _ratios(regression, [name], "alone")]
+    if len(names) > 1:
+        rows += [row | base for row in _ratios(regression, names, "jointly")]
     table = pd.DataFrame(rows, columns=EFFECTS)
     alone = table["regression"] == "alone"
     table.loc[alone, "p_holm"] = adjust(table.loc[alone, "p"].to_numpy(float), "holm")
     return table
 
 
-def _regression(scores: pd.DataFrame, y: pd.Series | pd.DataFrame, kind: str) -> list[dict]:
-    rows = [{"component": name, "regression": kind, "reason": ""} for name in scores]
-    X = scores.to_numpy(float)
+def _ratios(regression: Regression, names: list[str], kind: str) -> list[dict]:
+    rows = [{"component": name, "regression": kind, "reason": ""} for name in names]
     try:
-        if is_survival(y):
-            patients = scores.index.get_level_values("patient")
-            clusters = patients if patients.has_duplicates else None
-            fit = fit_cox(X, y["time"].to_numpy(float), y["event"].to_numpy(float), clusters=clusters)
-            coef, se, p = fit.coef, fit.se, fit.p
-        else:
-            fit = fit_logistic(X, y.to_numpy())
-            coef, se, p = fit.coef[1:], fit.se[1:], fit.p[1:]
+        fit = regression.fit(names)
     except InputError as error:
         return [row | {"reason": str(error)} for row in rows]
     if fit.separated:
         return [row | {"reason": "the components separate the outcomes"} for row in rows]
-    ends = np.exp(coef[:, None] + np.array([0, -Z95, Z95]) * se[:, None])
+    first = regression.kind.intercept
+    ends = np.exp(fit.coef[first:, None] + np.array([0, -Z95, Z95]) * fit.se[first:, None])
     keys = ("ratio", "low", "high", "p")
     return [
         row | dict(zip(keys, (*values.tolist(), float(one)), strict=True))
-        for row, values, one in zip(rows, ends, p, strict=True)
+        for row, values, one in zip(rows, ends, fit.p[first:], strict=True)
     ]
