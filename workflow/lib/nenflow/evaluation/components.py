@@ -7,10 +7,10 @@ import pandas as pd
 
 from nenflow.cohort.comparison import adjust
 from nenflow.errors import InputError
-from nenflow.evaluation.discrimination import Z95
 from nenflow.models.base import is_survival
 from nenflow.models.components import ENOUGH, principal_components
 from nenflow.models.dataset import split
+from nenflow.models.likelihood import wald_ratios
 from nenflow.models.regression import Regression
 
 EVENTS_EACH = 10  # events for each coefficient of the joint regression (Peduzzi et al. 1996, J Clin Epidemiol 49:1373)
@@ -80,9 +80,8 @@ def _ratios(regression: Regression, names: list[str], kind: str) -> list[dict]:
     if fit.separated:
         return [row | {"reason": "the components separate the outcomes"} for row in rows]
     first = regression.kind.intercept
-    ends = np.exp(fit.coef[first:, None] + np.array([0, -Z95, Z95]) * fit.se[first:, None])
-    keys = ("ratio", "low", "high", "p")
+    figures = [*wald_ratios(fit.coef, fit.se), fit.p]
     return [
-        row | dict(zip(keys, (*values.tolist(), float(one)), strict=True))
-        for row, values, one in zip(rows, ends, fit.p[first:], strict=True)
+        row | dict(zip(("ratio", "low", "high", "p"), values, strict=True))
+        for row, values in zip(rows, np.transpose(figures)[first:].tolist(), strict=True)
     ]

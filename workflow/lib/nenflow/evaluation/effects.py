@@ -8,9 +8,9 @@ from scipy.stats import norm
 
 from nenflow.cohort.comparison import adjust
 from nenflow.errors import InputError
-from nenflow.evaluation.discrimination import Z95
 from nenflow.evaluation.sample_size import detectable_hazard_ratio
 from nenflow.models.cox import fit_cox
+from nenflow.models.likelihood import wald_ratios
 
 COLUMNS = ["variable", "contrast", "n", "events", "share", "hazard_ratio", "low", "high", "p", "p_holm", "detectable"]
 EQUAL = "two equal groups"
@@ -83,6 +83,6 @@ def _effect(x: np.ndarray, y: pd.DataFrame, share: float | None) -> dict:
         return row | {"reason": str(error)}
     if fit.separated or fit.aliased[0]:
         return row | {"reason": "the variable separates those with early events from the others"}
-    ratio, low, high = np.exp(fit.coef[0] + np.array([0, -Z95, Z95]) * fit.se[0]).tolist()
+    ratio, low, high = wald_ratios(fit.coef, fit.se)[:, 0].tolist()
     p = float(2 * norm.sf(abs(fit.coef[0] / fit.se[0])))
     return row | {"hazard_ratio": ratio, "low": low, "high": high, "p": p}

@@ -9,9 +9,10 @@ from scipy.stats import chi2
 from nenflow.cohort.comparison import adjust, compare_values
 from nenflow.errors import InputError
 from nenflow.evaluation.concordance import harrell_c
-from nenflow.evaluation.discrimination import Z95, auc, delong_interval, youden
+from nenflow.evaluation.discrimination import auc, delong_interval, youden
 from nenflow.models.base import is_survival
 from nenflow.models.cox import fit_cox
+from nenflow.models.likelihood import wald_ratios
 
 CUTOFF = ["threshold", "sensitivity", "specificity", "ppv", "npv", "accuracy"]
 GROUPS = ("event", "other")
@@ -148,5 +149,5 @@ def _rate_survival(values: np.ndarray, y: pd.DataFrame) -> dict:
     row["p"] = float(chi2.sf(fit.score_statistic, 1))
     if fit.separated:
         return row | {"reason": "no hazard ratio: the marker foretells the order of events without error"}
-    ends = fit.coef[0] + np.array([0, -Z95, Z95]) * fit.se[0]
-    return row | dict(zip(["hazard_ratio", "low", "high"], np.exp(ends).tolist(), strict=True))
+    ratios = wald_ratios(fit.coef, fit.se)[:, 0].tolist()
+    return row | dict(zip(["hazard_ratio", "low", "high"], ratios, strict=True))

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from nenflow.errors import InputError
 from nenflow.evaluation.competing import fine_gray
 from nenflow.models.base import is_survival, values_of
 from nenflow.models.cox import fit_cox, schoenfeld_test
+from nenflow.models.likelihood import wald_ratios
 from nenflow.models.missing import pool
 from nenflow.models.regression import Regression
 from nenflow.models.selection import events_per_variable, variance_inflation
@@ -79,9 +79,7 @@ def subdistribution_table(final: pd.DataFrame, y: pd.Series | pd.DataFrame, **se
         coef, se, p = _subdistribution(Regression(final, y, **settings).tables, y)
     except InputError as error:  # the Cox model has an estimate by Firth's likelihood, and the study goes on
         coef, se, p, reason = *np.full((3, len(names)), np.nan), str(error)
-    reach = norm.ppf(0.975) * se
-    ratios = np.exp([coef, coef - reach, coef + reach])
-    return pd.DataFrame(dict(zip(columns, [names, *ratios, p, reason], strict=True)))
+    return pd.DataFrame(dict(zip(columns, [names, *wald_ratios(coef, se), p, reason], strict=True)))
 
 
 def _subdistribution(tables: Sequence[pd.DataFrame], y: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

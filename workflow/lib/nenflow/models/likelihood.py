@@ -1,4 +1,4 @@
-"""What models fitted by maximum likelihood share: independent columns, small factorisations, ends of intervals."""
+"""What models fitted by maximum likelihood share: independent columns, small factorisations, intervals."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -6,9 +6,21 @@ from math import sqrt
 import numpy as np
 from numba import njit
 from scipy.optimize import brentq
+from scipy.special import ndtri
 
 _ALIASED = 1e-9  # a variable whose part not explained by those before it is smaller than this adds nothing
 _STEPS = 20  # an interval's end not found in so many steps, each half as long again, lies at infinity
+_HALF_WIDTH = ndtri(0.975)  # standard errors to each end of Wald's 95 % interval
+
+
+def wald_ratios(coef: np.ndarray, se: np.ndarray) -> np.ndarray:
+    """Odds or hazard ratios with Wald's 95 % intervals: ratio, low and high, shape (3, k).
+
+    Args:
+        coef, se: log ratios and their standard errors, shape (k,).
+    """
+    with np.errstate(over="ignore"):  # a ratio beyond all numbers is infinite
+        return np.exp([coef, coef - _HALF_WIDTH * se, coef + _HALF_WIDTH * se])
 
 
 def interval_end(excess: Callable[[float], float], centre: float, step: float) -> float:

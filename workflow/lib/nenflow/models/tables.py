@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
+from nenflow.models.likelihood import wald_ratios
 from nenflow.models.regression import FIRTH, LIKELIHOOD, Regression
 from nenflow.models.selection import WALD, tests_of
 from nenflow.models.terms import term_of, terms_of
 
 PENALISED = "penalised likelihood ratio"
-HALF_WIDTH = -ndtri(0.025)  # standard errors to each end of Wald's 95 % interval
 
 
 def univariable_table(X: pd.DataFrame, y: pd.Series | pd.DataFrame, **settings: Any) -> pd.DataFrame:
@@ -56,20 +55,20 @@ def _ratios(regression: Regression, columns: list[str], joint: bool) -> list[dic
     firth = fit.separated
     if firth:
         fit = regression.fit(columns, firth=True)
-    offset = regression.kind.intercept
+    offset, ratios = regression.kind.intercept, wald_ratios(fit.coef, fit.se)
     rows = []
     for j in range(0 if joint else offset, len(fit.coef)):
         name = columns[j - offset] if j >= offset else "intercept"
         test = {"p": float(fit.p[j]), "test": WALD}
         if j >= offset or (firth and regression.has_likelihood):
             test = _column_test(regression, columns, j - offset, test, terms.get(term_of(name)), joint and firth)
-        wald = fit.coef[j] + np.array([-HALF_WIDTH, HALF_WIDTH]) * fit.se[j]
-        ends = regression.interval(columns, j - offset, firth) if regression.has_likelihood else wald
-        with np.errstate(over="ignore"):
-            numbers = np.exp([fit.coef[j], *ends, *wald])
-        ratio, low, high, wald_low, wald_high = np.full(5, np.nan) if fit.aliased[j] else numbers
+        ratio, *wald = np.full(3, np.nan) if fit.aliased[j] else ratios[:, j]
+        low, high = wald
+        if regression.has_likelihood and not fit.aliased[j]:
+            with np.errstate(over="ignore"):
+                low, high = np.exp(regression.interval(columns, j - offset, firth))
         method = FIRTH if firth else LIKELIHOOD
-        row = [name, ratio, low, high, test["p"], fit.coef[j], fit.se[j], test["test"], method, wald_low, wald_high]
+        row = [name, ratio, low, high, test["p"], fit.coef[j], fit.se[j], test["test"], method, *wald]
         whole = terms[term_of(name)]["p"] if j >= offset else test["p"]
         rows.append(dict(zip(_header(regression), [*row, term_of(name), whole], strict=True)))
     return rows
