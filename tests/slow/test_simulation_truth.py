@@ -33,7 +33,7 @@ Each study of clinical variables is simulated over and over from its simulation.
 published hazard ratios as truth, exactly the published number of events (the study stops at the last of them). A Cox
 model of the variables that have an effect is fitted to each cohort; no selection comes before it. Shown are, by
 coefficient (log hazard ratio), the mean error of the estimates with its Monte Carlo standard error, and how many of 100
-intervals (95 %) hold the truth: Wald's, and the profile likelihood's, which the report prints. With 3,500 cohorts a
+intervals (95 %) hold the truth: the profile likelihood's, which the report prints, and Wald's for comparison. With 3,500 cohorts a
 coverage of 95 has a Monte Carlo standard error of 0.4.
 
 Bias: maximum likelihood estimates of a small sample are too far from 0 by a term of order 1/n, here most visible with
@@ -44,7 +44,8 @@ this, adds to it.
 
 Coverage: a shift of the estimates by a quarter of their standard deviation, as the bias is with 43 events, costs an
 interval about one of its 95 in 100. So at 45 patients intervals cover 93 to 94 of 100, those by profile likelihood
-somewhat less than Wald's. A cohort in which a level has no event has no finite estimate; it is left out and counted.
+somewhat less than Wald's. Against a reference level with few events (Ki-67 under 3 % in the study lms) estimates are
+skewed; Wald's interval, which is symmetric, is then too wide, the profile likelihood's is not. A cohort in which a level has no event has no finite estimate; it is left out and counted.
 """
 
 
@@ -116,8 +117,9 @@ def simulated(study, factor=1):
 @pytest.mark.parametrize("study", STUDIES)
 def test_intervals_cover_the_truth(study):
     for table in simulated(study).values():
-        for kind in ("wald", "profile"):
-            assert table[kind].between(*COVERS).all(), table[kind].to_dict()
+        assert table["profile"].between(*COVERS).all(), table["profile"].to_dict()
+        # Wald's may be too wide, since it leaves out how skewed estimates are against a level with few events.
+        assert (table["wald"] >= COVERS[0]).all(), table["wald"].to_dict()
 
 
 @pytest.mark.parametrize("study", STUDIES)
