@@ -33,8 +33,8 @@ Each study of clinical variables is simulated over and over from its simulation.
 published hazard ratios as truth, exactly the published number of events (the study stops at the last of them). A Cox
 model of the variables that have an effect is fitted to each cohort; no selection comes before it. Shown are, by
 coefficient (log hazard ratio), the mean error of the estimates with its Monte Carlo standard error, and how many of 100
-intervals (95 %) hold the truth: the profile likelihood's, which the report prints, and Wald's for comparison. With 3,500 cohorts a
-coverage of 95 has a Monte Carlo standard error of 0.4.
+intervals (95 %) hold the truth: the profile likelihood's, which the report prints, and Wald's for comparison. With
+3,500 cohorts a coverage of 95 has a Monte Carlo standard error of 0.4.
 
 Bias: maximum likelihood estimates of a small sample are too far from 0 by a term of order 1/n, here most visible with
 43 events for 4 coefficients. It is no fault of the simulation or of the fit: cohorts of ten times the patients and
@@ -45,7 +45,8 @@ this, adds to it.
 Coverage: a shift of the estimates by a quarter of their standard deviation, as the bias is with 43 events, costs an
 interval about one of its 95 in 100. So at 45 patients intervals cover 93 to 94 of 100, those by profile likelihood
 somewhat less than Wald's. Against a reference level with few events (Ki-67 under 3 % in the study lms) estimates are
-skewed; Wald's interval, which is symmetric, is then too wide, the profile likelihood's is not. A cohort in which a level has no event has no finite estimate; it is left out and counted.
+skewed; Wald's interval, which is symmetric, is then too wide, the profile likelihood's is not. A cohort in which a
+level has no event has no finite estimate; it is left out and counted.
 """
 
 
