@@ -23,6 +23,13 @@ rule all:
         [page for study in STUDIES for page in pages(study)],
 
 
+onstart:
+    # For every job that has finished, Snakemake weighs all waiting jobs anew each second, so as not to start too many in
+    # a second; after some hundred jobs that takes a core for itself. On one's own machine there is no such limit.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 onsuccess:
     for study in STUDIES:
         for line in excluded_units(study):

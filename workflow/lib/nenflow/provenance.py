@@ -1,5 +1,6 @@
 import ast
 import hashlib
+from functools import cache
 from pathlib import Path
 
 
@@ -17,7 +18,7 @@ def code_digest(script: Path, library: Path) -> str:
     modules: set[Path] = set()
     pending = [script]
     while pending:
-        new = _imported(pending.pop(), library) - modules
+        new = _imported(pending.pop().read_text(encoding="utf-8"), library) - modules
         modules |= new
         pending.extend(new)
     digest = hashlib.sha256()
@@ -27,10 +28,11 @@ def code_digest(script: Path, library: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _imported(source: Path, library: Path) -> set[Path]:
-    """Files of the library that one Python file imports."""
+@cache  # most modules are used by many scripts
+def _imported(code: str, library: Path) -> set[Path]:
+    """Files of the library that a Python file with this text imports."""
     names = []
-    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+    for node in ast.parse(code).body:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
