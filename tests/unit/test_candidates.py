@@ -61,6 +61,23 @@ def test_a_null_result_is_reported_as_one():
     assert list(table.table["Variable"]) == ["Volume (mL)", "SUV"]
 
 
+def test_weak_variables_whose_model_holds_up_are_no_null_result():
+    X, y = survival(0.0)
+    effects = candidates_table(X, univariable_table(X, y))
+    honest = "the C-index of the tumour model is 0.640 (0.550–0.730)"
+    (block,) = null_blocks(effects, VARIABLES, "dead", "hazard", honest)
+    assert "null result" not in block.text
+    assert block.text.startswith("None of 3 candidate variables predicts “dead” by itself (the smallest p is ")
+    assert (
+        f"better than chance: when the whole analysis is repeated on resampled patients, {honest}, though" in block.text
+    )
+    one = effects.iloc[[0]].assign(p_holm=effects["p"])
+    (block,) = null_blocks(one, VARIABLES, "dead", "hazard")
+    assert block.text.startswith(
+        "A null result: the only candidate variable does not predict “dead” (the smallest p is "
+    )
+
+
 def test_an_effect_is_no_null_result():
     X, y = survival(1.5)
     assert null_blocks(candidates_table(X, univariable_table(X, y)), VARIABLES, "dead", "hazard") == []

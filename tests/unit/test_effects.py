@@ -93,7 +93,8 @@ def test_a_null_result_is_called_one():
     events = int(table["events"].iloc[0])
     assert power.startswith(f"With {events} events")
     assert f"{table['detectable'].iloc[0]:.2f}" in power
-    assert verdict.startswith("This is a null result: none of the 2 comparisons below has a p under 0.05")
+    assert verdict.startswith("A null result: none of 2 comparisons shows a difference of survival (the smallest p is ")
+    assert f"{table['p_holm'].min():.3f} after Holm's correction)." in verdict
     assert printed.table["Excluded"].iloc[0].startswith("under ")
 
 

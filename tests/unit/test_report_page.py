@@ -486,6 +486,19 @@ def test_honest_sentences_are_built_from_the_numbers():
     assert words.count(". ") == 1  # two sentences
 
 
+@pytest.mark.parametrize(("low", "null"), [(0.4, True), (0.51, False)])
+def test_a_null_result_is_said_only_of_a_model_that_may_be_chance(low, null):
+    results = model_results()
+    results["evaluation/fusion/validation.json"]["scores"]["fusion"]["corrected"]["interval"] = [low, 0.8]
+    names = ["Radscore", "differentiation", "sites"]
+    numbers = {"sd": 1.0, "ratio": 1.2, "low": 0.8, "high": 1.8, "p": 0.04, "p_holm": 0.12}
+    results["models/fusion/candidates.csv"] = pd.DataFrame([{"variable": n, "term": n} | numbers for n in names])
+    words = report_sections(STUDY, results, {})[0].blocks[0].text
+    assert words.startswith("A null result: none of 3 candidate variables") == null
+    assert ("The model still does better than chance: " in words) == (not null)
+    assert ("the AUC of the fusion model is 0.620 (0.510–0.800)" in words) == (not null)
+
+
 def test_an_interval_beside_its_estimate_is_not_shown():
     results = model_results()
     table = estimates(results["evaluation/fusion/performance.json"], results["evaluation/fusion/validation.json"])

@@ -525,10 +525,10 @@ def test_concordances_are_ordered_and_mark_the_honest_ones():
 
 
 def test_optimism_and_chance_are_said_in_words():
-    words = cox_honest("death", APPARENT, VALIDATED)[0].text
+    words = cox_honest("death", estimates(APPARENT, VALIDATED))[0].text
     assert "0.660 (0.480–0.800) is left" in words
     assert words.endswith(": 0.050 of the first figure is optimism, and chance (0.5) cannot be ruled out.")
-    assert "resampled" not in cox_honest("death", APPARENT, None)[0].text
+    assert "resampled" not in cox_honest("death", estimates(APPARENT, None))[0].text
 
 
 def test_slope_and_errors_are_said_in_words():

@@ -12,14 +12,33 @@ from nenflow.report.wording import count, p_text, ratio_interval, ratio_text
 ALPHA = 0.05
 
 
-def null_blocks(effects: pd.DataFrame | None, variables: Mapping[str, Any], event: str, kind: str) -> list[Any]:
-    """The sentences of a null result: that no candidate predicts the event, and which effects the data exclude.
+def null_words(nothing: str, p: pd.Series, p_holm: pd.Series, excluded: str = "") -> str:
+    """A null result in two sentences: that nothing was found, and that this does not mean that nothing is there.
+
+    Args:
+        nothing: what was not found, such as "none of 3 comparisons shows a difference".
+        p, p_holm: of what was tested, before and after correction for their number.
+        excluded: which effects can be excluded all the same.
+    """
+    words = f"A null result: {nothing} ({_smallest(p, p_holm)})."
+    return f"{words} It does not follow that nothing is there: {excluded}." if excluded else words
+
+
+def null_blocks(
+    effects: pd.DataFrame | None, variables: Mapping[str, Any], event: str, kind: str, honest: str = ""
+) -> list[Any]:
+    """What is to be said where no candidate by itself predicts the event, and which effects the data exclude.
+
+    Several weak variables may tell together what none of them tells by itself. Where the model of them stays better
+    than chance when everything is repeated, this is no null result.
 
     Args:
         effects: of `models.candidates`.
         variables: the study's variables.
         event: the event's name for readers.
         kind: "hazard" or "odds".
+        honest: the corrected figure of the model, "the AUC of the death model is 0.807 (0.553–1.000)", where its
+            interval excludes chance.
 
     Returns:
         no block where some candidate has a p under 0.05 after Holm's correction.
@@ -27,17 +46,27 @@ def null_blocks(effects: pd.DataFrame | None, variables: Mapping[str, Any], even
     if effects is None or effects.empty or effects["p_holm"].isna().all() or effects["p_holm"].min() < ALPHA:
         return []
     number = effects["term"].nunique()
-    words = f"A null result: none of {count(number, 'candidate variable')} predicts “{event}”. Tested one by one, the "
-    words += f"smallest p is {p_text(effects['p'].min())}"
-    words += f", and {p_text(effects['p_holm'].min())} after Holm's correction for {number}." if number > 1 else "."
-    continuous = effects[_continuous(effects, variables)].dropna(subset=["low", "high"])
-    if len(continuous):
+    several = f"none of {number} candidate variables predicts"
+    nothing = f"{several if number > 1 else 'the only candidate variable does not predict'} “{event}”"
+    if honest:
+        words = f"{nothing[:1].upper()}{nothing[1:]} by itself ({_smallest(effects['p'], effects['p_holm'])}). The "
         words += (
-            f" It does not follow that nothing is there: the 95% intervals exclude {kind} ratios "
-            f"per standard deviation under {ratio_text(continuous['low'].min())} and over "
-            f"{ratio_text(continuous['high'].max())} for every continuous candidate; weaker effects remain possible."
+            f"model still does better than chance: when the whole analysis is repeated on resampled patients, {honest}"
         )
-    return [Text(words)]
+        return [Text(f"{words}{', though which variables carry it cannot be said' if number > 1 else ''}.")]
+    continuous = effects[_continuous(effects, variables)].dropna(subset=["low", "high"])
+    excluded = (
+        f"the 95% intervals exclude {kind} ratios per standard deviation under "
+        f"{ratio_text(continuous['low'].min())} and over {ratio_text(continuous['high'].max())} for every continuous "
+        "candidate; weaker effects remain possible"
+    )
+    return [Text(null_words(nothing, effects["p"], effects["p_holm"], excluded if len(continuous) else ""))]
+
+
+def _smallest(p: pd.Series, p_holm: pd.Series) -> str:
+    """The smallest p, and what Holm's correction leaves of it."""
+    words = f"the smallest p is {p_text(p.min())}"
+    return f"{words}, {p_text(p_holm.min())} after Holm's correction" if p_holm.min() > p.min() else words
 
 
 def candidates_blocks(model: str, effects: pd.DataFrame | None, variables: Mapping[str, Any], kind: str) -> list[Any]:

@@ -6,9 +6,8 @@ from typing import Any
 import pandas as pd
 
 from nenflow.report.page import Printed, Text
-from nenflow.report.wording import count, decimal, listed, p_text, percent, ratio_interval, ratio_text
-
-LEVEL = 0.05
+from nenflow.report.sections_candidates import ALPHA, null_words
+from nenflow.report.wording import count, listed, p_text, percent, ratio_interval, ratio_text
 
 
 def effect_blocks(study: Mapping[str, Any], endpoint: str, effects: pd.DataFrame, title: str) -> list[Any]:
@@ -67,19 +66,16 @@ def _verdict(rows: pd.DataFrame, labels: pd.Series) -> str:
     known = rows["p_holm"].notna()
     if not known.any():
         return "No comparison could be computed."
-    found = known & (rows["p_holm"] < LEVEL)
+    found = known & (rows["p_holm"] < ALPHA)
     number = count(int(known.sum()), "comparison")
     if found.any():
         names = listed(
             [f"{label} ({contrast})" for label, contrast in zip(labels[found], rows["contrast"][found], strict=True)]
         )
         return f"Of {number}, these have a p under 0.05 after correction for their number (Holm): {names}."
-    smallest = decimal(rows["p_holm"].min(), 2)
-    return (
-        f"This is a null result: none of the {number} below has a p under 0.05 after correction for their number "
-        f"(Holm; the smallest corrected p is {smallest}). That no effect was found does not show that there is none; "
-        "the table says which hazard ratios are excluded."
-    )
+    several = f"none of {number} shows a difference of survival"
+    nothing = several if known.sum() > 1 else "the comparison shows no difference of survival"
+    return null_words(nothing, rows["p"], rows["p_holm"], "the table says which hazard ratios are excluded")
 
 
 def _excluded(low: float, high: float) -> str:

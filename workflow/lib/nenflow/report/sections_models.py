@@ -158,13 +158,15 @@ def honest_sentences(table: pd.DataFrame, score: str, unit: str) -> str:
 def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     performance = files.rated(model)
     kind = "hazard" if files.is_cox() else "odds"
-    blocks: list[Any] = null_blocks(files.model("candidates.csv"), study["variables"], _event(study, model), kind)
+    table = estimates(performance, files.evaluation("validation.json"))
+    honest = _above_chance(table, model, "C-index" if files.is_cox() else "AUC")
+    candidates = files.model("candidates.csv")
+    blocks: list[Any] = null_blocks(candidates, study["variables"], _event(study, model), kind, honest)
     blocks += [Text(sentence) for sentence in _constant(files, model).values()]
     if not performance:
         return blocks
     if files.is_cox():
-        return [*blocks, *cox_honest(model, performance, files.evaluation("validation.json"))]
-    table = estimates(performance, files.evaluation("validation.json"))
+        return [*blocks, *cox_honest(model, table)]
     final = list(performance)[-1]
     figure = honest_figure(table.assign(score=table["score"].map(score_label)))
     caption = "AUC with 95% interval. Apparent: on the data the model was made from (DeLong). Published bootstrap: the "
@@ -178,6 +180,13 @@ def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     if final != model:
         words = f"What follows is of the {score_label(final)} alone, which the selection did not keep. {words}"
     return [*blocks, Text(words), Drawing(f"honest_{model}", figure, caption, f"{alt}.")]
+
+
+def _above_chance(table: pd.DataFrame, model: str, measure: str) -> str:
+    """The model's corrected figure in words; blank where there is none, or its interval does not exclude chance."""
+    rows = table[(table["score"] == model) & (table["estimate"] == PLUS632) & (table["low"] > 0.5)]
+    said = [interval(row.auc, row.low, row.high) for row in rows.itertuples()]
+    return f"the {measure} of {the_score(model)} is {said[0]}" if said else ""
 
 
 def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:

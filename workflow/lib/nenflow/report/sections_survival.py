@@ -14,7 +14,7 @@ from nenflow.report.figures_survival import (
 )
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.sections_effects import effect_blocks
-from nenflow.report.tables import HARRELL, PLUS632, cutpoints_table, estimates, median_text, survival_table
+from nenflow.report.tables import HARRELL, PLUS632, cutpoints_table, median_text, survival_table
 from nenflow.report.wording import decimal, interval, listed, p_text, score_label, the_score
 
 ALL = "all"
@@ -118,10 +118,9 @@ def _cutpoints(study: Mapping[str, Any], endpoint: str, table: pd.DataFrame) -> 
     return [Printed(f"cutpoints_{endpoint}", shown, caption, note, table)]
 
 
-def cox_honest(model: str, performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> list[Any]:
-    """The C-index as papers print it beside what is left when everything is repeated."""
-    table = estimates(performance, validation)
-    rows = table[table["score"] == list(performance)[-1]].set_index("estimate")
+def cox_honest(model: str, table: pd.DataFrame) -> list[Any]:
+    """The C-index as papers print it beside what is left when everything is repeated; `table` is of `estimates`."""
+    rows = table[table["score"] == table["score"].iloc[-1]].set_index("estimate")
     words = f"As such studies print it, the C-index of {the_score(model)} is {interval(*rows.loc['Apparent'][1:4])}"
     if PLUS632 in rows.index:
         lost = rows.loc["Apparent", "auc"] - rows.loc[PLUS632, "auc"]
