@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from nenflow.evaluation.apparent import apparent_figures
-from nenflow.evaluation.resampling import patient_resample, refit_resamples
+from nenflow.evaluation.refitting import refit_resamples
+from nenflow.evaluation.resampling import patient_resample
 from nenflow.models.protocol import build_protocol, scores
 from nenflow.models.tables import multivariable_table, univariable_table
 

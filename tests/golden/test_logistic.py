@@ -8,9 +8,9 @@ from scipy.stats import chi2
 from golden.figures import read_figures
 from nenflow.models.logistic import fit_logistic, likelihood_ratio, profile_interval
 from nenflow.models.selection import aic, fast_backward
-from nenflow.models.steps import BackwardElimination, LogisticModel, UnivariableSelection
+from nenflow.models.steps import BackwardElimination, LogisticModel, Terms, UnivariableSelection
 from nenflow.models.tables import multivariable_table, univariable_table
-from nenflow.models.terms import Terms, terms_of
+from nenflow.models.terms import terms_of
 
 COVERS = {
     "birthwt": [

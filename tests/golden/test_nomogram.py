@@ -14,8 +14,7 @@ from nenflow.models.cox import baseline_hazard, fit_cox
 from nenflow.models.logistic import fit_logistic, profile_interval
 from nenflow.models.nomogram import draw_nomogram, nomogram, points_table, read_off
 from nenflow.models.score import integer_score, patterns
-from nenflow.models.steps import LogisticModel
-from nenflow.models.terms import Terms
+from nenflow.models.steps import LogisticModel, Terms
 
 COVERS = {
     "birthwt": ["nomogram"],

@@ -40,15 +40,8 @@ from nenflow.evaluation.discrimination import (
 )
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes, logistic_statistics, validation_table
 from nenflow.evaluation.markers import rate_markers
-from nenflow.evaluation.resampling import (
-    COLUMNS,
-    bootstrap_interval,
-    columns_with_times,
-    patient_resample,
-    refit_once,
-    resample_fixed,
-    unit_resample,
-)
+from nenflow.evaluation.refitting import COLUMNS, columns_with_times, refit_once
+from nenflow.evaluation.resampling import bootstrap_interval, patient_resample, resample_fixed, unit_resample
 from nenflow.evaluation.validation import harrell, summarise
 from nenflow.models.cox import baseline_hazard, fit_cox, survival_at
 from nenflow.models.logistic import fit_logistic

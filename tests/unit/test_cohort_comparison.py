@@ -11,7 +11,6 @@ from scipy import stats
 
 from nenflow.cohort.comparison import (
     ADJUSTMENTS,
-    adjust,
     cohens_d,
     compare,
     compare_counts,
@@ -26,6 +25,7 @@ from nenflow.cohort.comparison import (
     table_one,
 )
 from nenflow.errors import InputError
+from nenflow.multiplicity import adjust
 
 PRINTED = 5e-5  # half of the last digit of a p value given with four decimals
 

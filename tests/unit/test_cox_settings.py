@@ -9,7 +9,7 @@ from nenflow.documents import plain
 from nenflow.errors import InputError
 from nenflow.evaluation.apparent import survival_performance
 from nenflow.evaluation.indexes import partial_log_likelihood
-from nenflow.evaluation.resampling import refit_once
+from nenflow.evaluation.refitting import refit_once
 from nenflow.models.cox import fit_cox
 from nenflow.models.nomogram import nomogram, points_table, read_off
 from nenflow.models.protocol import build_protocol, cox_settings, scores

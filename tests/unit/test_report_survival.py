@@ -17,7 +17,8 @@ from nenflow.evaluation.groups import (
     survival_summary,
     survival_tests,
 )
-from nenflow.evaluation.resampling import patient_resample, refit_resamples, resample_fixed
+from nenflow.evaluation.refitting import refit_resamples
+from nenflow.evaluation.resampling import patient_resample, resample_fixed
 from nenflow.evaluation.sample_size import sample_size_of
 from nenflow.evaluation.validation import summarise
 from nenflow.models.assumptions import check_assumptions, subdistribution_table

@@ -7,16 +7,8 @@ from nenflow.evaluation.concordance import brier_scores, harrell_c, time_depende
 from nenflow.evaluation.decision import net_benefit_survival
 from nenflow.evaluation.discrimination import auc, performance
 from nenflow.evaluation.indexes import cox_indexes
-from nenflow.evaluation.resampling import (
-    COLUMNS,
-    bootstrap_interval,
-    columns_with_times,
-    patient_resample,
-    refit_once,
-    refit_resamples,
-    resample_fixed,
-    unit_resample,
-)
+from nenflow.evaluation.refitting import COLUMNS, columns_with_times, refit_once, refit_resamples
+from nenflow.evaluation.resampling import bootstrap_interval, patient_resample, resample_fixed, unit_resample
 from nenflow.evaluation.validation import summarise
 from nenflow.models.protocol import build_protocol, scores
 

@@ -22,7 +22,7 @@ from nenflow.models.selection import (
     term_tests,
     variance_inflation,
 )
-from nenflow.models.terms import Terms
+from nenflow.models.steps import Terms
 
 DATA = {"logistic": signal, "cox": survival_signal}
 

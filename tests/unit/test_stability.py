@@ -11,9 +11,9 @@ from sklearn.base import clone
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
+from nenflow.models.filters import StabilityFilter
 from nenflow.stability import (
     NOT_COMPUTABLE,
-    StabilityFilter,
     agreement_table,
     bland_altman,
     classify,

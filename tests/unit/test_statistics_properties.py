@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from nenflow.cohort.comparison import adjust, compare_values, hedges_g, odds_ratio, rank_biserial
+from nenflow.cohort.comparison import compare_values, hedges_g, odds_ratio, rank_biserial
 from nenflow.errors import InputError
 from nenflow.evaluation.calibration import calibration_line
 from nenflow.evaluation.competing import cumulative_incidence
@@ -22,6 +22,7 @@ from nenflow.models.lasso import cross_validate, lasso_path
 from nenflow.models.logistic import fit_logistic, likelihood_ratio, profile_interval
 from nenflow.models.missing import pool
 from nenflow.models.protocol import build_protocol, scores
+from nenflow.multiplicity import adjust
 from nenflow.stability import icc
 
 EXACT = 1e-10

@@ -10,8 +10,15 @@ from nenflow.models.cox import fit_cox
 from nenflow.models.filters import SpearmanPruning, ZScore
 from nenflow.models.logistic import likelihood_ratio
 from nenflow.models.signature import LassoSignature
-from nenflow.models.steps import BackwardElimination, CoxModel, ForwardSelection, LogisticModel, UnivariableSelection
-from nenflow.models.terms import Terms, term_of
+from nenflow.models.steps import (
+    BackwardElimination,
+    CoxModel,
+    ForwardSelection,
+    LogisticModel,
+    Terms,
+    UnivariableSelection,
+)
+from nenflow.models.terms import term_of
 
 
 @pytest.fixture(scope="module", name="signal")

@@ -5,8 +5,8 @@ import pytest
 from lesion_tables import lesions, outcome, signal, survival_signal
 from nenflow.models.cox import fit_cox, profile_interval
 from nenflow.models.logistic import fit_logistic, likelihood_ratio
+from nenflow.models.steps import Terms
 from nenflow.models.tables import multivariable_table, univariable_table
-from nenflow.models.terms import Terms
 
 COLUMNS = ["variable", "odds_ratio", "low", "high", "p", "coefficient", "se", "test", "method"]
 ADDED = ["wald_low", "wald_high", "term", "term_p"]

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 
 from nenflow.errors import InputError
-from nenflow.models.terms import Terms, factor_columns, spline_columns, spline_knots, term_of, terms_of
+from nenflow.models.steps import Terms
+from nenflow.models.terms import factor_columns, spline_columns, spline_knots, term_of, terms_of
 
 
 def test_names_of_terms():

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from nenflow.documents import plain
-from nenflow.evaluation.resampling import COLUMNS, columns_with_times
+from nenflow.evaluation.refitting import COLUMNS, columns_with_times
 from nenflow.evaluation.validation import harrell, plus632, summarise
 from nenflow.tables import read_table, write_table
 

@@ -7,7 +7,8 @@ import yaml
 from nenflow.documents import read_json
 from nenflow.evaluation.discrimination import auc
 from nenflow.evaluation.discrimination import performance as figures_of
-from nenflow.evaluation.resampling import refit_resamples, resample_fixed
+from nenflow.evaluation.refitting import refit_resamples
+from nenflow.evaluation.resampling import resample_fixed
 from nenflow.evaluation.validation import summarise
 from nenflow.models.protocol import build_protocol, scores
 from nenflow.simulation.draws import draw_cohort

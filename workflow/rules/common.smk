@@ -356,6 +356,11 @@ def terms_step(wildcards):
     return [f"results/{wildcards.study}/models/{wildcards.model}/steps/terms.json"] if "terms" in steps else []
 
 
+def model_readings(wildcards):
+    """Repeated readings, for protocols with the one step that looks at them."""
+    return model_features(wildcards) if "stability" in STEPS[wildcards.study, wildcards.model] else []
+
+
 def step_readings(wildcards):
     """Repeated readings, for the one step that looks at them."""
     return model_features(wildcards) if wildcards.step == "stability" else []

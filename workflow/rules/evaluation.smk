@@ -31,7 +31,7 @@ rule refit_resamples:
     """Refit the whole protocol on resampled patients: one of several jobs; each resample has a seed of its own."""
     input:
         dataset="results/{study}/models/{model}/dataset.csv",
-        features=model_features,
+        readings=model_readings,
     output:
         resamples="results/{study}/evaluation/{model}/resamples/{batch}.csv",
         calibration="results/{study}/evaluation/{model}/resamples/{batch}_calibration.csv",
@@ -83,7 +83,7 @@ rule cross_validate:
     """Refit the whole construction, its score and strata too, without each fold of patients and without each centre."""
     input:
         dataset="results/{study}/models/{model}/dataset.csv",
-        features=model_features,
+        readings=model_readings,
         patients=f"results/{{study}}/cohort/{DEVELOPMENT}/patients.csv",
     output:
         units="results/{study}/evaluation/{model}/cross_validation.csv",

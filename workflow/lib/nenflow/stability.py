@@ -5,10 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.special import fdtrc, fdtri, stdtrit
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
-from nenflow.documents import plain
 from nenflow.errors import InputError
 from nenflow.phases import phases_of
 from nenflow.tables import UNIT
@@ -51,11 +48,11 @@ def icc(readings: np.ndarray, level: float = 0.95) -> pd.DataFrame:
     features, subjects, raters = readings.shape
     if subjects < 2 or raters < 2:
         return pd.DataFrame(np.nan, index=range(features), columns=ICC_COLUMNS)
-    between, columns, error = _mean_squares(np.ascontiguousarray(np.transpose(readings)))
+    between, columns, error = mean_squares(np.ascontiguousarray(np.transpose(readings)))
     within = ((subjects - 1) * error + columns) / subjects  # (SS raters + SS error) / (n (k - 1))
     upper = 1 - (1 - level) / 2
     single = {"ICC1": _ratio(between, within, raters)}
-    single["ICC2"], single["ICC3"] = _coefficients(between, columns, error, subjects, raters)
+    single["ICC2"], single["ICC3"] = single_coefficients(between, columns, error, subjects, raters)
     freedom = {"ICC1": subjects * (raters - 1), "ICC3": (subjects - 1) * (raters - 1)}
     intervals = {
         "ICC1": _interval(between, within, subjects, freedom["ICC1"], raters, upper),
@@ -118,7 +115,7 @@ def classify(coefficients: np.ndarray, stable: float = 0.75, excellent: float = 
     return np.where(np.isnan(coefficients), "", names)
 
 
-def _mean_squares(readings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mean_squares(readings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean squares between subjects, between raters, and of the residual; NaN for a feature without an ICC.
 
     `readings` is (raters, subjects, features) here: sums that run along whole rows of features are ten times faster.
@@ -138,7 +135,7 @@ def _mean_squares(readings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return between, columns, error
 
 
-def _coefficients(between, columns, error, subjects: int, raters: int) -> tuple[np.ndarray, np.ndarray]:
+def single_coefficients(between, columns, error, subjects: int, raters: int) -> tuple[np.ndarray, np.ndarray]:
     """ICC2 and ICC3 alone, as every refit of the filter needs them."""
     with np.errstate(invalid="ignore", divide="ignore"):
         icc2 = (between - error) / (between + (raters - 1) * error + raters * (columns - error) / subjects)
@@ -296,7 +293,7 @@ def agreement_table(
     """
     tables = []
     for comparison, second in again.items():
-        readings, units = _side_by_side(reference, second, reference.index, reference.columns, comparison)
+        readings, units = side_by_side(reference, second, reference.index, reference.columns, comparison)
         if units == 0 and len(readings) > 2:
             raise InputError(f"No lesion has a reference reading and all {len(readings) - 1} readings '{comparison}'.")
         if units == 0:
@@ -312,7 +309,7 @@ def agreement_table(
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
-def _side_by_side(
+def side_by_side(
     reference: pd.DataFrame, again: Again, units: pd.Index, features: pd.Index, comparison: str
 ) -> tuple[np.ndarray, int]:
     """All readings (raters, rows, features) of those of `units`, which may repeat, that have all; how many differ."""
@@ -333,97 +330,3 @@ def _side_by_side(
         for reading, row, column in zip(readings, rows, columns, strict=True)
     ]
     return np.stack(sides), np.unique(rows[0][complete]).size
-
-
-class StabilityFilter(TransformerMixin, BaseEstimator):
-    """Keep the features that repeated segmentations give alike.
-
-    A feature stays when its ICC is computable and at least `threshold` in every comparison of the reference reading
-    with repeated ones. Only units among the rows of X take part, as often as they occur there, so that a refit on a
-    resample judges stability on that resample alone.
-
-    Args:
-        readings: {"reference": features, <comparison>: features, ...}, each indexed by unit (patient, region); a
-            comparison may be a list of such tables (perturbation), which are judged together with the reference.
-        form: "ICC2" (absolute agreement) or "ICC3" (consistency).
-        threshold: the least ICC of a feature that stays.
-        clinical: columns of X that are no image features; they pass through.
-
-    Attributes:
-        stable_: names of the features that stay, in X's order.
-        agreement_: ICC of every feature (rows) in every comparison (columns); NaN where not computable.
-        readings_: per comparison, the rows that took part and the different units among them.
-    """
-
-    def __init__(self, readings=None, form: str = "ICC2", threshold: float = 0.75, clinical: Sequence[str] = ()):
-        self.readings = readings
-        self.form = form
-        self.threshold = threshold
-        self.clinical = clinical
-
-    def __sklearn_clone__(self) -> "StabilityFilter":
-        """An unfitted filter on the same readings: they never change, and copying them took a tenth of a refit."""
-        return StabilityFilter(self.readings, self.form, self.threshold, self.clinical)
-
-    def fit(self, X: pd.DataFrame, y=None) -> "StabilityFilter":
-        """Compute the ICC of each feature over the re-read units of X (index patient, region); y is not used.
-
-        Raises:
-            InputError: there are no repeated readings, fewer than two different units of X were read again, or no
-                feature is stable.
-        """
-        if self.form not in FILTERED:
-            raise InputError(f"The stability filter knows the forms {' and '.join(FILTERED)}, not '{self.form}'.")
-        repeated = {name: reading for name, reading in (self.readings or {}).items() if name != "reference"}
-        if not repeated:
-            raise InputError("The stability step needs repeated readings; name them under stability: readings.")
-        features = X.columns[~X.columns.isin(list(self.clinical))]
-        reference, self.readings_, agreement = self.readings["reference"], {}, {}
-        for name, second in repeated.items():
-            readings, units = _side_by_side(reference, second, X.index, features, name)
-            if units < 2:
-                raise InputError(
-                    f"The reading '{name}' covers {units} of the lesions analysed; an ICC needs at least two."
-                )
-            raters, rows = readings.shape[:2]
-            self.readings_[name] = {"rows": rows, "units": units}
-            estimates = _coefficients(*_mean_squares(readings), rows, raters)
-            agreement[name] = estimates[FILTERED.index(self.form)]
-        self.agreement_ = pd.DataFrame(agreement, index=features)
-        self.stable_ = list(features[(self.agreement_.to_numpy() >= self.threshold).all(axis=1)])
-        if not self.stable_:
-            raise InputError(f"No feature reaches an {self.form} of {self.threshold} in {' and '.join(repeated)}.")
-        return self
-
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """Drop the features that are not stable; the clinical columns stay, X's order stays."""
-        check_is_fitted(self, "stable_")
-        missing = [name for name in self.stable_ if name not in X.columns]
-        if missing:
-            raise InputError(
-                f"The table lacks {len(missing)} feature(s) the model needs, the first being {missing[0]}."
-            )
-        return X.loc[:, X.columns.isin([*self.stable_, *self.clinical])]
-
-    def document(self) -> dict:
-        """What was kept, and every feature's ICC in every comparison (null: not computable)."""
-        check_is_fitted(self, "stable_")
-        return plain(
-            {
-                "form": self.form,
-                "threshold": self.threshold,
-                "readings": self.readings_,
-                "n_features": len(self.agreement_),
-                "n_stable": len(self.stable_),
-                "stable": self.stable_,
-                "agreement": self.agreement_.to_dict("index"),
-            }
-        )
-
-    @classmethod
-    def from_document(cls, document: dict, clinical: Sequence[str] = ()) -> "StabilityFilter":
-        """A filter that transforms as the documented one did; it holds no readings and is not for refitting."""
-        loaded = cls(form=document["form"], threshold=document["threshold"], clinical=clinical)
-        loaded.readings_, loaded.stable_ = document["readings"], list(document["stable"])
-        loaded.agreement_ = pd.DataFrame.from_dict(document["agreement"], orient="index", dtype=float)
-        return loaded

@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.special import gammaln
 
 from nenflow.errors import InputError
+from nenflow.multiplicity import adjust
 
 EXACT_RANK_SIZE = 50  # R's wilcox.test: exact where both groups are smaller and no value is tied
 SMALL_EXPECTED = 5  # expected count under which the chi-square approximation is not used
@@ -135,26 +136,6 @@ def _comparable(*groups: np.ndarray) -> bool:
 
 def _normal(*groups: np.ndarray) -> bool:
     return all(len(np.unique(group)) > 2 and stats.shapiro(group).pvalue > NORMAL_P for group in groups)
-
-
-def adjust(p: np.ndarray, method: str) -> np.ndarray:
-    """Adjust p values for their number, as R's p.adjust; NaN stays and does not count.
-
-    Args:
-        p: shape (n,).
-        method: bonferroni, holm (Holm 1979, Scand J Stat 6:65) or bh (Benjamini & Hochberg 1995, JRSS B 57:289).
-    """
-    p = np.asarray(p, dtype=float)
-    adjusted, known = np.full(len(p), np.nan), np.flatnonzero(~np.isnan(p))
-    order, n = known[np.argsort(p[known], kind="stable")], len(known)
-    # by hand, since statsmodels collects garbage at every call, which takes 60 ms in a large process
-    if method == "bonferroni":
-        adjusted[order] = n * p[order]
-    elif method == "holm":
-        adjusted[order] = np.maximum.accumulate(np.arange(n, 0, -1) * p[order])
-    else:
-        adjusted[order] = np.minimum.accumulate((n / np.arange(1, n + 1) * p[order])[::-1])[::-1]
-    return np.minimum(adjusted, 1)
 
 
 def effect_size(groups: list[pd.Series], variable: Mapping[str, Any]) -> tuple[str, float, float, float]:

@@ -22,8 +22,7 @@ from nenflow.evaluation.decision import decision_curve, decision_curve_survival
 from nenflow.evaluation.discrimination import Z95, auc, delong_test, performance, roc_curve
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
 from nenflow.evaluation.reclassification import integrated_discrimination, net_reclassification
-from nenflow.models.base import is_survival, outcome_strata, survival_column, survival_columns
-from nenflow.models.signature import SIGNATURE
+from nenflow.models.base import SIGNATURE, is_survival, outcome_strata, survival_column, survival_columns
 
 
 def scores_of(table: pd.DataFrame, model: str) -> dict[str, pd.Series]:

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2, norm
+from scipy.special import chdtrc, ndtr
 from statsmodels.nonparametric.smoothers_lowess import lowess
 
 from nenflow.errors import InputError
@@ -140,7 +140,7 @@ def hosmer_lemeshow(y, probability, groups: int = 10, external: bool = False) ->
         statistic = float(((table["events"] - expected) ** 2 / (expected * (1 - expected / n))).sum(skipna=False))
     if not (np.isfinite(statistic) and df > 0):
         statistic = np.nan
-    return {"groups": len(table), "chi2": statistic, "df": df, "p": float(chi2.sf(statistic, df)) if df > 0 else np.nan}
+    return {"groups": len(table), "chi2": statistic, "df": df, "p": float(chdtrc(df, statistic)) if df > 0 else np.nan}
 
 
 def spiegelhalter_test(y, probability) -> dict[str, float]:
@@ -153,7 +153,7 @@ def spiegelhalter_test(y, probability) -> dict[str, float]:
     p = np.asarray(probability, dtype=float)
     variance = ((1 - 2 * p) ** 2 * p * (1 - p)).sum()
     z = ((event - p) * (1 - 2 * p)).sum() / np.sqrt(variance) if variance > 0 else np.nan
-    return {"z": float(z), "p": float(2 * norm.sf(abs(z)))}
+    return {"z": float(z), "p": float(2 * ndtr(-abs(z)))}
 
 
 def curve_optimism(y_train, p_train, y_test, p_test, grid) -> np.ndarray:

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nenflow.cohort.comparison import adjust
 from nenflow.errors import InputError
 from nenflow.models.base import is_survival
 from nenflow.models.components import ENOUGH, principal_components
 from nenflow.models.dataset import split
 from nenflow.models.likelihood import wald_ratios
 from nenflow.models.regression import Regression
+from nenflow.multiplicity import adjust
 
 EVENTS_EACH = 10  # events for each coefficient of the joint regression (Peduzzi et al. 1996, J Clin Epidemiol 49:1373)
 EFFECTS = ["component", "regression", "n", "events", "ratio", "low", "high", "p", "p_holm", "reason"]

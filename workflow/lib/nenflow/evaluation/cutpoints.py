@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from nenflow.errors import InputError
 from nenflow.evaluation.survival import check_survival, logrank
@@ -151,14 +151,14 @@ def _lausen_1992(b: float) -> float:
     if b <= 1:
         return 1.0
     ratio = ((1 - MIN_SHARE) / MIN_SHARE) ** 2
-    return float(min(1.0, norm.pdf(b) * (4 / b + (b - 1 / b) * np.log(ratio))))
+    return float(min(1.0, np.exp(-(b**2) / 2) / np.sqrt(2 * np.pi) * (4 / b + (b - 1 / b) * np.log(ratio))))
 
 
 def _lausen_1994(b: float, below: np.ndarray, n: int) -> float:
     first, second = below[:-1], below[1:]
     step = np.sqrt(1 - first * (n - second) / ((n - first) * second))
     both = np.exp(-(b**2) / 2) / np.pi * (step - (b**2 / 4 - 1) * step**3 / 6)
-    single = 2 * norm.sf(b)
+    single = 2 * ndtr(-b)
     return float(np.clip(single + both.sum(), single, 1.0))  # the terms turn negative where few cuts are far apart
 
 

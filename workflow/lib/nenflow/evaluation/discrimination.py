@@ -1,12 +1,12 @@
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
-from scipy.stats import beta, norm, rankdata
+from scipy.special import betaincinv, expit, logit, ndtr, ndtri
 
 from nenflow.errors import InputError
+from nenflow.models.ranks import midranks
 
 DIGITS = 9  # scores that differ only beyond this are equal: BLAS breaks such ties differently from machine to machine
-Z95 = norm.ppf(0.975)
+Z95 = ndtri(0.975)
 
 
 def check_outcome(y, score) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,11 @@ def auc(y, score) -> float:
     """
     event, score = check_outcome(y, score)
     n1, n0 = event.sum(), (~event).sum()
-    return float((rankdata(score)[event].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
+    return float((_ranks(score)[event].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
+
+
+def _ranks(score: np.ndarray) -> np.ndarray:
+    return midranks(score[None])[0]
 
 
 def placements(y, score) -> tuple[np.ndarray, np.ndarray]:
@@ -50,9 +54,9 @@ def placements(y, score) -> tuple[np.ndarray, np.ndarray]:
     """
     event, score = check_outcome(y, score)
     n1, n0 = event.sum(), (~event).sum()
-    ranks = rankdata(score)
-    above = (ranks[event] - rankdata(score[event])) / n0
-    below = 1 - (ranks[~event] - rankdata(score[~event])) / n1
+    ranks = _ranks(score)
+    above = (ranks[event] - _ranks(score[event])) / n0
+    below = 1 - (ranks[~event] - _ranks(score[~event])) / n1
     return above, below
 
 
@@ -97,7 +101,7 @@ def delong_test(y, first, second) -> dict[str, float]:
     covariance = delong_covariance(y, first, second)
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     z = (auc(y, first) - auc(y, second)) / np.sqrt(variance) if variance > 0 else np.nan
-    return {"z": float(z), "p": float(2 * norm.sf(abs(z)))}
+    return {"z": float(z), "p": float(2 * ndtr(-abs(z)))}
 
 
 def hanley_mcneil_error(area: float, events: int, others: int) -> float:
@@ -121,8 +125,8 @@ def exact_interval(successes: float, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return np.nan, np.nan
-    low = beta.ppf(0.025, successes, n - successes + 1) if successes > 0 else 0.0
-    high = beta.ppf(0.975, successes + 1, n - successes) if successes < n else 1.0
+    low = betaincinv(successes, n - successes + 1, 0.025) if successes > 0 else 0.0
+    high = betaincinv(successes + 1, n - successes, 0.975) if successes < n else 1.0
     return float(low), float(high)
 
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr
 
-from nenflow.cohort.comparison import adjust
 from nenflow.errors import InputError
 from nenflow.evaluation.sample_size import detectable_hazard_ratio
 from nenflow.models.cox import fit_cox
 from nenflow.models.likelihood import wald_ratios
+from nenflow.multiplicity import adjust
 
 COLUMNS = ["variable", "contrast", "n", "events", "share", "hazard_ratio", "low", "high", "p", "p_holm", "detectable"]
 EQUAL = "two equal groups"
@@ -84,5 +84,5 @@ def _effect(x: np.ndarray, y: pd.DataFrame, share: float | None) -> dict:
     if fit.separated or fit.aliased[0]:
         return row | {"reason": "the variable separates those with early events from the others"}
     ratio, low, high = wald_ratios(fit.coef, fit.se)[:, 0].tolist()
-    p = float(2 * norm.sf(abs(fit.coef[0] / fit.se[0])))
+    p = float(2 * ndtr(-abs(fit.coef[0] / fit.se[0])))
     return row | {"hazard_ratio": ratio, "low": low, "high": high, "p": p}

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from numba import njit
-from scipy.special import expit, logit, xlogy
-from scipy.stats import chi2
+from scipy.special import chdtrc, expit, logit, xlogy
 
 from nenflow.evaluation.calibration import calibration_line
 from nenflow.evaluation.concordance import harrell_c
@@ -187,7 +186,7 @@ def likelihood_statistics(ratio: float, null: float, n: int, parameters: int, ef
     return {
         "lr_chi2": ratio,
         "df": parameters,
-        "p": float(chi2.sf(ratio, parameters)) if parameters else np.nan,
+        "p": float(chdtrc(parameters, max(ratio, 0.0))) if parameters else np.nan,
         "r2": float((1 - np.exp(-ratio / n)) / (1 - np.exp(2 * null / n))),
         "r2_n": float(1 - np.exp(-ratio / n)),
         "r2_n_adjusted": float(1 - np.exp(-(ratio - parameters) / n)),

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
-from nenflow.cohort.comparison import adjust, compare_values
+from nenflow.cohort.comparison import compare_values
 from nenflow.errors import InputError
 from nenflow.evaluation.concordance import harrell_c
 from nenflow.evaluation.discrimination import auc, delong_interval, youden
 from nenflow.models.base import is_survival
 from nenflow.models.cox import fit_cox
 from nenflow.models.likelihood import wald_ratios
+from nenflow.multiplicity import adjust
 
 CUTOFF = ["threshold", "sensitivity", "specificity", "ppv", "npv", "accuracy"]
 GROUPS = ("event", "other")
@@ -146,7 +147,7 @@ def _rate_survival(values: np.ndarray, y: pd.DataFrame) -> dict:
     row |= {"direction": "lower" if turned else "higher", "c": c, "c_low": low, "c_high": high}
     if fit.aliased[0]:
         return row | {"reason": "constant among those at risk when events happen"}
-    row["p"] = float(chi2.sf(fit.score_statistic, 1))
+    row["p"] = float(chdtrc(1, max(fit.score_statistic, 0.0)))
     if fit.separated:
         return row | {"reason": "no hazard ratio: the marker foretells the order of events without error"}
     ratios = wald_ratios(fit.coef, fit.se)[:, 0].tolist()

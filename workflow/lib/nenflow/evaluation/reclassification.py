@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from nenflow.errors import InputError
 from nenflow.evaluation.discrimination import Z95, check_outcome
@@ -97,4 +97,4 @@ def _tested(name: str, value: float, variance: float, null_variance: float) -> d
     se = np.sqrt(variance) if variance > 0 else np.nan
     z = value / np.sqrt(null_variance) if null_variance > 0 else np.nan
     ends = {"low": float(value - Z95 * se), "high": float(value + Z95 * se)}
-    return {name: float(value), "se": float(se), **ends, "z": float(z), "p": float(2 * norm.sf(abs(z)))}
+    return {name: float(value), "se": float(se), **ends, "z": float(z), "p": float(2 * ndtr(-abs(z)))}

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtrc
-from scipy.stats import norm
+from scipy.special import chdtrc, ndtri
 
 from nenflow.errors import InputError
 
 INTERVALS = ("log", "log-log", "plain")
 _TOUCHES = 1e-9  # a curve this close to one half rests on it
-_Z95 = norm.ppf(0.975)
+_Z95 = ndtri(0.975)
 
 
 def check_survival(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

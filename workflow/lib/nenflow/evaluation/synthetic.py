@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from nenflow.errors import InputError
 from nenflow.evaluation.discrimination import DIGITS
 from nenflow.evaluation.markers import rate_markers, refuse_unknown
 from nenflow.models.oversampling import grow, oversample
+from nenflow.models.ranks import midranks
 
 LARGEST = "largest of all"  # stands for a marker: the best of a cohort's
 RANGE = (0.025, 0.5, 0.975)
@@ -136,5 +136,5 @@ def _turned_auc(X: np.ndarray, event: np.ndarray) -> np.ndarray:
     spread = X.std(axis=0)
     scaled = np.round((X - X.mean(axis=0)) / np.where(spread > 0, spread, 1), DIGITS)
     events, others = int(event.sum()), int((~event).sum())
-    areas = (rankdata(scaled, axis=0)[event].sum(axis=0) - events * (events + 1) / 2) / (events * others)
+    areas = (midranks(scaled.T)[:, event].sum(axis=1) - events * (events + 1) / 2) / (events * others)
     return np.maximum(areas, 1 - areas)

@@ -6,7 +6,7 @@ import pandas as pd
 from nenflow.documents import plain
 from nenflow.evaluation.indexes import validation_table
 from nenflow.evaluation.resampling import CHANCE, LEVELS, PARTS
-from nenflow.models.signature import SIGNATURE
+from nenflow.models.base import SIGNATURE
 
 LINE = {"intercept": 0.0, "slope": 1.0}  # the calibration line of a model on the units that it was fitted to
 

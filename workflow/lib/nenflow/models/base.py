@@ -1,45 +1,15 @@
-"""What the steps of a protocol share: their document, and how they read the columns of a table."""
+"""What models share: names of columns, and how the columns of a table are read."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from nenflow.errors import InputError
 
-
-class Step(BaseEstimator):
-    """A step of a protocol: a fitted one is its document, a plain dict that JSON can hold.
-
-    `clinical` names the columns that are no image features: the steps up to the signature pass them through.
-    """
-
-    def document(self) -> dict[str, Any]:
-        """What the fitted step chose and all it needs to be applied: plain, ready for JSON."""
-        check_is_fitted(self, "document_")
-        return self.document_
-
-    @classmethod
-    def from_document(cls, document: dict[str, Any], clinical: Sequence[str] = ()) -> Self:
-        """A step that applies what the document says."""
-        options = {name: document[name] for name in cls._get_param_names() if name in document}
-        step = cls(**options, clinical=clinical)
-        step.document_ = document
-        return step
-
-    def _features(self, X: pd.DataFrame) -> list[str]:
-        clinical = set(self.clinical)
-        return [name for name in X.columns if name not in clinical]
-
-    def _with_clinical(self, features: np.ndarray, names: list[str], X: pd.DataFrame) -> pd.DataFrame:
-        """New features (n, k), then X's clinical variables, as one block of numbers, which pandas is fast on."""
-        clinical = set(self.clinical)
-        passed = [name for name in X.columns if name in clinical]
-        values = np.column_stack([features, X[passed].to_numpy(dtype=float)])
-        return pd.DataFrame(values, index=X.index, columns=[*names, *passed])
+SIGNATURE = "Radscore"
+SURVIVAL = "survival_"  # what a Cox model's predicted survival is called in tables, before the time
 
 
 def values_of(X: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
@@ -73,9 +43,6 @@ def present(X: pd.DataFrame, names: Sequence[str]) -> list[str]:
 def is_survival(y: pd.Series | pd.DataFrame | np.ndarray) -> bool:
     """Whether an outcome is a table of time and event, and not 0 or 1 for each lesion."""
     return np.ndim(y) == 2
-
-
-SURVIVAL = "survival_"  # what a Cox model's predicted survival is called in tables, before the time
 
 
 def survival_column(time: float) -> str:

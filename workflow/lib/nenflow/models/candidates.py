@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from nenflow.cohort.comparison import adjust
+from nenflow.multiplicity import adjust
 
 
 def candidates_table(X: pd.DataFrame, univariable: pd.DataFrame) -> pd.DataFrame:

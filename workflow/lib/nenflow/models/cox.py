@@ -14,7 +14,6 @@ from math import exp, log, sqrt
 import numpy as np
 import pandas as pd
 from numba import njit
-from scipy.optimize import linprog
 from scipy.special import chdtrc, chdtri, ndtr
 
 from nenflow.errors import InputError
@@ -450,6 +449,8 @@ def _is_monotone(data: _Data) -> bool:
         leader, waiting = top, []
     if not differences:
         return False
+    from scipy.optimize import linprog  # loading it takes half a second, and few models come here
+
     D = np.array(differences)
     answer = linprog(-D.sum(axis=0), A_ub=-D, b_ub=np.zeros(len(D)), bounds=(-1, 1), method="highs")
     return -answer.fun > 1e-6

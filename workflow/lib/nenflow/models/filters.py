@@ -5,10 +5,15 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
-from nenflow.models.base import Step, values_of
+from nenflow.documents import plain
+from nenflow.errors import InputError
+from nenflow.models.base import values_of
 from nenflow.models.pruning import prune
+from nenflow.models.step import Step
+from nenflow.stability import FILTERED, mean_squares, side_by_side, single_coefficients
 
 
 class ZScore(TransformerMixin, Step):
@@ -77,3 +82,97 @@ class SpearmanPruning(TransformerMixin, Step):
         """The features kept, then the clinical variables."""
         kept = self.document()["kept"]
         return self._with_clinical(values_of(X, kept), kept, X)
+
+
+class StabilityFilter(TransformerMixin, BaseEstimator):
+    """Keep the features that repeated segmentations give alike.
+
+    A feature stays when its ICC is computable and at least `threshold` in every comparison of the reference reading
+    with repeated ones. Only units among the rows of X take part, as often as they occur there, so that a refit on a
+    resample judges stability on that resample alone.
+
+    Args:
+        readings: {"reference": features, <comparison>: features, ...}, each indexed by unit (patient, region); a
+            comparison may be a list of such tables (perturbation), which are judged together with the reference.
+        form: "ICC2" (absolute agreement) or "ICC3" (consistency).
+        threshold: the least ICC of a feature that stays.
+        clinical: columns of X that are no image features; they pass through.
+
+    Attributes:
+        stable_: names of the features that stay, in X's order.
+        agreement_: ICC of every feature (rows) in every comparison (columns); NaN where not computable.
+        readings_: per comparison, the rows that took part and the different units among them.
+    """
+
+    def __init__(self, readings=None, form: str = "ICC2", threshold: float = 0.75, clinical: Sequence[str] = ()):
+        self.readings = readings
+        self.form = form
+        self.threshold = threshold
+        self.clinical = clinical
+
+    def __sklearn_clone__(self) -> "StabilityFilter":
+        """An unfitted filter on the same readings: they never change, and copying them took a tenth of a refit."""
+        return StabilityFilter(self.readings, self.form, self.threshold, self.clinical)
+
+    def fit(self, X: pd.DataFrame, y=None) -> "StabilityFilter":
+        """Compute the ICC of each feature over the re-read units of X (index patient, region); y is not used.
+
+        Raises:
+            InputError: there are no repeated readings, fewer than two different units of X were read again, or no
+                feature is stable.
+        """
+        if self.form not in FILTERED:
+            raise InputError(f"The stability filter knows the forms {' and '.join(FILTERED)}, not '{self.form}'.")
+        repeated = {name: reading for name, reading in (self.readings or {}).items() if name != "reference"}
+        if not repeated:
+            raise InputError("The stability step needs repeated readings; name them under stability: readings.")
+        features = X.columns[~X.columns.isin(list(self.clinical))]
+        reference, self.readings_, agreement = self.readings["reference"], {}, {}
+        for name, second in repeated.items():
+            readings, units = side_by_side(reference, second, X.index, features, name)
+            if units < 2:
+                raise InputError(
+                    f"The reading '{name}' covers {units} of the lesions analysed; an ICC needs at least two."
+                )
+            raters, rows = readings.shape[:2]
+            self.readings_[name] = {"rows": rows, "units": units}
+            estimates = single_coefficients(*mean_squares(readings), rows, raters)
+            agreement[name] = estimates[FILTERED.index(self.form)]
+        self.agreement_ = pd.DataFrame(agreement, index=features)
+        self.stable_ = list(features[(self.agreement_.to_numpy() >= self.threshold).all(axis=1)])
+        if not self.stable_:
+            raise InputError(f"No feature reaches an {self.form} of {self.threshold} in {' and '.join(repeated)}.")
+        return self
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Drop the features that are not stable; the clinical columns stay, X's order stays."""
+        check_is_fitted(self, "stable_")
+        missing = [name for name in self.stable_ if name not in X.columns]
+        if missing:
+            raise InputError(
+                f"The table lacks {len(missing)} feature(s) the model needs, the first being {missing[0]}."
+            )
+        return X.loc[:, X.columns.isin([*self.stable_, *self.clinical])]
+
+    def document(self) -> dict:
+        """What was kept, and every feature's ICC in every comparison (null: not computable)."""
+        check_is_fitted(self, "stable_")
+        return plain(
+            {
+                "form": self.form,
+                "threshold": self.threshold,
+                "readings": self.readings_,
+                "n_features": len(self.agreement_),
+                "n_stable": len(self.stable_),
+                "stable": self.stable_,
+                "agreement": self.agreement_.to_dict("index"),
+            }
+        )
+
+    @classmethod
+    def from_document(cls, document: dict, clinical: Sequence[str] = ()) -> "StabilityFilter":
+        """A filter that transforms as the documented one did; it holds no readings and is not for refitting."""
+        loaded = cls(form=document["form"], threshold=document["threshold"], clinical=clinical)
+        loaded.readings_, loaded.stable_ = document["readings"], list(document["stable"])
+        loaded.agreement_ = pd.DataFrame.from_dict(document["agreement"], orient="index", dtype=float)
+        return loaded

@@ -13,7 +13,8 @@ from sklearn.base import TransformerMixin
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
-from nenflow.models.base import Step, values_of
+from nenflow.models.base import values_of
+from nenflow.models.step import Step
 
 REFUSE, UNADJUSTED, ESTIMATE = "refuse", "unadjusted", "estimate"
 _EXPLAINED = 1e-9  # what site and covariates leave unexplained is rounding below this share of the standard deviation

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import rankdata
 
 from nenflow.errors import InputError
 from nenflow.models.penalised import solve_path, steepest
+from nenflow.models.ranks import midranks
 
 # Conventions of glmnet, as its documentation gives them.
 N_LAMBDAS = 100
@@ -365,8 +365,8 @@ def _auc(
     pairs = event.sum() * (~event).sum()
     if pairs == 0:
         return np.zeros((1, len(coefs))), 0.0
-    ranks = rankdata(np.round(X[out] @ coefs.T + intercepts, DECIMALS), axis=0)
-    return ((ranks[event].sum(axis=0) - event.sum() * (event.sum() + 1) / 2) / pairs)[None], float(out.sum())
+    ranks = midranks(np.round(X[out] @ coefs.T + intercepts, DECIMALS).T)
+    return ((ranks[:, event].sum(axis=1) - event.sum() * (event.sum() + 1) / 2) / pairs)[None], float(out.sum())
 
 
 def _partial_deviance(

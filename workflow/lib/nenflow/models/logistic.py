@@ -11,7 +11,6 @@ from math import exp, log1p
 
 import numpy as np
 from numba import njit
-from scipy.optimize import linprog
 from scipy.special import chdtrc, chdtri, expit, ndtr
 
 from nenflow.errors import InputError
@@ -93,6 +92,8 @@ def is_separated(X: np.ndarray, y: np.ndarray) -> bool:
     spread[0] = 1
     centre = design.mean(axis=0)
     centre[0] = 0
+    from scipy.optimize import linprog  # loading it takes half a second, and few models come here
+
     signed = (design - centre) / spread * np.where(y == 1, 1, -1)[:, None]
     answer = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(y)), bounds=(-1, 1), method="highs")
     return -answer.fun > 1e-6

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
-from imblearn.over_sampling import ADASYN, SMOTE
 
 from nenflow.errors import InputError
 
@@ -126,6 +125,9 @@ def _synthetic(
             if size > 1
             else "A class with one row has no neighbour to grow from; leave the oversampling out."
         )
+    # Loading it takes a second, which the many protocols that do not oversample would pay as well.
+    from imblearn.over_sampling import ADASYN, SMOTE
+
     draw = int(rng.integers(2**31))
     if method == "adasyn":
         asked = {1: size + count + (size + 1) // 2}  # rounding takes at most half a row from the share of each

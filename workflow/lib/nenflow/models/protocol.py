@@ -9,13 +9,19 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from nenflow.errors import InputError
-from nenflow.models.base import is_survival, survival_column
-from nenflow.models.filters import SpearmanPruning, ZScore
+from nenflow.models.base import SIGNATURE, is_survival, survival_column
+from nenflow.models.filters import SpearmanPruning, StabilityFilter, ZScore
 from nenflow.models.harmonisation import ComBat
-from nenflow.models.signature import SIGNATURE, LassoSignature
-from nenflow.models.steps import BackwardElimination, CoxModel, ForwardSelection, LogisticModel, UnivariableSelection
-from nenflow.models.terms import Terms
-from nenflow.stability import StabilityFilter
+from nenflow.models.signature import LassoSignature
+from nenflow.models.steps import (
+    BackwardElimination,
+    CoxModel,
+    ForwardSelection,
+    LogisticModel,
+    Terms,
+    UnivariableSelection,
+)
+from nenflow.stability import repeated_readings
 
 STEPS = {
     "stability": StabilityFilter,
@@ -33,6 +39,29 @@ STEPS = {
 FINAL = ("logistic", "cox")
 _GIVEN = {"readings", "clinical", "seed", "times", "imputations"}  # what the study gives a step, not its options
 _OF_COX = {"ties", "robust"}  # options of the final step that the selections before it follow
+
+
+def given_by(
+    analysis: Mapping[str, Any], features: pd.DataFrame | None, raters: Mapping[str, str | Sequence[str]], seed: int
+) -> dict[str, Any]:
+    """What a study gives the steps of a model, as `build_protocol` and `fit_step` take it beside their options.
+
+    Args:
+        analysis: of the model: phase, region, clinical, others, times and imputations.
+        features: the feature table of a cohort, all phases and raters; None where no step looks at readings.
+        raters: raters by role, see `repeated_readings`.
+        seed: of the study.
+    """
+    readings = None
+    if features is not None:
+        readings = repeated_readings(features, analysis["phase"], raters, analysis.get("region"))
+    return {
+        "clinical": [*analysis["clinical"], *analysis["others"]],
+        "readings": readings,
+        "seed": seed,
+        "times": analysis["times"],
+        "imputations": analysis.get("imputations", 0),
+    }
 
 
 def build_protocol(

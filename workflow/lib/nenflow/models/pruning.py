@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from nenflow.errors import InputError
+from nenflow.models.ranks import midranks
 
 METHODS = ("keep-first", "caret-exact", "caret-fast")
 _DIGITS = 15  # to which caret-fast compares mean correlations
@@ -58,8 +59,7 @@ def unit_ranks(values: np.ndarray) -> np.ndarray:
     Returns:
         shape (p, n); zeros for a column without variation.
     """
-    columns = np.ascontiguousarray(values.T)
-    ranks = _ranks(columns, np.argsort(columns, axis=1))
+    ranks = midranks(values.T)
     ranks -= ranks.mean(axis=1, keepdims=True)
     length = np.sqrt((ranks**2).sum(axis=1, keepdims=True))
     return ranks / np.where(length > 0, length, 1)
@@ -112,22 +112,6 @@ def _caret_fast(size: np.ndarray, threshold: float) -> np.ndarray:
         if rival[gone] < 0:
             rival[gone] = other
     return rival
-
-
-@njit(cache=True)
-def _ranks(columns, order):
-    ranks = np.empty(columns.shape)
-    n = columns.shape[1]
-    for j in range(columns.shape[0]):
-        first = 0
-        while first < n:
-            last = first
-            while last + 1 < n and columns[j, order[j, last + 1]] == columns[j, order[j, first]]:
-                last += 1
-            for i in range(first, last + 1):
-                ranks[j, order[j, i]] = 0.5 * (first + last)
-            first = last + 1
-    return ranks
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})

@@ -8,11 +8,11 @@ import pandas as pd
 from sklearn.base import TransformerMixin
 
 from nenflow.errors import InputError
-from nenflow.models.base import Step, is_survival, linear_predictor, values_of
+from nenflow.models.base import SIGNATURE, is_survival, linear_predictor, values_of
 from nenflow.models.lasso import CrossValidation, cross_validate, folds_of
 from nenflow.models.oversampling import inside_folds
+from nenflow.models.step import Step
 
-SIGNATURE = "Radscore"
 DEFAULTS = {"alpha": 1.0, "repeats": 1, "measure": "deviance", "oversample": None}  # documented where they differ
 
 

@@ -1,11 +1,11 @@
-"""Selections and final models as steps of a protocol, each an estimator on tables of variables.
+"""Terms, selections and final models as steps of a protocol, each an estimator on tables of variables.
 
 These steps come after the signature, if there is one: they weigh the Radscore with the clinical variables. A table has
 one row per lesion (index patient, region); in a bootstrap resample rows repeat. The outcome y is 0 or 1 of each row
 (the regressions are logistic then), or a table with columns time and event (Cox).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,15 +15,74 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
-from nenflow.models.base import Step, linear_predictor, outcome_strata, present, values_of
+from nenflow.models.base import linear_predictor, outcome_strata, present, values_of
 from nenflow.models.cox import baseline_hazard, survival_at
 from nenflow.models.missing import apply_imputer, fit_imputer
 from nenflow.models.regression import FIRTH, LIKELIHOOD, Regression, has_missing, refuse_other_outcome
 from nenflow.models.selection import CRITERIA, backward, backward_aic, forward, forward_aic, tests_of
-from nenflow.models.terms import terms_of
+from nenflow.models.step import Step
+from nenflow.models.terms import factor_columns, spline_columns, spline_knots, terms_of
 
 DECIMALS = 9  # of linear predictors: below them is rounding, which would break ties between equal lesions
 FEW_VALUES = 10  # a variable with so many values at most has them all on its axis, as in rms
+
+
+class Terms(TransformerMixin, Step):
+    """Replace variables by the columns of their terms; every other column passes through.
+
+    Args:
+        factors: {variable: labels of its levels in the order of their codes 1, 2, 3 ...}; the first is the reference.
+        splines: {variable: number of knots, 3 to 7}, placed by the rows that are fitted.
+        clinical: columns that are no image features (not used; every step is given them).
+
+    Document: factors, splines, knots (by variable).
+    """
+
+    def __init__(
+        self,
+        factors: Mapping[str, Sequence[str]] | None = None,
+        splines: Mapping[str, int] | None = None,
+        clinical: Sequence[str] = (),
+    ):
+        self.factors = factors
+        self.splines = splines
+        self.clinical = clinical
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
+        """Place the knots."""
+        factors, splines = dict(self.factors or {}), dict(self.splines or {})
+        present(X, [*factors, *splines])
+        both = sorted(set(factors) & set(splines))
+        if both:
+            raise InputError(f"The variable {both[0]} cannot be a factor and a spline; leave it out of one of them.")
+        knots = {}
+        for name, count in splines.items():
+            try:
+                knots[name] = spline_knots(X[name].to_numpy(dtype=float), count).tolist()
+            except InputError as error:
+                raise InputError(f"The step terms, variable {name}: {error}") from None
+        self.document_ = {"factors": {k: list(v) for k, v in factors.items()}, "splines": splines, "knots": knots}
+        return self
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        """The columns in X's order, those of a term in the place of its variable."""
+        document = self.document()
+        present(X, [*document["factors"], *document["knots"]])
+        names, parts = [], []
+        for name in X.columns:
+            x = X[name].to_numpy(dtype=float)
+            if name in document["factors"]:
+                labels = document["factors"][name]
+                names += [f"{name}={label}" for label in labels[1:]]
+                parts.append(factor_columns(x, labels))
+            elif name in document["knots"]:
+                parts.append(spline_columns(x, document["knots"][name]))
+                names += [name + "'" * bend for bend in range(parts[-1].shape[1])]
+            else:
+                names.append(name)
+                parts.append(x[:, None])
+        values = np.column_stack(parts) if parts else np.empty((len(X), 0))
+        return pd.DataFrame(values, index=X.index, columns=names)
 
 
 class _Selection(TransformerMixin, Step):

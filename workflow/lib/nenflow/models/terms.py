@@ -5,15 +5,11 @@ reference. A restricted cubic spline of `age` becomes `age`, `age'`, `age''`. Se
 a term as a whole.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import pandas as pd
-from sklearn.base import TransformerMixin
 
 from nenflow.errors import InputError
-from nenflow.models.base import Step, present
 
 FEWEST_KNOTS, MOST_KNOTS = 3, 7
 OUTER = {3: 0.10, 4: 0.05, 5: 0.05, 6: 0.05, 7: 0.025}  # quantile of the first knot; the last is as far from the top
@@ -101,61 +97,3 @@ def factor_columns(x: np.ndarray, levels: Sequence[str]) -> np.ndarray:
     columns = (x[:, None] == np.arange(2, len(levels) + 1)).astype(float)
     columns[np.isnan(x)] = np.nan
     return columns
-
-
-class Terms(TransformerMixin, Step):
-    """Replace variables by the columns of their terms; every other column passes through.
-
-    Args:
-        factors: {variable: labels of its levels in the order of their codes 1, 2, 3 ...}; the first is the reference.
-        splines: {variable: number of knots, 3 to 7}, placed by the rows that are fitted.
-        clinical: columns that are no image features (not used; every step is given them).
-
-    Document: factors, splines, knots (by variable).
-    """
-
-    def __init__(
-        self,
-        factors: Mapping[str, Sequence[str]] | None = None,
-        splines: Mapping[str, int] | None = None,
-        clinical: Sequence[str] = (),
-    ):
-        self.factors = factors
-        self.splines = splines
-        self.clinical = clinical
-
-    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
-        """Place the knots."""
-        factors, splines = dict(self.factors or {}), dict(self.splines or {})
-        present(X, [*factors, *splines])
-        both = sorted(set(factors) & set(splines))
-        if both:
-            raise InputError(f"The variable {both[0]} cannot be a factor and a spline; leave it out of one of them.")
-        knots = {}
-        for name, count in splines.items():
-            try:
-                knots[name] = spline_knots(X[name].to_numpy(dtype=float), count).tolist()
-            except InputError as error:
-                raise InputError(f"The step terms, variable {name}: {error}") from None
-        self.document_ = {"factors": {k: list(v) for k, v in factors.items()}, "splines": splines, "knots": knots}
-        return self
-
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        """The columns in X's order, those of a term in the place of its variable."""
-        document = self.document()
-        present(X, [*document["factors"], *document["knots"]])
-        names, parts = [], []
-        for name in X.columns:
-            x = X[name].to_numpy(dtype=float)
-            if name in document["factors"]:
-                labels = document["factors"][name]
-                names += [f"{name}={label}" for label in labels[1:]]
-                parts.append(factor_columns(x, labels))
-            elif name in document["knots"]:
-                parts.append(spline_columns(x, document["knots"][name]))
-                names += [name + "'" * bend for bend in range(parts[-1].shape[1])]
-            else:
-                names.append(name)
-                parts.append(x[:, None])
-        values = np.column_stack(parts) if parts else np.empty((len(X), 0))
-        return pd.DataFrame(values, index=X.index, columns=names)

@@ -1,0 +1,193 @@
+"""The whole protocol refitted on resampled patients. Apart from `resampling`, since scikit-learn is slow to load."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from nenflow.errors import InputError
+from nenflow.evaluation.calibration import GRID, curve_optimism, survival_curve_optimism
+from nenflow.evaluation.concordance import brier_scores, time_dependent_auc
+from nenflow.evaluation.decision import net_benefit, net_benefit_survival
+from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
+from nenflow.evaluation.resampling import CHANCE, PARTS, area, concordance, patient_resample
+from nenflow.models.base import SIGNATURE, is_survival, outcome_strata, survival_columns
+from nenflow.models.protocol import scores as protocol_scores
+
+CHOSEN = ["units", "n_pruned", "n_lasso", "features", "selected", "separated"]
+AREAS = [f"auc{score}_{part}" for score in ("_radscore", "") for part in PARTS]
+C_INDICES = [f"c{score}_{part}" for score in ("_radscore", "") for part in PARTS]
+LOGISTIC_INDEXES, COX_INDEXES = ["r2", "d", "u", "q", "g", "gp"], ["r2", "d", "u", "q", "g"]
+COLUMNS = [
+    *("resample", *CHOSEN),
+    *AREAS,
+    *("brier_train", "brier_test", "slope", "intercept"),
+    *(f"{name}_{part}" for name in LOGISTIC_INDEXES for part in ("train", "test")),
+    "note",
+]
+
+
+def columns_with_times(times: Iterable[float]) -> list[str]:
+    """Columns of `refit_resamples` for a time-to-event endpoint with these times."""
+    return [
+        *("resample", *CHOSEN),
+        *C_INDICES,
+        "slope",
+        *(f"{name}_{part}" for name in COX_INDEXES for part in ("train", "test")),
+        *(f"auc_{time:g}_{part}" for time in times for part in PARTS),
+        *(f"brier_{time:g}_{part}" for time in times for part in ("train", "test")),
+        "note",
+    ]
+
+
+def refit_resamples(
+    protocol: Pipeline, X: pd.DataFrame, y: pd.Series | pd.DataFrame, seed: int, numbers: Iterable[int]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Repeat the whole analysis, every selection included, on resampled patients.
+
+    Each row depends on `seed` and its own number only, so that jobs of any size give the same rows.
+
+    Args:
+        protocol: the unfitted protocol; each resample fits a clone.
+        X: model data, index (patient, region).
+        y: 0/1, or columns time and event; same index.
+        seed, numbers: the study's seed and the numbers of the resamples.
+
+    Returns:
+        One row per resample (columns: `COLUMNS`, or `columns_with_times` of the model's times), see `refit_once`; and
+        the curves of each, see there, with a column resample in front.
+    """
+    X = pd.DataFrame(X.to_numpy(dtype=float), X.index, X.columns)  # one block of memory, else drawing rows is slow
+    rows, curves = [], []
+    for number in numbers:
+        row, curve = refit_once(protocol, X, y, patient_resample(X.index, seed, number))
+        rows.append({"resample": number} | row)
+        curve.insert(0, "resample", number)
+        curves.append(curve)
+    columns = columns_with_times(protocol[-1].times) if is_survival(y) else COLUMNS
+    return pd.DataFrame(rows, columns=columns), pd.concat(curves, ignore_index=True)
+
+
+def refit_once(
+    protocol: Pipeline, X: pd.DataFrame, y: pd.Series | pd.DataFrame, draw: np.ndarray, grid: np.ndarray = GRID
+) -> tuple[dict, pd.DataFrame]:
+    """Fit a clone of the protocol to the drawn rows and see how it does there and elsewhere.
+
+    Where nothing is selected every AUC and C-index is 0.5 and there is no line. Where the protocol cannot be fitted
+    (one class only, say), they are 0.5 too and the note says why.
+
+    Returns:
+        A row: `units` drawn; how many features the LASSO was given and kept (n_pruned, n_lasso, features) and which
+        variables the final model has (selected), both joined by ";"; whether the classes were separated (1 or 0); AUC
+        of the Radscore and of the model on the drawn rows (train), on all original rows (test) and on the rows of
+        patients who were not drawn (oob); Brier score and the indexes of rms::validate on train and test; intercept
+        and slope of the calibration line on the original rows; a note. For a time-to-event endpoint C-indices
+        instead of AUCs, slope, and at each time of the model time-dependent AUC (auc_<time>) and Brier score.
+
+        The curves' optimism, training minus test: columns predicted (the grid), optimism (of the calibration curve,
+        of predicted survival for a time-to-event endpoint) and net_benefit (the grid being the thresholds of risk);
+        for a time-to-event endpoint also time, the grid once per time of the model.
+    """
+    out_of_bag = ~X.index.get_level_values("patient").isin(X.index[draw].get_level_values("patient"))
+    parts = {"train": draw, "test": np.arange(len(X)), "oob": np.flatnonzero(out_of_bag)}
+    survival = is_survival(y)
+    try:
+        if not survival and y.iloc[draw].nunique() < 2:
+            raise InputError("All drawn units have the same outcome.")
+        fitted = clone(protocol).fit(X.iloc[draw], y.iloc[draw])
+        values = protocol_scores(
+            fitted, X, outcome_strata(y) if survival else None
+        )  # may be impossible too, such as at a site that was not drawn
+    except InputError as error:
+        chance = dict.fromkeys(C_INDICES if survival else AREAS, CHANCE)
+        failed = {"units": len(draw), "note": f"not computable: {error}"} | chance
+        return failed, _no_curves(protocol[-1].times, grid) if survival else _curves(grid)
+    judge = _judge_survival if survival else _judge
+    row, curves = judge(values, y, parts, grid)
+    return {"units": len(draw)} | _selection(fitted) | row, curves
+
+
+def _curves(grid: np.ndarray, optimism=np.nan, benefit=np.nan) -> pd.DataFrame:
+    return pd.DataFrame({"predicted": grid, "optimism": optimism, "net_benefit": benefit})
+
+
+def _no_curves(times: Iterable[float], grid: np.ndarray) -> pd.DataFrame:
+    return pd.concat([_curves(grid).assign(time=float(time)) for time in times] or [_curves(grid[:0]).assign(time=0.0)])
+
+
+def _judge(values: pd.DataFrame, y: pd.Series, parts: Mapping[str, np.ndarray], grid: np.ndarray):
+    """A refitted logistic protocol's figures and curves from its scores of all units."""
+    event, draw = y.to_numpy(), parts["train"]
+    radscore, predictor, p = values[[SIGNATURE, "linear_predictor", "probability"]].to_numpy().T
+    row = {}
+    for part, rows in parts.items():
+        row[f"auc_radscore_{part}"] = area(event[rows], radscore[rows])
+        row[f"auc_{part}"] = area(event[rows], predictor[rows])
+    train = logistic_indexes(event[draw], predictor[draw], fitted_here=True)
+    test = logistic_indexes(event, predictor)
+    row |= _side_by_side(["brier", *LOGISTIC_INDEXES], train, test)
+    row |= {name: test[name] for name in ("intercept", "slope")}
+    benefit = net_benefit(event[draw], p[draw], grid) - net_benefit(event, p, grid)
+    return row, _curves(grid, curve_optimism(event[draw], p[draw], event, p, grid), benefit)
+
+
+def _judge_survival(values: pd.DataFrame, y: pd.DataFrame, parts: Mapping[str, np.ndarray], grid: np.ndarray):
+    """A refitted Cox protocol's figures and curves from its scores of all units."""
+    outcome, draw = y[["time", "event"]].to_numpy(dtype=float), parts["train"]
+    radscore, predictor = values[[SIGNATURE, "linear_predictor"]].to_numpy().T
+    columns = survival_columns(values)
+    survival, times, strata = values[list(columns.values())].to_numpy(), list(columns), outcome_strata(y)
+    row = {}
+    for part, rows in parts.items():
+        stratum = None if strata is None else strata[rows]
+        row[f"c_radscore_{part}"] = concordance(outcome[rows], radscore[rows], stratum)
+        row[f"c_{part}"] = concordance(outcome[rows], predictor[rows], stratum)
+        told = predictor[rows] if strata is None else -survival[rows]
+        row |= _by_time("auc", part, times, _areas_at(outcome[rows], told, times))
+        if part != "oob":
+            scores = brier_scores(*outcome[rows].T, survival[rows], times)["brier"] if times else []
+            row |= _by_time("brier", part, times, scores)
+    drawn = None if strata is None else strata[draw]
+    train = cox_indexes(*outcome[draw].T, predictor[draw], fitted_here=True, strata=drawn)
+    test = cox_indexes(*outcome.T, predictor, strata=strata)
+    row |= _side_by_side(COX_INDEXES, train, test) | {"slope": test["slope"]}
+    curves = [_no_curves([], grid)]
+    for t, s in zip(times, survival.T, strict=True):
+        drawn, everybody = (*outcome[draw].T, s[draw]), (*outcome.T, s)
+        benefit = [net_benefit_survival(*units[:2], 1 - units[2], t, grid) for units in (drawn, everybody)]
+        optimism = survival_curve_optimism(drawn, everybody, t, grid)
+        curves.append(_curves(grid, optimism, benefit[0] - benefit[1]).assign(time=t))
+    return row, pd.concat(curves, ignore_index=True)
+
+
+def _by_time(name: str, part: str, times: Iterable[float], values: Iterable[float]) -> dict[str, float]:
+    return {f"{name}_{t:g}_{part}": value for t, value in zip(times, values, strict=True)}
+
+
+def _side_by_side(names: Iterable[str], train: Mapping[str, float], test: Mapping[str, float]) -> dict[str, float]:
+    return {f"{name}_{part}": side[name] for name in names for part, side in (("train", train), ("test", test))}
+
+
+def _areas_at(outcome: np.ndarray, score: np.ndarray, times: list[float]) -> np.ndarray:
+    """Time-dependent AUCs, NaN where nobody had the event."""
+    if not times or not (outcome[:, 1] == 1).any():
+        return np.full(len(times), np.nan)
+    return time_dependent_auc(*outcome.T, score, times)["auc"].to_numpy()
+
+
+def _selection(fitted: Pipeline) -> dict:
+    """What the fitted steps chose, from their documents."""
+    final = fitted[-1].document()
+    row = {
+        "features": "",
+        "selected": ";".join(final["coefficients"]),
+        "separated": int(final["separated"]),
+        "note": "" if final["coefficients"] else "nothing selected",
+    }
+    if "lasso" in fitted.named_steps:
+        lasso = fitted.named_steps["lasso"].document()
+        kept = lasso["coefficients"]
+        row |= {"n_pruned": lasso["n_features"], "n_lasso": len(kept), "features": ";".join(kept)}
+    return row
