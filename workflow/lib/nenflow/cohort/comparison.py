@@ -10,6 +10,7 @@ from scipy.special import gammaln
 
 from nenflow.errors import InputError
 from nenflow.multiplicity import adjust
+from nenflow.tables import TESTED
 
 EXACT_RANK_SIZE = 50  # R's wilcox.test: exact where both groups are smaller and no value is tied
 SMALL_EXPECTED = 5  # expected count under which the chi-square approximation is not used
@@ -19,7 +20,6 @@ TIE = 1e-7  # relative: tables as likely as the observed one up to rounding coun
 LEVEL = 0.95  # of confidence intervals
 T_TESTS = {"welch": "Welch's t", "student": "Student's t"}
 ADJUSTMENTS = {"p_bonferroni": "bonferroni", "p_holm": "holm", "p_bh": "bh"}
-TESTED = ["test", "p", *ADJUSTMENTS, "effect", "effect_size", "effect_low", "effect_high", "smd"]
 
 
 def table_one(

@@ -22,9 +22,8 @@ from nenflow.models.base import is_survival, outcome_strata, survival_columns
 from nenflow.models.lasso import folds_of
 from nenflow.models.protocol import scores as protocol_scores
 from nenflow.models.score import fit_score, observed_risk, strata_of, total_score
-from nenflow.tables import UNIT
+from nenflow.tables import FOLDS, UNIT
 
-FOLDS = "folds"
 STREAM = 11  # of the random draws that deal patients to folds
 
 

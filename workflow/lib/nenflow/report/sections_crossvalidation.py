@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from nenflow.evaluation.crossvalidation import FOLDS
 from nenflow.models.terms import term_of
 from nenflow.report.page import Lines, Printed, Text
 from nenflow.report.tables import INSET, score_table, strata_table
 from nenflow.report.wording import MISSING, count, decimal, interval, listed
+from nenflow.tables import FOLDS
 
 POOLED = "All"
 
