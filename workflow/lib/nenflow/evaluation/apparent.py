@@ -87,27 +87,26 @@ def published_figures(y: pd.Series | pd.DataFrame, table: pd.DataFrame) -> dict[
             }
         )
     columns = survival_columns(table)
-    times, survival = list(columns), table[list(columns.values())].to_numpy()
+    return plain(_survival_block(y, score, list(columns), table[list(columns.values())].to_numpy()))
+
+
+def _survival_block(y, score, times: Sequence[float], predicted: np.ndarray, fitted_here: bool = False) -> dict:
+    """Of a model whose `predicted` survival has a column per time: discrimination, indexes and calibration."""
     time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
-    figures = survival_performance(y, score, times, survival)
-    figures["indexes"] = cox_indexes(time, event, score)
-    figures["calibration"] = _errors_by_time(time, event, survival, times)
-    return plain(figures)
-
-
-def _errors_by_time(time, event, predicted: np.ndarray, times: Sequence[float]) -> list[dict[str, float]]:
-    return [
-        {"time": at, **survival_errors(time, event, column, at)} for at, column in zip(times, predicted.T, strict=True)
-    ]
+    return survival_performance(y, score, times, predicted) | {
+        "indexes": cox_indexes(time, event, score, fitted_here, outcome_strata(y)),
+        "calibration": [
+            {"time": at, **survival_errors(time, event, column, at)}
+            for at, column in zip(times, predicted.T, strict=True)
+        ],
+    }
 
 
 def _survival_figures(y, table, scores: Mapping[str, pd.Series], model, times, draws):
     predicted = table[[survival_column(time) for time in times]].to_numpy()
-    survival = {model: predicted}
-    figures = {name: survival_performance(y, score, times, survival.get(name)) for name, score in scores.items()}
+    figures = {name: survival_performance(y, score, times) for name, score in scores.items() if name != model}
+    figures[model] = _survival_block(y, scores[model], times, predicted, fitted_here=True)
     time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
-    figures[model]["indexes"] = cox_indexes(time, event, scores[model], fitted_here=True, strata=outcome_strata(y))
-    figures[model]["calibration"] = _errors_by_time(time, event, predicted, times)
     curves = [
         decision_curve_survival(time, event, 1 - column, at, draws=draws).assign(time=at)
         for at, column in zip(times, predicted.T, strict=True)
