@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from scipy.special import expit
 
 from nenflow.evaluation.apparent import published_figures
@@ -8,7 +9,8 @@ from nenflow.evaluation.corrected import grouped_calibration, smooth_calibration
 from nenflow.evaluation.discrimination import auc
 from nenflow.models.nomogram import nomogram, points_table
 from nenflow.models.protocol import from_document, scores
-from nenflow.report.page import Drawing, Heading, Printed, Text
+from nenflow.report.drawing import DOTS
+from nenflow.report.page import Drawing, Heading, Printed, Section, Text, save_blocks
 from nenflow.report.sections_published import published_blocks
 from nenflow.tables import UNIT
 
@@ -107,6 +109,21 @@ def test_the_section_shows_print_beside_the_study(cohort, own):
     assert tables["points_published_printed"].shape == (2, 3 if own else 2)
     names = [block.name for block in blocks if isinstance(block, Drawing)]
     assert names == ["nomogram_published_printed", "calibration_published_printed"]
+
+
+def test_what_comes_from_print_alone_is_not_called_simulated(cohort, tmp_path):
+    blocks = published_blocks(STUDY, results(cohort, own=True))
+    heights = {block.name: round(block.figure.get_figheight() * DOTS) for block in blocks if isinstance(block, Drawing)}
+    save_blocks([Section("published", "Published models", blocks)], tmp_path, simulated=True)
+    stamped = {name for name, height in heights.items() if _height(tmp_path / f"figures/{name}.png") > height + 1}
+    assert stamped == {"calibration_published_printed"}
+    marked = {path.stem for path in tmp_path.glob("tables/*.csv") if "data" in pd.read_csv(path)}
+    assert marked == {"ratios_published_printed", "total-points_published_printed"}
+
+
+def _height(path):
+    with Image.open(path) as picture:
+        return picture.height
 
 
 def test_without_results_or_models_there_is_no_section():

@@ -51,19 +51,24 @@ class Chain:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, its file's name without extension, its caption, and what it shows for who cannot see it."""
+    """A figure, its file's name without extension, its caption, and what it shows for who cannot see it.
+
+    One that is `from_print` shows nothing of the study's data, so that it is never called simulated.
+    """
 
     name: str
     figure: Figure
     caption: str
     alt: str
+    from_print: bool = False
 
 
 @dataclass(frozen=True)
 class Printed:
     """A table for print (text in every cell, the first column names the row) and its file's name.
 
-    The file holds `full`, the numbers with all their digits, where there is such a table.
+    The file holds `full`, the numbers with all their digits, where there is such a table; one that is `from_print`
+    holds nothing of the study's data.
     """
 
     name: str
@@ -71,6 +76,7 @@ class Printed:
     caption: str
     note: str = ""
     full: pd.DataFrame | None = None
+    from_print: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,20 @@ class Section:
 
 
 def save_blocks(sections: Sequence[Section], folder: Path, simulated: bool) -> None:
-    """Write the figures (PDF and PNG) into `folder`/figures and the printed tables (CSV) into `folder`/tables."""
+    """Write the figures (PDF and PNG) into `folder`/figures and the printed tables (CSV) into `folder`/tables.
+
+    Args:
+        sections: what the page shows.
+        folder: the report's folder.
+        simulated: whether the data are; figures and tables that are not from print say so then.
+    """
     for block in (block for section in sections for block in section.blocks):
         if isinstance(block, Drawing):
-            save_figure(block.figure, folder / "figures" / block.name, simulated)
+            save_figure(block.figure, folder / "figures" / block.name, simulated and not block.from_print)
         elif isinstance(block, Printed):
             table = block.table if block.full is None else block.full
-            write_table(table.assign(data="simulated") if simulated else table, folder / "tables" / f"{block.name}.csv")
+            table = table.assign(data="simulated") if simulated and not block.from_print else table
+            write_table(table, folder / "tables" / f"{block.name}.csv")
 
 
 def report_context(

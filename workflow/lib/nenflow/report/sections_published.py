@@ -77,7 +77,7 @@ def _nomogram(
     event = "survival" if survives else event_words(study, endpoint)
     figure = nomogram_figure(drawn, study["variables"], event, time_unit(study, endpoint))
     caption = "The published nomogram, drawn from its model file."
-    blocks: list[Any] = [Drawing(f"nomogram_published_{name}", figure, caption, f"{caption} {event}.")]
+    blocks: list[Any] = [Drawing(f"nomogram_published_{name}", figure, caption, f"{caption} {event}.", from_print=True)]
     mine = results.get(f"models/{own}/points.csv")
     terms = (files["model.json"]["steps"].get("terms"), results.get(f"models/{own}/steps/terms.json"))
     factors = [(part or {}).get("factors", {}) for part in terms]
@@ -86,7 +86,8 @@ def _nomogram(
         shown = _beside(shown, points_table(mine, study["variables"], factors[1]))
         totals = _beside(totals, total_points_table(mine))
     title = f"The published points{' beside those of the model from this cohort' if own else ''}."
-    blocks.append(Printed(f"points_published_{name}", shown, title, full=points))
+    # The page shows the cohort's own points too; the file has the published ones alone.
+    blocks.append(Printed(f"points_published_{name}", shown, title, full=points, from_print=True))
     below = "survival" if survives else "probability"
     blocks.append(Printed(f"total-points_published_{name}", totals, f"Total points and {below}, published and here."))
     return blocks
