@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from browser import needs_browser, width_taken
 from nenflow.documents import write_json
 from nenflow.evaluation.decision import decision_curve
 from nenflow.evaluation.discrimination import performance, roc_curve
 from nenflow.models.nomogram import nomogram
 from nenflow.report.drawing import JOURNAL
-from nenflow.report.page import render_page, report_context, save_blocks
+from nenflow.report.page import Printed, Section, Text, render_page, report_context, save_blocks
 from nenflow.report.results import read_results, software_versions
 from nenflow.report.sections import is_simulated, report_sections, study_summary
 from nenflow.report.sections_models import honest_sentences
@@ -276,6 +277,18 @@ def test_figures_are_in_the_page_and_beside_it(page, folder):
     assert {base64.b64decode(text) for text in embedded} == {
         path.read_bytes() for path in (folder / "figures").glob("*.png")
     }
+
+
+@needs_browser
+def test_a_wide_table_does_not_make_a_phone_scroll_the_page_sideways(tmp_path):
+    cells = {f"Column {number}": ["0.0001234 (0.0001233–0.0001235)"] for number in range(12)}
+    table = pd.DataFrame({"Feature": ["GLSZM LargeAreaLowGrayLevelEmphasis (arterial)"]} | cells)
+    sections = [Section("wide", "A wide table", [Text("Words. " * 50), Printed("wide", table, "Caption. " * 30)])]
+    page = tmp_path / "page.html"
+    page.write_text(render_page(report_context("A study", [], sections, tmp_path, simulated=True), TEMPLATES))
+    assert width_taken(page, 390, tmp_path / "opened") == 390
+    page.write_text(page.read_text().replace('class="scroll"', ""))
+    assert width_taken(page, 390, tmp_path / "opened") > 1000  # what the table would take outside of its box
 
 
 def test_simulated_data_are_named_on_the_page_and_in_the_tables(page, folder):
