@@ -463,11 +463,9 @@ def test_a_seg_holds_the_masks(scan, tmp_path):
     write_seg({k: d > 0 for k, d in depths.items()}, series, identity, "reader2", 4, tmp_path / "seg.dcm")
     seg = highdicom.seg.segread(tmp_path / "seg.dcm")
     assert "SIMULATED" in seg.StudyDescription
-    assert seg.FrameOfReferenceUID == series[0].FrameOfReferenceUID
-    assert seg.StudyInstanceUID == series[0].StudyInstanceUID
-    masks = seg.get_pixels_by_source_instance(
-        [slice_.SOPInstanceUID for slice_ in series], assert_missing_frames_are_empty=True
-    )
+    assert seg.FrameOfReferenceUID == series.common.FrameOfReferenceUID
+    assert seg.StudyInstanceUID == series.common.StudyInstanceUID
+    masks = seg.get_pixels_by_source_instance(series.instances, assert_missing_frames_are_empty=True)
     for number, (region, depth) in enumerate(depths.items(), 1):
         assert seg.get_segment_numbers(segment_label=region) == [number]
         assert (masks[..., number - 1].astype(bool) == (depth > 0)).all()
@@ -478,15 +476,15 @@ def test_an_rtstruct_holds_closed_contours_around_the_masks(scan, tmp_path):
     write_rtstruct(depths, grid, series, identity, "reader2", 4, tmp_path / "rt.dcm")
     structures = pydicom.dcmread(tmp_path / "rt.dcm")
     frame = structures.ReferencedFrameOfReferenceSequence[0]
-    assert frame.FrameOfReferenceUID == series[0].FrameOfReferenceUID
+    assert frame.FrameOfReferenceUID == series.common.FrameOfReferenceUID
     referenced = frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
-    assert referenced.SeriesInstanceUID == series[0].SeriesInstanceUID
+    assert referenced.SeriesInstanceUID == series.common.SeriesInstanceUID
     names = {roi.ROINumber: roi.ROIName for roi in structures.StructureSetROISequence}
     assert list(names.values()) == ["lesion1", "lesion2"]
 
     z, y, x = (axis.ravel() for axis in grid.axes())
     centres = np.array([(a, b) for b in y for a in x])
-    by_instance = {slice_.SOPInstanceUID: index for index, slice_ in enumerate(series)}
+    by_instance = {instance: index for index, instance in enumerate(series.instances)}
     for roi in structures.ROIContourSequence:
         mask = np.zeros(grid.shape, dtype=bool)
         for contour in roi.ContourSequence:
@@ -498,6 +496,14 @@ def test_an_rtstruct_holds_closed_contours_around_the_masks(scan, tmp_path):
             assert not np.array_equal(points[0], points[-1])
             mask[index] ^= Polygon(points[:, :2]).contains_points(centres).reshape(mask[index].shape)
         assert (mask == (depths[names[roi.ReferencedROINumber]] > 0)).all()
+
+
+def test_pydicom_writes_the_same_bytes(tiny, tmp_path):
+    for path in sorted((tiny / "dicom").rglob("*.dcm")):
+        dataset = pydicom.dcmread(path)
+        assert list(dataset.iterall())  # decodes every element, so that none is copied as it was read
+        dataset.save_as(tmp_path / "again.dcm", enforce_file_format=True)
+        assert (tmp_path / "again.dcm").read_bytes() == path.read_bytes(), path
 
 
 def test_both_formats_occur(tiny):

@@ -85,8 +85,8 @@ def test_the_import_gives_the_drawn_suv(correction, left, tmp_path):
     suv = np.random.default_rng(4).uniform(0, 60, GRID.shape)
     injection = Injection(weight_kg=70.0, dose_bq=140_000_000, uptake_s=3600, correction=correction)
     series = write_pet(suv, GRID, Identity(("t", "1"), "P001", "pet"), injection, True, tmp_path / "pet")
-    for slice_, values in zip(series, suv, strict=True):
-        written = pydicom.dcmread(tmp_path / "pet" / f"{slice_.InstanceNumber:04d}.dcm")
+    for number, values in zip(series.numbers, suv, strict=True):
+        written = pydicom.dcmread(tmp_path / "pet" / f"{number:04d}.dcm")
         activity = written.pixel_array * float(written.RescaleSlope)
         np.testing.assert_allclose(activity, values * 2000 * left, atol=0.501 * float(written.RescaleSlope))
     volume = read_volume(tmp_path / "pet")

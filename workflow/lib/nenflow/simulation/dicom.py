@@ -4,7 +4,7 @@ UIDs follow from the cohort's identity and dates are fixed, so that the same coh
 says in its study and series description, and in the patient's name, that it is simulated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,17 +12,17 @@ from pathlib import Path
 import highdicom
 import numpy as np
 from contourpy import contour_generator
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import (
     CTImageStorage,
-    ExplicitVRLittleEndian,
     PositronEmissionTomographyImageStorage,
     RTStructureSetStorage,
     generate_uid,
 )
 
+from nenflow.simulation.encoding import Elements, decimals, elements, encoded, file_meta, item, pixel_data, write_file
 from nenflow.simulation.phantoms import Grid
 
 DATE, TIME = "20200101", "120000"
@@ -78,6 +78,39 @@ class Injection:
         return self.dose_bq * left / (self.weight_kg * 1000)
 
 
+@dataclass(frozen=True)
+class Series:
+    """A written series.
+
+    Attributes:
+        common: the data set that all its slices share.
+        instances: the slices' SOP instance UIDs, from the feet to the head.
+        numbers: their instance numbers.
+        positions: the centre of each slice's first voxel as x, y, z.
+    """
+
+    common: Dataset
+    instances: list[str]
+    numbers: list[int]
+    positions: list[list[float]]
+
+    def references(self) -> list[bytes]:
+        """The slices as items of a sequence that refers to them."""
+        kind = self.common.SOPClassUID
+        return [
+            item(elements(ReferencedSOPClassUID=kind, ReferencedSOPInstanceUID=instance)) for instance in self.instances
+        ]
+
+    def dataset(self, index: int) -> Dataset:
+        """The data set of a slice without its pixels."""
+        dataset = Dataset()
+        dataset.update(self.common)
+        dataset.SOPInstanceUID = self.instances[index]
+        dataset.InstanceNumber = self.numbers[index]
+        dataset.ImagePositionPatient = self.positions[index]
+        return dataset
+
+
 def write_ct(
     image: np.ndarray,
     grid: Grid,
@@ -86,7 +119,7 @@ def write_ct(
     folder: Path,
     enhanced: bool = True,
     kvp: int = 120,
-) -> list[Dataset]:
+) -> Series:
     """Write a CT series, one file per slice.
 
     Args:
@@ -99,7 +132,7 @@ def write_ct(
         kvp: the tube's voltage in kV.
 
     Returns:
-        the written data sets, in the order of `image`.
+        the series, in the order of `image`.
     """
     common = _header(identity, CTImageStorage)
     _describe_series(common, identity, f"{identity.phase} CT", identity.uid(identity.phase), number=2)
@@ -107,16 +140,14 @@ def write_ct(
     _add_pixels(common, grid, bits=12)
     common.RescaleIntercept, common.RescaleSlope, common.RescaleType = INTERCEPT, 1, "HU"
     common.WindowCenter, common.WindowWidth = 90, 300
-    series = list(_slices(common, grid, identity, head_first))
-    for dataset, pixels in zip(series, image, strict=True):
-        dataset.PixelData = (pixels - INTERCEPT).astype("<u2").tobytes()
-    _save(series, folder)
+    series = _series(common, grid, identity, head_first)
+    _save(series, (pixel_data((pixels - INTERCEPT).astype("<u2").tobytes(), "OW") for pixels in image), folder)
     return series
 
 
 def write_pet(
     suv: np.ndarray, grid: Grid, identity: Identity, injection: Injection, head_first: bool, folder: Path
-) -> list[Dataset]:
+) -> Series:
     """Write a PET series in Bq/ml, one file per slice, each with its own rescale slope as scanners write it.
 
     Args:
@@ -128,68 +159,63 @@ def write_pet(
         folder: where the files go; it is made.
 
     Returns:
-        the written data sets, in the order of `suv`; a stored value is right to half a slope.
+        the series, in the order of `suv`; a stored value is right to half a slope.
     """
     common = _header(identity, PositronEmissionTomographyImageStorage)
     _describe_series(common, identity, f"{identity.phase} PET", identity.uid(identity.phase), number=3)
     _add_pet(common, injection, grid.slices)
     _add_pixels(common, grid, bits=16)
     common.RescaleIntercept = 0
-    series = list(_slices(common, grid, identity, head_first))
-    for dataset, values in zip(series, suv * injection.activity(), strict=True):
-        # The slope as it stands in the file: nine digits, which a decimal text of DICOM holds.
-        dataset.RescaleSlope = float(f"{max(values.max(), 1.0) / PET_FULL_SCALE:.9g}")
-        dataset.ImageIndex = dataset.InstanceNumber
-        dataset.PixelData = np.rint(values / dataset.RescaleSlope).astype("<u2").tobytes()
-    _save(series, folder)
+    series = _series(common, grid, identity, head_first)
+    _save(series, map(_stored_activity, suv * injection.activity(), series.numbers), folder)
     return series
 
 
 def write_seg(
-    masks: dict[str, np.ndarray], series: list[Dataset], identity: Identity, rater: str, number: int, path: Path
+    masks: dict[str, np.ndarray], series: Series, identity: Identity, rater: str, number: int, path: Path
 ) -> None:
     """Write a binary DICOM SEG with one segment per region.
 
     Args:
         masks: boolean arrays of shape (slices, rows, columns) by region.
-        series: the CT's data sets, in the order of the slices.
+        series: what they were drawn on.
         identity: whose it is.
         rater: who drew it.
         number: the series number.
         path: the file.
     """
-    segments = [
-        highdicom.seg.SegmentDescription(
-            segment_number=position,
-            segment_label=region,
-            segmented_property_category=ORGANS.get(region, LESION)[0],
-            segmented_property_type=ORGANS.get(region, LESION)[1],
-            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
-        )
-        for position, region in enumerate(masks, 1)
-    ]
-    segmentation = highdicom.seg.Segmentation(
-        source_images=series,
-        pixel_array=np.stack(list(masks.values()), axis=-1).astype(np.uint8),
-        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=segments,
-        series_instance_uid=identity.uid(identity.phase, rater),
-        series_number=number,
-        sop_instance_uid=identity.uid(identity.phase, rater, "segmentation"),
-        instance_number=1,
-        series_description=f"SIMULATED segmentation {rater}",
-        content_label="SEGMENTATION",
-        content_creator_name=f"Simulated^{rater}",
-        **MAKER,
+    segmentation = _segmentation_of_two_slices(list(masks), series, identity, rater, number)
+    drawn = np.stack(list(masks.values()))
+    # From the head to the feet, as highdicom sorts frames; planes in which nothing was drawn have none.
+    planes = np.flatnonzero(drawn.any(axis=(0, 2, 3)))[::-1]
+    shared = _frames_of_planes(segmentation.PerFrameFunctionalGroupsSequence[0], series, planes)
+    frames, pixels = [], []
+    for segment, mask in enumerate(drawn, 1):
+        for position, plane in enumerate(planes, 1):
+            if mask[plane].any():
+                own = elements(FrameContentSequence=[item(elements(DimensionIndexValues=[segment, position]))])
+                if len(masks) > 1:  # the only segment is said once, in what all frames share
+                    own |= elements(SegmentIdentificationSequence=[item(elements(ReferencedSegmentNumber=segment))])
+                frames.append(item(shared[plane] | own))
+                pixels.append(mask[plane].ravel())
+    references = series.references()
+    instances = elements(ReferencedInstanceSequence=references, SeriesInstanceUID=series.common.SeriesInstanceUID)
+    own = elements(
+        SourceImageSequence=references,
+        ReferencedSeriesSequence=[item(instances)],
+        SegmentsOverlap="YES" if (drawn.sum(axis=0) > 1).any() else "NO",
+        NumberOfFrames=len(frames),
+        PerFrameFunctionalGroupsSequence=frames,
     )
-    _fix_chance(segmentation, identity.uid(identity.phase, rater, "dimensions"))
-    segmentation.save_as(path, enforce_file_format=True)
+    own |= pixel_data(np.packbits(np.concatenate(pixels), bitorder="little").tobytes(), "OB")
+    header, instance = encoded(segmentation), segmentation.SOPInstanceUID
+    write_file(path, encoded(segmentation.file_meta), instance, header | own)
 
 
 def write_rtstruct(
     depths: dict[str, np.ndarray],
     grid: Grid,
-    series: list[Dataset],
+    series: Series,
     identity: Identity,
     rater: str,
     number: int,
@@ -201,43 +227,46 @@ def write_rtstruct(
         depths: by region, the depth below the outline (mm, positive inside) at voxel centres, shape (slices, rows,
             columns). Contours follow its zero line: a voxel centre is inside a contour exactly where it is positive.
         grid: geometry of `depths`.
-        series: the CT's data sets, in the order of the slices.
+        series: what they were drawn on.
         identity: whose it is.
         rater: who drew it.
         number: the series number.
         path: the file.
     """
     dataset = _header(identity, RTStructureSetStorage)
-    _identify(dataset, identity.uid(identity.phase, rater, "structures"))
     _describe_series(dataset, identity, f"structures {rater}", identity.uid(identity.phase, rater), number)
     dataset.Modality = "RTSTRUCT"
     dataset.InstanceNumber = 1
     dataset.StructureSetLabel = "SIMULATED"
     dataset.StructureSetDate, dataset.StructureSetTime = DATE, TIME
     dataset.ApprovalStatus = "UNAPPROVED"
-    dataset.ReferencedFrameOfReferenceSequence = Sequence([_frame_of_reference(series)])
+    references = series.references()
     rois, contours, observations = [], [], []
     for roi_number, (region, depth) in enumerate(depths.items(), 1):
         roi = Dataset()
         roi.ROINumber = roi_number
-        roi.ReferencedFrameOfReferenceUID = series[0].FrameOfReferenceUID
+        roi.ReferencedFrameOfReferenceUID = series.common.FrameOfReferenceUID
         roi.ROIName = region
         roi.ROIGenerationAlgorithm = "MANUAL"
         rois.append(roi)
-        contour = Dataset()
-        contour.ROIDisplayColor = [255, 64 * roi_number, 0]
-        contour.ContourSequence = Sequence(_contours(depth, grid, series))
-        contour.ReferencedROINumber = roi_number
-        contours.append(contour)
+        contour = elements(
+            ROIDisplayColor=f"255\\{64 * roi_number}\\0",
+            ContourSequence=_contours(depth, grid, references),
+            ReferencedROINumber=roi_number,
+        )
+        contours.append(item(contour))
         observation = Dataset()
         observation.ObservationNumber = observation.ReferencedROINumber = roi_number
         observation.RTROIInterpretedType = "ORGAN" if region in ORGANS else "GTV"
         observation.ROIInterpreter = f"Simulated^{rater}"
         observations.append(observation)
     dataset.StructureSetROISequence = Sequence(rois)
-    dataset.ROIContourSequence = Sequence(contours)
     dataset.RTROIObservationsSequence = Sequence(observations)
-    dataset.save_as(path, enforce_file_format=True)
+    own = elements(
+        ReferencedFrameOfReferenceSequence=[_frame_of_reference(series, references)], ROIContourSequence=contours
+    )
+    instance = identity.uid(identity.phase, rater, "structures")
+    write_file(path, encoded(file_meta(RTStructureSetStorage)), instance, encoded(dataset) | own)
 
 
 def _header(identity: Identity, kind: str) -> Dataset:
@@ -260,15 +289,6 @@ def _header(identity: Identity, kind: str) -> Dataset:
     dataset.StudyInstanceUID = identity.uid("study")
     dataset.StudyID = "1"
     return dataset
-
-
-def _identify(dataset: Dataset, instance: str) -> None:
-    """The instance, and the file's own header."""
-    dataset.SOPInstanceUID = instance
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = instance
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
 
 
 def _describe_series(dataset: Dataset, identity: Identity, text: str, uid: str, number: int) -> None:
@@ -338,28 +358,87 @@ def _add_pixels(dataset: Dataset, grid: Grid, bits: int) -> None:
     dataset.PixelRepresentation = 0
 
 
-def _slices(common: Dataset, grid: Grid, identity: Identity, head_first: bool) -> Iterator[Dataset]:
-    """Data sets of a series' slices, from the feet to the head, without their pixels."""
-    for index in range(grid.slices):
-        dataset = Dataset()
-        dataset.update(common)
-        _identify(dataset, identity.uid(identity.phase, "slice", str(index)))
-        _add_plane(dataset, grid, index, grid.slices - index if head_first else index + 1)
-        yield dataset
-
-
-def _save(series: list[Dataset], folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for dataset in series:
-        dataset.save_as(folder / f"{dataset.InstanceNumber:04d}.dcm", enforce_file_format=True)
-
-
-def _add_plane(dataset: Dataset, grid: Grid, index: int, number: int) -> None:
-    """Where a slice is, and its number in the series."""
+def _series(common: Dataset, grid: Grid, identity: Identity, head_first: bool) -> Series:
+    """A series on a grid, from the feet to the head."""
     x, y, z = grid.origin
-    dataset.InstanceNumber = number
-    dataset.ImagePositionPatient = [round(float(v), 4) for v in (x, y, z + index * grid.thickness)]
-    dataset.SliceLocation = dataset.ImagePositionPatient[2]
+    slices = range(grid.slices)
+    return Series(
+        common=common,
+        instances=[identity.uid(identity.phase, "slice", str(index)) for index in slices],
+        numbers=[grid.slices - index if head_first else index + 1 for index in slices],
+        positions=[[round(float(v), 4) for v in (x, y, z + index * grid.thickness)] for index in slices],
+    )
+
+
+def _stored_activity(values: np.ndarray, number: int) -> Elements:
+    """A slice's activity (Bq/ml), with its own slope."""
+    # The slope as it stands in the file: nine digits, which a decimal text of DICOM holds.
+    slope = float(f"{max(values.max(), 1.0) / PET_FULL_SCALE:.9g}")
+    stored = np.rint(values / slope).astype("<u2").tobytes()
+    return elements(RescaleSlope=decimals([slope]), ImageIndex=number) | pixel_data(stored, "OW")
+
+
+def _save(series: Series, contents: Iterable[Elements], folder: Path) -> None:
+    """Write a series, each slice with what is its own."""
+    folder.mkdir(parents=True)
+    common, meta = encoded(series.common), encoded(file_meta(series.common.SOPClassUID))
+    for instance, number, position, content in zip(
+        series.instances, series.numbers, series.positions, contents, strict=True
+    ):
+        place = elements(
+            InstanceNumber=number,
+            ImagePositionPatient=decimals(position),
+            SliceLocation=decimals(position[2:]),
+        )
+        write_file(folder / f"{number:04d}.dcm", meta, instance, common | place | content)
+
+
+def _segmentation_of_two_slices(
+    regions: list[str], series: Series, identity: Identity, rater: str, number: int
+) -> Dataset:
+    """A SEG of the first slices only, as a pattern for the whole: highdicom takes milliseconds for each slice."""
+    segments = [
+        highdicom.seg.SegmentDescription(
+            segment_number=position,
+            segment_label=region,
+            segmented_property_category=ORGANS.get(region, LESION)[0],
+            segmented_property_type=ORGANS.get(region, LESION)[1],
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
+        )
+        for position, region in enumerate(regions, 1)
+    ]
+    pixels = np.zeros((2, series.common.Rows, series.common.Columns, len(regions)), dtype=np.uint8)
+    pixels[..., 0, np.arange(len(regions)), np.arange(len(regions))] = 1  # something of each, apart from each other
+    segmentation = highdicom.seg.Segmentation(
+        source_images=[series.dataset(0), series.dataset(1)],
+        pixel_array=pixels,
+        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=segments,
+        series_instance_uid=identity.uid(identity.phase, rater),
+        series_number=number,
+        sop_instance_uid=identity.uid(identity.phase, rater, "segmentation"),
+        instance_number=1,
+        series_description=f"SIMULATED segmentation {rater}",
+        content_label="SEGMENTATION",
+        content_creator_name=f"Simulated^{rater}",
+        **MAKER,
+    )
+    _fix_chance(segmentation, identity.uid(identity.phase, rater, "dimensions"))
+    return segmentation
+
+
+def _frames_of_planes(pattern: Dataset, series: Series, planes: np.ndarray) -> dict[int, Elements]:
+    """What frames of a plane say of their place and of the slice that they were drawn on; `pattern` is any frame."""
+    derivation = pattern.DerivationImageSequence[0]
+    of_derivation, of_source = encoded(derivation), encoded(derivation.SourceImageSequence[0])
+    found = {}
+    for plane in planes:
+        source = of_source | elements(ReferencedSOPInstanceUID=series.instances[plane])
+        found[plane] = elements(
+            DerivationImageSequence=[item(of_derivation | elements(SourceImageSequence=[item(source)]))],
+            PlanePositionSequence=[item(elements(ImagePositionPatient=decimals(series.positions[plane])))],
+        )
+    return found
 
 
 def _fix_chance(segmentation: Dataset, dimensions: str) -> None:
@@ -367,46 +446,41 @@ def _fix_chance(segmentation: Dataset, dimensions: str) -> None:
     segmentation.StudyDescription = STUDY_DESCRIPTION
     segmentation.SeriesDate = segmentation.ContentDate = segmentation.InstanceCreationDate = DATE
     segmentation.SeriesTime = segmentation.ContentTime = segmentation.InstanceCreationTime = TIME
-    for item in [*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence]:
-        item.DimensionOrganizationUID = dimensions
-    for item in segmentation.ContributingEquipmentSequence:
-        item.ContributionDateTime = DATE + TIME
+    for dimension in [*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence]:
+        dimension.DimensionOrganizationUID = dimensions
+    for equipment in segmentation.ContributingEquipmentSequence:
+        equipment.ContributionDateTime = DATE + TIME
 
 
-def _frame_of_reference(series: list[Dataset]) -> Dataset:
+def _frame_of_reference(series: Series, references: list[bytes]) -> bytes:
     """The frame of reference of an RTSTRUCT, with the study and series that it was drawn on."""
-    images = Dataset()
-    images.SeriesInstanceUID = series[0].SeriesInstanceUID
-    images.ContourImageSequence = Sequence([_reference(slice_) for slice_ in series])
-    study = Dataset()
-    study.ReferencedSOPClassUID = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired but what writers use
-    study.ReferencedSOPInstanceUID = series[0].StudyInstanceUID
-    study.RTReferencedSeriesSequence = Sequence([images])
-    frame = Dataset()
-    frame.FrameOfReferenceUID = series[0].FrameOfReferenceUID
-    frame.RTReferencedStudySequence = Sequence([study])
-    return frame
+    images = elements(SeriesInstanceUID=series.common.SeriesInstanceUID, ContourImageSequence=references)
+    study = elements(
+        ReferencedSOPClassUID="1.2.840.10008.3.1.2.3.1",  # Detached Study Management, retired but what writers use
+        ReferencedSOPInstanceUID=series.common.StudyInstanceUID,
+        RTReferencedSeriesSequence=[item(images)],
+    )
+    frame = series.common.FrameOfReferenceUID
+    return item(elements(FrameOfReferenceUID=frame, RTReferencedStudySequence=[item(study)]))
 
 
-def _reference(slice_: Dataset) -> Dataset:
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = slice_.SOPClassUID
-    reference.ReferencedSOPInstanceUID = slice_.SOPInstanceUID
-    return reference
-
-
-def _contours(depth: np.ndarray, grid: Grid, series: list[Dataset]) -> list[Dataset]:
+def _contours(depth: np.ndarray, grid: Grid, references: list[bytes]) -> list[bytes]:
     """Zero lines of the depth, slice by slice, as items of a contour sequence."""
-    z, y, x = (axis.ravel() for axis in grid.axes())
+    z, y, x = (axis.ravel().tolist() for axis in grid.axes())
     contours = []
     for index in np.flatnonzero((depth > 0).any(axis=(1, 2))):
+        height = round(z[index], CONTOUR_DECIMALS)
         for line in contour_generator(x, y, depth[index]).lines(0.0):
             # DICOM closes the contour itself: the last point is not the first one again.
-            points = np.column_stack([line[:-1], np.full(len(line) - 1, z[index])])
-            item = Dataset()
-            item.ContourImageSequence = Sequence([_reference(series[index])])
-            item.ContourGeometricType = "CLOSED_PLANAR"
-            item.NumberOfContourPoints = len(points)
-            item.ContourData = [round(float(v), CONTOUR_DECIMALS) for v in points.ravel()]
-            contours.append(item)
+            points = [
+                f"{round(across, CONTOUR_DECIMALS)}\\{round(along, CONTOUR_DECIMALS)}\\{height}"
+                for across, along in line[:-1].tolist()
+            ]
+            contour = elements(
+                ContourImageSequence=[references[index]],
+                ContourGeometricType="CLOSED_PLANAR",
+                NumberOfContourPoints=len(points),
+                ContourData="\\".join(points),
+            )
+            contours.append(item(contour))
     return contours

@@ -6,6 +6,7 @@ Lengths are in mm and points in the patient's frame (LPS), intensities in HU.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,13 +86,22 @@ class Bumps:
         )
         return cls(terms, sd)
 
+    @cached_property
+    def degree(self) -> int:
+        """The highest power of all terms."""
+        return max(sum(term[:3]) for term in self.terms)
+
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Values in the directions given by unit vectors."""
         # Sums and products only: the same bits on any processor, which cosines would not give.
-        powers = [_powers(axis, max(sum(term[:3]) for term in self.terms)) for axis in (x, y, z)]
+        powers = [_powers(axis, self.degree) for axis in (x, y, z)]
         total = np.zeros(np.broadcast(x, y, z).shape)
-        for i, j, k, coefficient in self.terms:
-            total += coefficient * powers[0][i] * powers[1][j] * powers[2][k]
+        for *exponents, coefficient in self.terms:
+            product = coefficient
+            for axis, exponent in zip(powers, exponents, strict=True):
+                if exponent:  # a factor of 1 changes nothing
+                    product = product * axis[exponent]
+            total += product
         return self.sd * total
 
 
@@ -244,7 +254,8 @@ def slice_depth(outline: Outline, grid: Grid) -> np.ndarray:
     low, high = outline.bounds()
     box = _voxels(grid, low - 2 * EDGE_MM, high + 2 * EDGE_MM)
     depth = np.full(grid.shape, -np.inf)
-    depth[box] = outline.depth(z[box[0]], y[:, box[1]], x[:, :, box[2]])
+    for part, height in zip(depth[box], z[box[0]], strict=True):  # a slice fits into the processor's cache
+        part[:] = outline.depth(height, y[0, box[1]], x[0, :, box[2]])
     return depth
 
 

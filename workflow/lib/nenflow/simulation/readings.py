@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydicom.dataset import Dataset
 
 from nenflow.errors import InputError
-from nenflow.simulation.dicom import Identity, write_rtstruct, write_seg
+from nenflow.simulation.dicom import Identity, Series, write_rtstruct, write_seg
 from nenflow.simulation.phantoms import Grid, Outline, slice_depth
 
 FIRST_NUMBER = 3  # of the raters' series; the scan is number 2
@@ -23,14 +22,14 @@ class Scan:
     Attributes:
         identity: whose it is, and its phase.
         grid: its geometry.
-        series: its data sets, from the feet to the head.
+        series: what was written.
         home: the patient's folder, relative to the cohort's; the series lies in the folder `<phase>` in it.
         folder: the cohort's folder.
     """
 
     identity: Identity
     grid: Grid
-    series: list[Dataset]
+    series: Series
     home: Path
     folder: Path
 
