@@ -19,6 +19,13 @@ def compile_once():
         subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow/lib")})
 
 
+def edit(path, change):
+    """Change the settings in a YAML file by a function that takes them."""
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(settings)
+    path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
 class Project:
     """A copy of the workflow in a folder of its own, with a tiny study, that a test may run and change."""
 

@@ -1,6 +1,4 @@
 import copy
-import hashlib
-from pathlib import Path
 
 import highdicom
 import numpy as np
@@ -8,7 +6,6 @@ import pandas as pd
 import pydicom
 import pytest
 import SimpleITK as sitk
-import yaml
 from jsonschema import Draft202012Validator
 from matplotlib.path import Path as Polygon
 from scipy.stats import spearmanr
@@ -21,10 +18,9 @@ from nenflow.simulation.draws import allocate, draw_cohort, draw_continuous, dra
 from nenflow.simulation.phantoms import Bumps, Grid, Outline, Texture, draw_grid, paint, place, slice_depth
 from nenflow.simulation.readings import plan_readings
 from nenflow.tables import UNIT, read_table
+from simulated import SCHEMA, changed, digests, shipped
 
-ROOT = Path(__file__).resolve().parents[2]
-SURUFATINIB = yaml.safe_load((ROOT / "config/studies/surufatinib/simulation.yaml").read_text(encoding="utf-8"))
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/simulation.schema.yaml").read_text(encoding="utf-8"))
+SURUFATINIB = shipped("surufatinib")
 
 # Table 2 of the publication: lesions with effective + ineffective treatment, row by row.
 PUBLISHED = {
@@ -65,25 +61,8 @@ GRID = Grid(matrix=64, slices=10, spacing=0.9, thickness=5.0, origin=(-20.0, 10.
 SMOOTH = Bumps(((0, 0, 0, 0.0),), 0.0)  # a ball
 
 
-def changed(settings, *path, value):
-    settings = copy.deepcopy(settings)
-    part = settings
-    for key in path[:-1]:
-        part = part[key]
-    part[path[-1]] = value
-    return settings
-
-
 def clinical(cohort):
     return cohort.lesions.join(cohort.patients, on="patient")
-
-
-def digests(folder, pattern):
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob(pattern))
-        if path.is_file()
-    }
 
 
 def auc(score, event):

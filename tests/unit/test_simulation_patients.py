@@ -1,4 +1,3 @@
-import copy
 import hashlib
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from nenflow.simulation.draws import draw_cohort
 from nenflow.simulation.patients import draw_patients
 from nenflow.study import load_simulation, read_schema, sentences
 from nenflow.tables import read_table
+from simulated import changed
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "workflow/schemas"
@@ -83,11 +83,10 @@ def test_without_effect_nothing_but_times_and_outcomes_changes():
 
 
 def test_variables_of_lesions_need_lesions():
-    settings = copy.deepcopy(SETTINGS)
-    settings["variables"]["grade"]["level"] = "lesion"
+    settings = changed(SETTINGS, "variables", "grade", "level", value="lesion")
     with pytest.raises(InputError, match="grade is of level lesion, and the simulation draws patients only"):
         draw_patients(settings, 1)
-    settings["variables"]["grade"] = {"level": "patient", "counts": {"G1": 20, "G2": 41}}
+    settings = changed(SETTINGS, "variables", "grade", "counts", "G2", value=41)
     with pytest.raises(InputError, match="add up to 61, and there are 60 patients"):
         draw_patients(settings, 1)
 
@@ -112,8 +111,7 @@ def test_the_schema_takes_patients_and_keeps_lesions_whole():
     lesions = {**SETTINGS, "lesions_mm": {"variable": "size", "diameters": {"small": [12, 13]}}}
     said = [text for error in validator.iter_errors(lesions) for text in sentences(error)]
     assert "the key 'texture' is missing; it is needed beside 'lesions_mm'" in said
-    both = copy.deepcopy(SETTINGS)
-    both["survival"]["death"]["baseline"] = {"times": [12], "survival": [0.9]}
+    both = changed(SETTINGS, "survival", "death", "baseline", value={"times": [12], "survival": [0.9]})
     said = [text for error in validator.iter_errors(both) for text in sentences(error)]
     assert said == ["needs either the key baseline or the key median_follow_up"]
 

@@ -1,13 +1,11 @@
 import copy
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pydicom
 import pytest
 import SimpleITK as sitk
-import yaml
 from jsonschema import Draft202012Validator
 from lifelines import KaplanMeierFitter
 from lifelines.utils import restricted_mean_survival_time
@@ -22,10 +20,9 @@ from nenflow.simulation.patients import draw_patients
 from nenflow.simulation.pet import Lesion, draw_lesions, paint_pet, place_lesions
 from nenflow.simulation.phantoms import Grid, Outline, slice_depth
 from nenflow.tables import UNIT, read_table
+from simulated import SCHEMA, changed, digests, shipped
 
-ROOT = Path(__file__).resolve().parents[2]
-PRRT = yaml.safe_load((ROOT / "config/studies/prrt/simulation.yaml").read_text(encoding="utf-8"))
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/simulation.schema.yaml").read_text(encoding="utf-8"))
+PRRT = shipped("prrt")
 ORGANS = ("liver", "bone", "node", "primary", "other")
 HALF_LIFE = 4062.6  # s, of Ga-68
 GRID = Grid(matrix=60, slices=30, spacing=4.0, thickness=5.0, origin=(-118.0, -118.0, -72.5))
@@ -42,15 +39,6 @@ for organ, counts in {
     "other": {"0": 3},
 }.items():
     TINY["pet"]["organs"][organ]["patients"] = counts
-
-
-def changed(*path, value):
-    settings = copy.deepcopy(TINY)
-    part = settings
-    for key in path[:-1]:
-        part = part[key]
-    part[path[-1]] = value
-    return settings
 
 
 def imported(folder, patient, target, strict=False):
@@ -186,12 +174,11 @@ def test_the_ct_is_a_trunk_in_air(tiny):
 
 
 def test_same_seed_same_bytes_and_images_without_regard_to_the_effect(tiny, tmp_path):
-    simulate_cohort(changed("survival", "overall", "hazard_ratios", value={"burden": 3.0}), 3, tmp_path)
-    files = sorted(path.relative_to(tiny) for path in tiny.rglob("*.dcm"))
-    assert len(files) == 3 * (2 * 44 + 1)
-    assert all((tmp_path / file).read_bytes() == (tiny / file).read_bytes() for file in files)
-    assert (tmp_path / "cases.csv").read_bytes() == (tiny / "cases.csv").read_bytes()
-    assert (tmp_path / "patients.csv").read_bytes() != (tiny / "patients.csv").read_bytes()
+    simulate_cohort(changed(TINY, "survival", "overall", "hazard_ratios", value={"burden": 3.0}), 3, tmp_path)
+    assert len(digests(tiny, "*.dcm")) == 3 * (2 * 44 + 1)
+    for pattern in ("*.dcm", "cases.csv"):
+        assert digests(tmp_path, pattern) == digests(tiny, pattern)
+    assert digests(tmp_path, "patients.csv") != digests(tiny, "patients.csv")
 
 
 @pytest.mark.parametrize("patient", ["P001", "P002", "P003"])
@@ -291,7 +278,7 @@ def test_lesions_lie_apart_and_inside():
     ],
 )
 def test_contradictions_are_refused(path, value, sentence):
-    settings = changed("pet", *path, value=value)
+    settings = changed(TINY, "pet", *path, value=value)
     with pytest.raises(InputError, match=sentence):
         draw_lesions(settings["pet"], draw_patients(TINY, 1).truth, 1)
 
@@ -300,7 +287,7 @@ def test_the_schema_takes_the_settings_and_nothing_else():
     validator = Draft202012Validator(SCHEMA)
     assert not list(validator.iter_errors(PRRT))
     assert not list(validator.iter_errors(TINY))
-    assert list(validator.iter_errors(changed("pet", "organs", "lung", value=PRRT["pet"]["organs"]["liver"])))
+    assert list(validator.iter_errors(changed(TINY, "pet", "organs", "lung", value=PRRT["pet"]["organs"]["liver"])))
     assert list(validator.iter_errors({**PRRT, "lesions_mm": {}}))
     without = {key: value for key, value in PRRT.items() if key != "latents"}
     assert list(validator.iter_errors(without))

@@ -1,24 +1,15 @@
-import copy
-
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from nenflow.errors import InputError
 from nenflow.simulation.patients import draw_patients
 from nenflow.simulation.progression import outcome_times, seen_times
 from nenflow.study import load_simulation
 from projects import ROOT
+from simulated import EVEROLIMUS_MARGINS, changed, shipped
 
-EVEROLIMUS = yaml.safe_load((ROOT / "config/studies/everolimus/simulation.yaml").read_text(encoding="utf-8"))
-# Published margins: ../shared/studies, everolimus.
-PUBLISHED = {
-    "primary": {"pancreatic": 15, "ileal": 9, "lung": 1},
-    "grade": {"G1": 5, "G2": 19, "G3": 1},
-    "progression": {"<=11 months": 10, ">11 months": 15},
-    "death": {"yes": 19, "no": 6},
-}
+EVEROLIMUS = shipped("everolimus")
 MEDIANS = {"<=11 months": 4.5, ">11 months": 25.0}
 
 SETTINGS = {
@@ -41,7 +32,7 @@ PATIENTS = pd.Index(list("abcde"), name="patient")
 def test_each_published_margin_is_exact(seed):
     table = draw_patients(EVEROLIMUS, seed).patients
     assert len(table) == 25
-    for name, counts in PUBLISHED.items():
+    for name, counts in EVEROLIMUS_MARGINS.items():
         assert table[name].value_counts().to_dict() == counts, name
 
 
@@ -116,11 +107,9 @@ def test_contradictions_are_refused():
     follow_up = pd.Series(9.0, PATIENTS)
     with pytest.raises(InputError, match="ends before it is known who has early"):
         seen_times(SETTINGS, pd.Series([2.0, 8.0, 14.0, 25.0, 40.0], PATIENTS), follow_up)
-    overlapping = copy.deepcopy(SETTINGS)
-    overlapping["time"]["quantiles"]["late"][0] = 9
+    overlapping = changed(SETTINGS, "time", "quantiles", "late", 0, value=9)
     with pytest.raises(InputError, match="rising order, those of early first"):
         outcome_times(overlapping, pd.Series(0.0, PATIENTS))
-    settings = copy.deepcopy(EVEROLIMUS)
-    settings["survival"]["overall"]["after"] = "unknown"
+    settings = changed(EVEROLIMUS, "survival", "overall", "after", value="unknown")
     with pytest.raises(InputError, match="comes after unknown, which is no time of its outcome"):
         draw_patients(settings, 1)

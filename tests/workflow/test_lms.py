@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-import yaml
 
 from nenflow.documents import read_json
 from nenflow.evaluation.competing import cumulative_incidence
 from nenflow.models.score import searched_cut_offs, strata_of
 from nenflow.tables import UNIT, read_table
-from projects import Project
+from projects import Project, edit
 
 POINTS = ["ki67", "invasion", "nodes", "adjuvant"]
 
@@ -17,16 +16,10 @@ POINTS = ["ki67", "invasion", "nodes", "adjuvant"]
 def lms(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("lms"))
     project.study("lms")
-    path = project.folder / "config/studies/lms/study.yaml"
-    study = yaml.safe_load(path.read_text(encoding="utf-8"))
-    study["evaluation"].update(resamples=10, resamples_per_job=10)
-    path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+    fewer = {"resamples": 10, "resamples_per_job": 10}
+    edit(project.folder / "config/studies/lms/study.yaml", lambda study: study["evaluation"].update(fewer))
     project.run()
-    return project
-
-
-def result(project, name):
-    return project.folder / "results/lms" / name
+    return project.folder / "results/lms"
 
 
 def worth(score):
@@ -37,16 +30,16 @@ def worth(score):
 
 
 def test_the_model_has_the_published_risk_factors(lms):
-    score = read_json(result(lms, "models/metastasis/score.json"))
+    score = read_json(lms / "models/metastasis/score.json")
     assert list(score["variables"]) == POINTS
     assert score["strata"] == ["low", "intermediate", "high"]
     assert score["rule"] == "smallest"
 
 
 def test_weights_and_cut_offs_are_refitted_in_each_fold(lms):
-    dataset = read_table(result(lms, "models/metastasis/dataset.csv"), index=UNIT)
-    units = read_table(result(lms, "evaluation/metastasis/cross_validation.csv"), index=UNIT)
-    document = read_json(result(lms, "evaluation/metastasis/cross_validation.json"))
+    dataset = read_table(lms / "models/metastasis/dataset.csv", index=UNIT)
+    units = read_table(lms / "evaluation/metastasis/cross_validation.csv", index=UNIT)
+    document = read_json(lms / "evaluation/metastasis/cross_validation.json")
     assert list(document) == ["folds", "hospital"]
     assert [len(part["parts"]) for part in document.values()] == [10, 3]
     assert len({str(part["score"]["variables"]["ki67"]["effects"]) for part in document["folds"]["parts"]}) == 10
@@ -69,10 +62,10 @@ def test_weights_and_cut_offs_are_refitted_in_each_fold(lms):
 
 
 def test_the_risk_of_the_strata_lets_death_compete(lms):
-    units = read_table(result(lms, "evaluation/metastasis/cross_validation.csv"), index=UNIT)
-    dataset = read_table(result(lms, "models/metastasis/dataset.csv"), index=UNIT)
+    units = read_table(lms / "evaluation/metastasis/cross_validation.csv", index=UNIT)
+    dataset = read_table(lms / "models/metastasis/dataset.csv", index=UNIT)
     assert set(dataset["event"]) == {0, 1, 2}
-    found = read_json(result(lms, "evaluation/metastasis/cross_validation.json"))["folds"]["strata"]
+    found = read_json(lms / "evaluation/metastasis/cross_validation.json")["folds"]["strata"]
     rows = units[units["scheme"] == "folds"].loc[dataset.index]
     high = dataset[(rows["stratum"] == "high").to_numpy()]
     curve = cumulative_incidence(high["time"].to_numpy(), high["event"].to_numpy())
@@ -83,12 +76,12 @@ def test_the_risk_of_the_strata_lets_death_compete(lms):
 
 
 def test_what_a_careful_statistician_adds_is_there(lms):
-    other = read_table(result(lms, "models/metastasis/subdistribution.csv"))
+    other = read_table(lms / "models/metastasis/subdistribution.csv")
     assert len(other) == 5
-    incidence = read_table(result(lms, "evaluation/survival_metastasis/incidence.csv"), text=["group", "variable"])
+    incidence = read_table(lms / "evaluation/survival_metastasis/incidence.csv", text=["group", "variable"])
     assert set(incidence["variable"].dropna()) >= {"hospital", "invasion"}
-    overall = read_table(result(lms, "evaluation/survival_overall/summary.csv"), text=["group"]).set_index("group")
+    overall = read_table(lms / "evaluation/survival_overall/summary.csv", text=["group"]).set_index("group")
     assert overall.loc["yes", "survival_60"] < overall.loc["no", "survival_60"]
-    text = result(lms, "report/report.html").read_text(encoding="utf-8")
+    text = (lms / "report/report.html").read_text(encoding="utf-8")
     for words in ("Cross-validation", "Internal-external validation", "Subdistribution HR", "Cumulative incidence"):
         assert words in text

@@ -1,13 +1,12 @@
 """The pnec study as it comes, from its simulation to its report: the exact checks of its publication on the results."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from nenflow.documents import read_json
 from nenflow.tables import read_table
-from projects import Project
+from projects import Project, edit
 
 MULTIVARIABLE = ["size", "resection=no", "treatment=either", "treatment=neither"]
 # Printed total points at 1, 3 and 5 years; survivals from 0.05 in steps of 0.05.
@@ -22,12 +21,9 @@ TOTALS = {
 def pnec(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("pnec"))
     project.study("pnec")
-    study = project.folder / "config/studies/pnec/study.yaml"
-    text = study.read_text(encoding="utf-8")
-    fewer = text.replace("resamples: 1000, resamples_per_job: 250", "resamples: 10, resamples_per_job: 10")
-    assert fewer != text
-    study.write_text(fewer, encoding="utf-8")
-    project.run(cores=2)
+    fewer = {"resamples": 10, "resamples_per_job": 10}
+    edit(project.folder / "config/studies/pnec/study.yaml", lambda study: study["evaluation"].update(fewer))
+    project.run()
     return project.folder / "results/pnec"
 
 
@@ -48,7 +44,7 @@ def test_the_cohort_has_the_published_margins(pnec):
 
 
 def test_the_truth_has_the_published_effects(pnec):
-    truth = json.loads((pnec / "simulation/development/truth.json").read_text())
+    truth = read_json(pnec / "simulation/development/truth.json")
     ratios = {name: np.exp(value) for name, value in truth["survival"]["death"]["coefficients"].items()}
     assert ratios == pytest.approx(dict(zip(MULTIVARIABLE, [1.457, 5.666, 2.361, 7.804], strict=True)))
     assert truth["survival"]["death"]["events"] == 43
@@ -82,7 +78,7 @@ def test_the_published_points_stand_beside_the_study_s_own(pnec):
         rows = table[table["variable"] == f"survival_{time}"]
         assert rows["value"].astype(float).tolist() == pytest.approx([0.05 * k for k in range(1, len(totals) + 1)])
         assert np.rint(rows["points"]).tolist() == totals
-    own = json.loads((pnec / "models/nomogram/nomogram.json").read_text())
+    own = read_json(pnec / "models/nomogram/nomogram.json")
     assert [axis["time"] for axis in own["survival"]] == [12, 36, 60]
     assert max(max(scale["points"]) for scale in own["variables"].values()) == pytest.approx(100)
     page = (pnec / "report/report.html").read_text(encoding="utf-8")
@@ -98,7 +94,7 @@ def test_the_published_model_scores_the_cohort(pnec):
     expected = 100 / 29.528 / 9 * table["size"] + np.log(5.666) * (table["resection"] == "no")
     expected += table["treatment"].map(effects)
     np.testing.assert_allclose(found["linear_predictor"], expected.loc[found.index], atol=1e-5)
-    figures = json.loads((pnec / "evaluation/published_nomogram/performance.json").read_text())
+    figures = read_json(pnec / "evaluation/published_nomogram/performance.json")
     assert (figures["n"], figures["events"]) == (45, 43)
     assert 0.6 < figures["c"] < 0.85
     assert len(read_table(pnec / "models/published_nomogram/exclusions.csv")) == 0
@@ -106,7 +102,7 @@ def test_the_published_model_scores_the_cohort(pnec):
 
 
 def test_what_is_printed_beside_what_is_left(pnec):
-    checked = json.loads((pnec / "evaluation/nomogram/validation.json").read_text())["scores"]["nomogram"]
+    checked = read_json(pnec / "evaluation/nomogram/validation.json")["scores"]["nomogram"]
     assert checked["corrected"]["c"] < checked["apparent"]
     assert set(checked["times"]) == {"12", "36", "60"}
     checks = read_table(pnec / "models/nomogram/assumptions.csv")

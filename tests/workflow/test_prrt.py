@@ -5,11 +5,10 @@ import pandas as pd
 import pydicom
 import pytest
 import SimpleITK as sitk
-import yaml
 
 from nenflow.documents import read_json
 from nenflow.tables import read_table
-from projects import Project
+from projects import Project, edit
 
 ORGANS = ["liver", "bone", "node", "primary", "other"]
 PATIENTS, DEATHS, WITHOUT_LIVER = 20, 12, 3  # the published 67 and 38 take minutes; tests/unit has their margins
@@ -23,27 +22,21 @@ LESIONS = {
 HALF_LIFE = 4062.6  # s
 
 
-def shrink(folder):
-    """Make the study one of fewer patients and resamples; all else stays as it is shipped."""
-    path = folder / "simulation.yaml"
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+def fewer_patients(settings):
     settings["patients"] = PATIENTS
     settings["variables"]["sex"]["counts"] = {"female": 9, "male": 11}
     settings["survival"]["overall"] |= {"events": DEATHS, "accrual": 30}
     for organ, counts in LESIONS.items():
         settings["pet"]["organs"][organ]["patients"] = counts
-    path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    path = folder / "study.yaml"
-    study = yaml.safe_load(path.read_text(encoding="utf-8"))
-    study["evaluation"] = {"resamples": 12, "resamples_per_job": 12}
-    path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def prrt(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("prrt"))
     project.study("prrt")
-    shrink(project.folder / "config/studies/prrt")
+    folder = project.folder / "config/studies/prrt"
+    edit(folder / "simulation.yaml", fewer_patients)
+    edit(folder / "study.yaml", lambda study: study["evaluation"].update(resamples=12, resamples_per_job=12))
     project.run()
     return project.folder / "results/prrt"
 

@@ -19,7 +19,7 @@ from nenflow.documents import read_json
 from nenflow.models.protocol import build_protocol, scores
 from nenflow.stability import repeated_readings
 from nenflow.tables import CASE, UNIT, read_table
-from projects import ROOT
+from projects import ROOT, edit
 
 SLICES = 1.0  # seconds between looks at a run that is to be interrupted
 
@@ -121,9 +121,7 @@ def test_an_edited_module_runs_the_rules_that_use_it(copy, module, rules):
 
 def test_a_changed_setting_runs_what_depends_on_it(copy):
     settings = copy.folder / "config/studies/tiny/study.yaml"
-    study = yaml.safe_load(settings.read_text())
-    study["images"]["minimum_volume_mm3"] = 600
-    settings.write_text(yaml.safe_dump(study, sort_keys=False))
+    edit(settings, lambda study: study["images"].update(minimum_volume_mm3=600))
     planned = copy.planned()
     assert planned["import_images"] == 8
     assert "simulate_cohort" not in planned
@@ -179,9 +177,7 @@ def test_a_case_excluded_at_sign_off_leaves_without_another_extraction(copy):
     folder = copy.folder / "config/studies/tiny"
     decided = template.replace("P001,arterial,lesion1,reader1,,", "P001,arterial,lesion1,reader1,exclude,misses it", 1)
     (folder / "qc_signoff.csv").write_text(decided)
-    study = yaml.safe_load((folder / "study.yaml").read_text())
-    study["cohorts"]["development"]["signoff"] = "qc_signoff.csv"
-    (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    edit(folder / "study.yaml", lambda study: study["cohorts"]["development"].update(signoff="qc_signoff.csv"))
     output = copy.run()
     assert "rule import_images:" not in output
     assert "rule extract_features:" not in output
