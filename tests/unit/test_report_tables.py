@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 
+from nenflow.evaluation.discrimination import exact_interval
 from nenflow.report.tables import (
     INSET,
     coded_label,
@@ -89,11 +90,19 @@ def test_signature_is_ordered_by_weight_with_the_intercept_last():
 
 
 def test_discrimination_without_intervals_or_brier_score():
-    figures = {"auc": 1.0, "auc_delong": [None, None], "auc_hanley_mcneil": [None, None], "brier": None, "youden": {}}
+    ends = dict.fromkeys(("auc_delong", "auc_hanley_mcneil", "auc_binomial"), (None, None))
+    figures = {"auc": 1.0, **ends, "brier": None, "youden": {}}
     row = discrimination_table({"Radscore": figures}).iloc[0]
-    assert list(row) == ["Radscore", "1.000", "–", "–", "–", "–", "–"]
+    assert list(row) == ["Radscore", "1.000", "–", "–", "–", "–", "–", "–"]
     hanley = figures | {"auc": 0.928, "auc_hanley_mcneil": [0.885, 0.971]}
     assert discrimination_table({"fusion": hanley}).iloc[0]["95% CI, Hanley-McNeil"] == "0.885–0.971"
+
+
+def test_the_interval_of_medcalc_stands_beside_the_others():
+    # As the everolimus publication prints it of 24 patients: 0.87 (0.67-0.97).
+    ends = {"auc_delong": [0.7, 1.0], "auc_hanley_mcneil": [0.7, 1.0], "auc_binomial": exact_interval(0.87 * 24, 24)}
+    row = discrimination_table({"death": {"auc": 0.87, **ends, "youden": {}}}).iloc[0]
+    assert [end[:4] for end in row["95% CI, exact binomial"].split("–")] == ["0.67", "0.97"]
 
 
 def test_selection_shows_the_most_frequent():
@@ -103,7 +112,8 @@ def test_selection_shows_the_most_frequent():
 
 
 def test_a_models_cut_off_stands_there_as_probability_too():
-    figures = {"auc": 0.9, "auc_delong": [0.8, 1.0], "auc_hanley_mcneil": [0.8, 1.0], "brier": 0.1}
+    ends = dict.fromkeys(("auc_delong", "auc_hanley_mcneil", "auc_binomial"), (0.8, 1.0))
+    figures = {"auc": 0.9, **ends, "brier": 0.1}
     log_three = figures | {"youden": {"threshold": np.log(3)}}  # odds of 3 to 1
     printed = discrimination_table({"Radscore": log_three, "fusion": log_three})
     assert list(printed["As probability"]) == ["–", "0.750"]

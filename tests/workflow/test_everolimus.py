@@ -118,3 +118,5 @@ def test_the_model_of_death_tells_how_few_survivors_there_are(everolimus):
     assert (len(scores), scores["outcome"].sum()) == (25, 19)
     page = (everolimus / "report/report.html").read_text(encoding="utf-8")
     assert "1.0 for each of the 6 candidate coefficients" in page
+    low, high = read_json(everolimus / "evaluation/death/performance.json")["death"]["auc_binomial"]
+    assert f"<td>{low:.3f}–{high:.3f}</td>" in page  # as the publication prints the interval of its AUC

@@ -268,7 +268,7 @@ def survival_markers_table(markers: pd.DataFrame, most: int = 20) -> pd.DataFram
 
 
 def discrimination_table(performance: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Apparent discrimination of each score, with both intervals that papers print and Youden's cut-off."""
+    """Apparent discrimination of each score, with the intervals that papers print and Youden's cut-off."""
     rows = []
     models = set(performance) - {"Radscore"}  # the Radscore is part of a model and predicts no probability by itself
     for score, figures in performance.items():
@@ -278,6 +278,7 @@ def discrimination_table(performance: Mapping[str, Mapping[str, Any]]) -> pd.Dat
                 "Score": score_label(score),
                 "AUC (95% CI, DeLong)": interval(figures["auc"], *figures["auc_delong"]),
                 "95% CI, Hanley-McNeil": interval_only(figures["auc_hanley_mcneil"]),
+                "95% CI, exact binomial": interval_only(figures["auc_binomial"]),
                 "Cut-off": decimal(cutoff.get("threshold")),
                 **({"As probability": _probability(cutoff) if score in models else MISSING} if models else {}),
                 "Sensitivity": decimal(cutoff.get("sensitivity")),
