@@ -5,6 +5,7 @@ import logging
 import math
 import re
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ import pykwalify.errors
 import SimpleITK as sitk
 import yaml
 from radiomics import getParameterValidationFiles, imageoperations
-from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from nenflow.documents import read_json
 from nenflow.errors import InputError
 from nenflow.features import ibsi
+from nenflow.features.binning import CheckedExtractor, features_of_levels
 from nenflow.images.perturbation import perturb
 from nenflow.tables import CASE, read_table
 
@@ -97,6 +98,7 @@ def extract(
     Raises:
         InputError: the mask is not on the image's grid, or pyradiomics cannot compute features of this region.
     """
+    check_parameters(parameters)
     return _Extractor(parameters, conformance).extract(_Scan(image, conformance, modality), mask)
 
 
@@ -232,7 +234,7 @@ class _Scan:
         return other
 
 
-class _SlicerExtractor(RadiomicsFeatureExtractor):
+class _SlicerExtractor(CheckedExtractor):
     """pyradiomics as SlicerRadiomics calls it; resampling by B-splines is done by us, with the same result."""
 
     def __init__(self, parameters: dict):
@@ -249,20 +251,26 @@ class _SlicerExtractor(RadiomicsFeatureExtractor):
             image, mask = _prepare(image, mask, self._asked)
         return self.execute(image, mask)
 
+    def computeFeatures(self, image, mask, imageTypeName, **settings):
+        """Features of one image, binned once for all classes."""
+        values, inside = sitk.GetArrayFromImage(image), sitk.GetArrayViewFromImage(mask) == 1
+        levels, _ = imageoperations.binImage(values, inside, **settings)
+        found = features_of_levels(image, mask, levels, self.enabledFeatures, settings)
+        return OrderedDict((f"{imageTypeName}_{name}_{feature}", value) for name, feature, value in found)
+
 
 # What the numbers conform to: the IBSI's definitions, or what SlicerRadiomics gives, for rebuilding published work.
 CONFORMANCES = {"ibsi": ibsi.IbsiExtractor, "slicer": _SlicerExtractor}
 
 
 class _Extractor:
-    """pyradiomics with its parameters checked, made once for all regions of a job."""
+    """pyradiomics, made once for all regions of a job; its parameters have been checked."""
 
     def __init__(self, parameters: dict, conformance: str):
         if conformance not in CONFORMANCES:
             raise InputError(f"There is no conformance '{conformance}'; use ibsi or slicer.")
         # A job is one of several beside each other; threads within it gain nothing.
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-        check_parameters(parameters)
         self._calculator = CONFORMANCES[conformance](parameters)
 
     def extract(self, scan: _Scan, mask: sitk.Image) -> pd.Series:

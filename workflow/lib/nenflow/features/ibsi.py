@@ -10,11 +10,10 @@ from collections import OrderedDict
 
 import numpy as np
 import SimpleITK as sitk
-from radiomics import getFeatureClasses, imageoperations
-from radiomics.featureextractor import RadiomicsFeatureExtractor
-from scipy import ndimage
+from radiomics import imageoperations
 
 from nenflow.errors import InputError
+from nenflow.features.binning import CheckedExtractor, features_of_levels
 
 DEGREES = {
     **dict.fromkeys(("sitkLinear", sitk.sitkLinear), 1),
@@ -139,6 +138,9 @@ def _interpolate(image: sitk.Image, axes: list[_Axis], degree: int) -> np.ndarra
 
 def _interpolate_axis(values: np.ndarray, voxels: np.ndarray, shares: np.ndarray, degree: int, axis: int) -> np.ndarray:
     if degree == 3:
+        # Loading it takes half a second, longer than most extractions: only those that need it pay for it.
+        from scipy import ndimage
+
         values = ndimage.spline_filter1d(values, order=3, axis=axis, mode="mirror")
     shape = [1, 1, 1]
     shape[axis] = -1
@@ -185,7 +187,7 @@ def grey_levels(values: np.ndarray, settings: dict, lower: float | None) -> np.n
     return (np.floor((values - start) / width) + 1).astype(int)
 
 
-class IbsiExtractor(RadiomicsFeatureExtractor):
+class IbsiExtractor(CheckedExtractor):
     """pyradiomics' features of a region, prepared and binned the IBSI's way.
 
     A pyradiomics parameter file has room for one kind of re-segmentation only. Here `removeOutliers`, which means
@@ -231,19 +233,13 @@ class IbsiExtractor(RadiomicsFeatureExtractor):
         values, inside = (sitk.GetArrayFromImage(part) for part in (image, mask))
         inside = inside == 1
         lower = _lower_bound(self._asked) if imageTypeName == "original" else None
-        settings["levels"] = np.zeros(values.shape, dtype=int)
-        settings["levels"][inside] = grey_levels(values[inside], settings, lower)
+        levels = np.zeros(values.shape, dtype=int)
+        levels[inside] = grey_levels(values[inside], settings, lower)
         found = OrderedDict()
-        for name, features in self.enabledFeatures.items():
-            if name.startswith("shape"):
-                continue
-            calculator = _CALCULATORS[name](image, mask, **settings)
-            for feature in features or []:
-                calculator.enableFeatureByName(feature)
-            for feature, value in calculator.execute().items():
-                # Of a flat region pyradiomics' kurtosis is 0, and so is the IBSI's; else it is 1 at least.
-                excess = 3 if feature == "Kurtosis" and value != 0 else 0
-                found[f"{imageTypeName}_{name}_{feature}"] = value - excess
+        for name, feature, value in features_of_levels(image, mask, levels, self.enabledFeatures, settings):
+            # Of a flat region pyradiomics' kurtosis is 0, and so is the IBSI's; else it is 1 at least.
+            excess = 3 if feature == "Kurtosis" and value != 0 else 0
+            found[f"{imageTypeName}_{name}_{feature}"] = value - excess
         return found
 
 
@@ -274,21 +270,3 @@ def _lower_bound(settings: dict) -> float | None:
     """Where the first bin starts; a filtered image's values have nothing to do with it."""
     bounds, mode = settings["resegmentRange"], settings.get("resegmentMode", "absolute")
     return min(bounds) if bounds and mode == "absolute" else None
-
-
-class _Binned:
-    """Puts the grey levels that IbsiExtractor computed in the place of pyradiomics' binning."""
-
-    def _applyBinning(self, matrix):
-        levels = self.settings["levels"]
-        self.coefficients["grayLevels"] = np.unique(levels[self.maskArray])
-        self.coefficients["Ng"] = int(self.coefficients["grayLevels"].max())
-        return levels.copy()
-
-
-# The module stays pyradiomics', because its classes log under that name.
-_CALCULATORS = {
-    name: type(name, (_Binned, calculator), {"__module__": calculator.__module__})
-    for name, calculator in getFeatureClasses().items()
-    if not name.startswith("shape")
-}

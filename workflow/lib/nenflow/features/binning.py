@@ -1,0 +1,65 @@
+"""pyradiomics without what it does over and over: checking its parameters, and binning an image for each class."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from radiomics import getFeatureClasses
+from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+
+class CheckedExtractor(RadiomicsFeatureExtractor):
+    """pyradiomics with parameters that were checked before."""
+
+    def _applyParams(self, paramsFile=None, paramsDict=None):
+        self.enabledImagetypes = paramsDict.get("imageType") or {"Original": {}}
+        self.enabledFeatures = paramsDict.get("featureClass") or {name: [] for name in self.featureClassNames}
+        self.settings = self._getDefaultSettings() | paramsDict.get("setting", {})
+
+
+def features_of_levels(
+    image: sitk.Image,
+    mask: sitk.Image,
+    levels: np.ndarray,
+    wanted: Mapping[str, list[str] | None],
+    settings: Mapping[str, Any],
+) -> Iterator[tuple[str, str, Any]]:
+    """Compute the features of one image but for the shape.
+
+    Args:
+        image: the image, in whose intensities first order features are.
+        mask: the region, 1 inside.
+        levels: the grey levels, 1 and up inside the region; not changed.
+        wanted: names of features by class, all of a class where there are none.
+        settings: pyradiomics' settings of this image type.
+
+    Yields:
+        class, feature and value, in pyradiomics' order.
+    """
+    found = np.unique(levels[sitk.GetArrayViewFromImage(mask) == 1])
+    for name, features in wanted.items():
+        if name.startswith("shape"):
+            continue
+        calculator = _CALCULATORS[name](image, mask, **settings, levels=levels, found=found)
+        for feature in features or []:
+            calculator.enableFeatureByName(feature)
+        for feature, value in calculator.execute().items():
+            yield name, feature, value
+
+
+class _Binned:
+    """Puts the grey levels in the place of pyradiomics' binning."""
+
+    def _applyBinning(self, matrix):
+        self.coefficients["grayLevels"] = self.settings["found"].copy()
+        self.coefficients["Ng"] = int(self.settings["found"].max())
+        return self.settings["levels"].copy()
+
+
+# The module stays pyradiomics', because its classes log under that name.
+_CALCULATORS = {
+    name: type(name, (_Binned, calculator), {"__module__": calculator.__module__})
+    for name, calculator in getFeatureClasses().items()
+    if not name.startswith("shape")
+}
