@@ -325,20 +325,23 @@ def step_options(wildcards):
     return next(step[wildcards.step] for step in model_steps(wildcards) if wildcards.step in step)
 
 
-def step_input(wildcards):
+def table_before(wildcards, step):
     """The table that a step works on: the dataset for the first one, what the step before passes on for the others."""
     steps = STEPS[wildcards.study, wildcards.model]
-    position = steps.index(wildcards.step)
+    position = steps.index(step)
     folder = f"results/{wildcards.study}/models/{wildcards.model}"
     return f"{folder}/steps/{steps[position - 1]}.csv" if position else f"{folder}/dataset.csv"
+
+
+def step_input(wildcards):
+    """The table that the job's step works on."""
+    return table_before(wildcards, wildcards.step)
 
 
 def candidate_table(wildcards):
     """The table whose variables are tested one by one: what the first step that chooses among them works on."""
     steps = STEPS[wildcards.study, wildcards.model]
-    first = next(step for step in steps if step in CHOOSING)
-    wildcards.step = first
-    return step_input(wildcards)
+    return table_before(wildcards, next(step for step in steps if step in CHOOSING))
 
 
 def final_step(ending):
