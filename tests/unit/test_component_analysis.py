@@ -52,9 +52,11 @@ def test_one_component_is_tested_per_ten_events_as_lifelines_does():
     assert analyse_components(few)[3]["tested"] == 1
 
 
-@pytest.mark.parametrize("survival", [True, False])
-def test_the_report_shows_them(survival):
+@pytest.mark.parametrize(("survival", "p"), [(True, 0.3), (False, 0.01)])
+def test_the_report_shows_them(survival, p):
     variance, scores, effects, summary = analyse_components(dataset(survival=survival))
+    alone = effects["regression"] == "alone"
+    effects.loc[alone, ["p", "p_holm"]] = [p, 2 * p]
     names = ("variance", "scores", "effects")
     results = {f"evaluation/components_{n}.csv": t for n, t in zip(names, (variance, scores, effects), strict=True)}
     results["evaluation/components.json"] = summary
@@ -66,9 +68,13 @@ def test_the_report_shows_them(survival):
         "components": {"endpoint": "death"},
     }
     blocks = component_blocks(study, results)
-    (text,) = [block.text for block in blocks if isinstance(block, Text)]
+    text, *null = [block.text for block in blocks if isinstance(block, Text)]
     assert text.startswith("Of 6 standardised features in 60 patients, 2 of 6 components hold 95")
     assert "1 feature without any variation took no part" in text
+    said = (
+        "none of the first 2 components tells of the outcome (the smallest p is 0.300, 0.600 after Holm's correction)."
+    )
+    assert null == ([f"A null result: {said}"] if p > 0.05 else [])
     (table,) = [block for block in blocks if isinstance(block, Printed)]
     assert ("Hazard" if survival else "Odds") in table.table.columns[2]
     assert component_blocks(study, {}) == []

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from nenflow.report.drawing import BLUE, CYCLE, DOUBLE, GREY, journal, new_figure
 from nenflow.report.page import Drawing, Printed, Text
-from nenflow.report.wording import count, decimal, p_text, percent, ratio_interval
+from nenflow.report.sections_candidates import ALPHA, null_words
+from nenflow.report.wording import count, p_text, percent, ratio_interval
 
 _SHOWN = 20  # components of the scree plot
 
@@ -37,8 +38,7 @@ def component_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> li
             "Component": effects["component"],
             "Regression": effects["regression"],
             f"{ratio} (95% CI)": [
-                row.reason if row.reason else ratio_interval(row.ratio, row.low, row.high)
-                for row in effects.assign(reason=effects["reason"].fillna("")).itertuples()
+                row.reason or ratio_interval(row.ratio, row.low, row.high) for row in effects.itertuples()
             ],
             "p": effects["p"].map(p_text),
             "p, Holm": [p_text(p) if pd.notna(p) else "" for p in effects["p_holm"]],
@@ -46,9 +46,11 @@ def component_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> li
     )
     note = f"Per standard deviation. One component was tested per ten events ({summary['events']} events, "
     note += f"{summary['tested']} tested), the first ones, chosen without looking at the outcome."
-    smallest = effects["p_holm"].min()
-    if pd.notna(smallest) and smallest >= 0.05:
-        note += f" None has a p under 0.05 after correction (the smallest is {decimal(smallest, 2)})."
+    alone = effects[effects["p_holm"].notna()]
+    if alone["p_holm"].min() >= ALPHA:
+        several = f"none of the first {count(len(alone), 'component')} tells of the outcome"
+        nothing = several if len(alone) > 1 else "the first component does not tell of the outcome"
+        blocks.append(Text(null_words(nothing, alone["p"], alone["p_holm"])))
     blocks.append(Printed("components_effects", shown, f"{label}: first principal components.", note, effects))
     return blocks
 
