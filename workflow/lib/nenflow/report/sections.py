@@ -30,7 +30,7 @@ from nenflow.report.tables import (
     exclusions_table,
     parameters_table,
 )
-from nenflow.report.wording import count, listed, percent, shown_of
+from nenflow.report.wording import count, listed, of_cohort, percent, shown_of
 from nenflow.tables import CASE
 
 _MARKERS_FLOW = "evaluation/markers_flow.csv"
@@ -254,13 +254,12 @@ def _comparison_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> 
             if table is None:
                 continue
             label = study["variables"][settings["variable"]]["label"]
-            several = f" (cohort “{cohort}”)" if len(study["cohorts"]) > 1 else ""
             note = "Counts with percentages of the known values, or median [first quartile, third quartile]."
             if study["unit"] == "lesion":
                 note += " Each lesion counts by itself; lesions of one patient are alike, so p is too small."
             note += " SMD: standardised mean difference; effect sizes and adjusted p are in the file."
-            name = f"table2_{cohort}_{endpoint}"
-            blocks.append(Printed(name, description_table(table), f"Table 2. By {label}{several}.", note, table))
+            caption = f"Table 2. By {label}{of_cohort(study, cohort)}."
+            blocks.append(Printed(f"table2_{cohort}_{endpoint}", description_table(table), caption, note, table))
     return blocks
 
 

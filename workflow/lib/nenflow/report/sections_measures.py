@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from nenflow.report.page import Printed, Text
-from nenflow.report.wording import count, listed
+from nenflow.report.wording import count, listed, of_cohort
 
 _MEASURES = {
     "volume": "Volume (mL), summed",
@@ -30,14 +30,13 @@ def measured_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
         lost = results.get(f"features/{cohort}/measured_left_out.csv")
         if table is None or lost is None:
             continue
-        several = f" (cohort “{cohort}”)" if len(study["cohorts"]) > 1 else ""
         rows = [_measured_row(study["variables"][name], table[name]) for name in table.columns[1:]]
         note = "A patient in whose scan no such region was drawn has a volume of 0 and no other measure."
         note += f" {_lost_words(lost)}"
-        caption = f"Measured in the images, not read from a table{several}."
+        caption = f"Measured in the images, not read from a table{of_cohort(study, cohort)}."
         blocks.append(Printed(f"measured_{cohort}", pd.DataFrame(rows), caption, note, table))
         if len(lost):
-            caption = f"Excluded regions, which do not count in measured variables{several}."
+            caption = f"Excluded regions, which do not count in measured variables{of_cohort(study, cohort)}."
             blocks.append(_regions_table(f"measured_left_out_{cohort}", lost, caption, study))
     return blocks
 
@@ -75,8 +74,8 @@ def lost_region_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> 
     for cohort in study["cohorts"]:
         lost = results.get(f"cohort/{cohort}/lost_regions.csv")
         if lost is not None and len(lost):
-            several = f" (cohort “{cohort}”)" if len(study["cohorts"]) > 1 else ""
-            caption = f"Regions that could not be used, of {count(lost['patient'].nunique(), 'patient')}{several}."
+            patients = count(lost["patient"].nunique(), "patient")
+            caption = f"Regions that could not be used, of {patients}{of_cohort(study, cohort)}."
             blocks.append(_regions_table(f"lost_regions_{cohort}", lost, caption, study))
     return blocks
 
