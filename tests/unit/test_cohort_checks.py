@@ -317,7 +317,7 @@ def run_script(folder, monkeypatch, parameters, cohort="development"):
     snakemake = SimpleNamespace(
         input=Inputs({**inputs, **parameters}),
         output=SimpleNamespace(**outputs, notes=str(folder / "out" / "notes.json")),
-        params=SimpleNamespace(study={**STUDY, "cohorts": {cohort: {}}}, data=str(folder / "data"), measured={}),
+        params=SimpleNamespace(study={**STUDY, "cohorts": {cohort: {}}}, data=str(folder / "data"), imported={}),
         wildcards=SimpleNamespace(cohort=cohort),
         log=[str(folder / "log")],
     )

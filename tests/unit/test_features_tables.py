@@ -216,7 +216,7 @@ def cohort(folder, table=PYRADIOMICS, lesions="patient,region\nP1,l1\nP1,l2\nP2,
         data=None,
         study={**STUDY, "extractions": {"original": settings}, **study},
         schemas=SCHEMAS,
-        measured={"original": {"template": "features.csv", "files": [folder / "features.csv"]}},
+        imported={"original": {"template": "features.csv", "files": [folder / "features.csv"]}},
     )
 
 

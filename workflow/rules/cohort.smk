@@ -28,7 +28,7 @@ checkpoint check_cohort:
     params:
         study=table_settings,
         data=cohort_data,
-        measured=feature_tables,
+        imported=feature_tables,
         code=library_code("cohort/check_cohort.py"),
     script:
         "../scripts/cohort/check_cohort.py"

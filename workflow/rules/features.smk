@@ -66,7 +66,7 @@ rule import_features:
     params:
         study=settings("unit", "stability"),
         settings=setting("extractions", "{extraction}"),
-        measured=feature_tables,
+        imported=feature_tables,
         code=library_code("features/import_features.py"),
     script:
         "../scripts/features/import_features.py"

@@ -11,15 +11,14 @@ from nenflow.tables import CASE, write_table
 
 start_log(snakemake.log[0])
 study = snakemake.params.study
-
 schemas = Path(snakemake.input.schemas[0]).parent
 
 problems = []  # of the extractions' parameter files: better said now than after all images were imported
-for path in map(Path, snakemake.input.parameters):
+for file in map(Path, snakemake.input.parameters):
     try:
-        read_parameters(path)
+        read_parameters(file)
     except InputError as error:
-        problems.append(f"{path.name}: {error}")
+        problems.append(f"{file.name}: {error}")
 refuse(problems, "the extractions' parameter files")
 
 
@@ -36,7 +35,7 @@ cohort = read_cohort(
     schemas=schemas,
     columns=study["cohorts"][snakemake.wildcards.cohort].get("columns"),
     develops=snakemake.wildcards.cohort == "development",
-    measured=snakemake.params.measured,
+    imported=snakemake.params.imported,
 )
 decisions = read_signoff(path(snakemake.input.get("signoff")), cohort.cases, study, schemas)
 write_table(cohort.patients, snakemake.output.patients)

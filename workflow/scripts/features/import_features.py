@@ -5,12 +5,12 @@ from nenflow.tables import write_table
 
 start_log(snakemake.log[0])
 problems = []
-measured = read_feature_tables(
-    **snakemake.params.measured[snakemake.wildcards.extraction],
+tables = read_feature_tables(
+    **snakemake.params.imported[snakemake.wildcards.extraction],
     settings=snakemake.params.settings,
     study=snakemake.params.study,
     problems=problems,
 )
 refuse(problems, "the feature tables")
 for name in ("features", "failures", "software"):
-    write_table(getattr(measured, name), snakemake.output[name])
+    write_table(getattr(tables, name), snakemake.output[name])

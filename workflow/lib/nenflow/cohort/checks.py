@@ -51,7 +51,7 @@ def read_cohort(
     schemas: Path,
     columns: Mapping[str, str] | None = None,
     develops: bool = True,
-    measured: Mapping[str, Any] | None = None,
+    imported: Mapping[str, Any] | None = None,
 ) -> Cohort:
     """Read a cohort's tables and refuse them with the list of all their mistakes.
 
@@ -64,7 +64,7 @@ def read_cohort(
         schemas: the folder of the tables' schemas.
         columns: what the table of patients calls a column, by its name in the study.
         develops: whether models are built on this cohort, which needs repeated readings where a protocol uses them.
-        measured: feature tables made elsewhere, by extraction: their files and the template that these fit.
+        imported: feature tables made elsewhere, by extraction: their files and the template that these fit.
 
     Raises:
         InputError: one line per mistake, with file, row (as a spreadsheet numbers it) and column.
@@ -76,24 +76,23 @@ def read_cohort(
         refuse(problems, "the cohort's tables")  # what refers to an unreadable table cannot be judged
     tables["patients"] = _rename(tables["patients"], columns or {}, problems)
     notes: list[str] = []
-    found = _read_measured(measured or {}, study, problems, notes)
-    return check_tables(tables, data, study, schemas, problems, develops, found, notes)
+    table_cases = _read_imported(imported or {}, study, problems, notes)
+    return check_tables(tables, data, study, schemas, problems, develops, table_cases, notes)
 
 
-def _read_measured(
-    measured: Mapping[str, Any], study: Mapping[str, Any], problems: list[str], notes: list[str]
+def _read_imported(
+    imported: Mapping[str, Any], study: Mapping[str, Any], problems: list[str], notes: list[str]
 ) -> pd.DataFrame | None:
     """The cases that feature tables made elsewhere hold, indexed by the place where each stands; None without any."""
     found = []
-    for name, tables in measured.items():
+    for name, tables in imported.items():
         table = read_feature_tables(**tables, settings=study["extractions"][name], study=study, problems=problems)
         if table is not None:
             found.append(table.cases)
             notes.extend(table.notes)
-    if len(found) < len(measured):
+    if len(found) < len(imported):
         refuse(problems, "the cohort's tables", notes)
-    cases = pd.concat(found).drop_duplicates() if found else None
-    return None if cases is None else cases.assign(**dict.fromkeys(FREE, ""))
+    return pd.concat(found).drop_duplicates().assign(**dict.fromkeys(FREE, "")) if found else None
 
 
 def check_tables(
@@ -103,12 +102,12 @@ def check_tables(
     schemas: Path,
     problems: list[str],
     develops: bool,
-    measured: pd.DataFrame | None = None,
+    table_cases: pd.DataFrame | None = None,
     notes: list[str] | None = None,
 ) -> Cohort:
     """Check tables that are already read; `read_cohort` says how. `problems` are those met while reading.
 
-    `measured` are the cases of feature tables made elsewhere: they take the place of a table of cases.
+    `table_cases` are the cases of feature tables made elsewhere: they take the place of a table of cases.
     """
     if data and not data.is_dir():  # said once; every single file would be missing too
         problems.append("the cohort's data folder (data in study.yaml) does not exist; ~ is not expanded")
@@ -117,15 +116,15 @@ def check_tables(
     for kind, rows in tables.items():
         clean[kind] = clean_rows(rows, kind, study["variables"], schemas, problems, notes) if rows else None
     names = {kind: rows.name for kind, rows in tables.items() if rows}
-    if measured is not None:
-        clean["cases"], names["cases"] = measured, "the feature tables"
+    if table_cases is not None:
+        clean["cases"], names["cases"] = table_cases, "the feature tables"
     if clean["lesions"] is None:
         problems.extend(_need_lesions(study["variables"]))
     problems.extend(_check_references(clean, names, study.get("images", {}).get("organs", [])))
     if clean["cases"] is None:
         refuse(problems, "the cohort's tables", notes)
         return _clinical_cohort(clean["patients"], notes)
-    columns = set(clean["cases"].columns if measured is not None else tables["cases"].columns)
+    columns = set(clean["cases"].columns if table_cases is not None else tables["cases"].columns)
     if set(CASE) | {"image", "segmentation"} <= columns <= {*CASE, *FREE}:
         # With a mistyped column every row would contradict others.
         problems.extend(_check_cases(clean["cases"], names["cases"], study))
@@ -362,29 +361,26 @@ def _check_cases(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
     masks: dict[tuple, int] = {}
     regions: dict[str, str] = {}
     for number, row in zip(cases.index, cases.to_dict("records"), strict=True):
-        image = (row["image"], row["series"])
+        where, image = _place(name, number), (row["image"], row["series"])
         first, seen = images.setdefault((row["patient"], row["phase"]), (number, image))
         if seen != image and row["patient"] and row["phase"]:
-            yield f"{name}, row {number}: another image or series than row {first} with the same patient and phase"
+            yield f"{where}: another image or series than row {first} with the same patient and phase"
         mask = (row["phase"], row["segmentation"], row["segment"])
         if row["segmentation"] and masks.setdefault(mask, number) != number:
-            yield f"{name}, row {number}: the same segmentation and segment as row {masks[mask]}"
+            yield f"{where}: the same segmentation and segment as row {masks[mask]}"
         if any(row["region"] == rule or row["region"].endswith(f"-{rule}") for rule in computed):
-            yield f"{name}, row {number}: the region '{row['region']}' has the name of a computed one (images/regions)"
+            yield f"{where}: the region '{row['region']}' has the name of a computed one (images/regions)"
         if row["region"] == WHOLE and "aggregate" in settings:
-            yield f"{name}, row {number}: '{WHOLE}' is the name of all of a patient's regions together; choose another"
+            yield f"{where}: '{WHOLE}' is the name of all of a patient's regions together; choose another"
         if row["rater"].startswith("perturbed-") and "perturbation" in study["stability"]:
-            yield f"{name}, row {number}: '{row['rater']}' is a name for perturbed readings; choose another"
+            yield f"{where}: '{row['rater']}' is a name for perturbed readings; choose another"
         if not one_region or not row["patient"] or not row["region"] or row["region"] in organs:
             continue
         if regions.setdefault(row["patient"], row["region"]) != row["region"]:
             of_table = isinstance(number, str)
             together = "analyse their union (images/analysed) or put their features together (images/aggregate)"
             remedy = "keep one of them" if of_table else together
-            yield (
-                f"{_place(name, number)}: a second region of '{row['patient']}', though the study's unit is the "
-                f"patient; {remedy}"
-            )
+            yield (f"{where}: a second region of '{row['patient']}', though the study's unit is the patient; {remedy}")
 
 
 def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:
@@ -401,17 +397,17 @@ def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any])
     for where, pattern in _drawn_patterns(study):
         if not any(fnmatchcase(known, pattern) for known in drawn_regions):
             yield f"{name}: no region is called '{pattern}', which {where} in study.yaml names"
-    measured = {
+    others = {
         f"extraction {key}": phase
         for key, extraction in study.get("extractions", {}).items()
         for phase in extraction.get("phases", [])
     }
-    measured |= {
+    others |= {
         f"variables/{key}/measured": variable["measured"]["phase"]
         for key, variable in study["variables"].items()
         if "measured" in variable
     }
-    for user, phase in [*_phases(study), *measured.items()]:
+    for user, phase in [*_phases(study), *others.items()]:
         if phase not in drawn:
             yield f"{name}: '{reference}' drew nothing in the phase '{phase}', which study.yaml names ({user})"
 

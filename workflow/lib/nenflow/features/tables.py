@@ -118,8 +118,8 @@ def _by_case(
     features = [column for column in rows.columns if FEATURE.fullmatch(column)]
     asked = settings.get("columns", {})
     columns = {part: asked.get(part, part) for part in CASE if part in asked or part in rows.columns}
-    faults = [f"study.yaml calls a column '{column}', but there is none" for column in columns.values()]
-    faults = [fault for fault, column in zip(faults, columns.values(), strict=True) if column not in rows.columns]
+    absent = [column for column in columns.values() if column not in rows.columns]
+    faults = [f"study.yaml calls a column '{column}', but there is none" for column in absent]
     if not features:
         faults.append("no column is named as pyradiomics names features, such as original_firstorder_Mean")
     for part in CASE:
