@@ -1,6 +1,6 @@
 from nenflow.documents import write_json
 from nenflow.evaluation.apparent import apparent_figures, compare_scores, scores_of
-from nenflow.evaluation.resampling import patient_resample, resample_fixed
+from nenflow.evaluation.resampling import patient_resamples, resample_fixed
 from nenflow.logs import start_log
 from nenflow.models.dataset import split
 from nenflow.tables import UNIT, read_table, write_table
@@ -9,7 +9,7 @@ start_log(snakemake.log[0])
 model, params = snakemake.wildcards.model, snakemake.params
 table, y = split(read_table(snakemake.input.scores, index=UNIT))
 numbers = range(params.resamples)
-draws = [patient_resample(y.index, params.seed, number) for number in numbers]
+draws = list(patient_resamples(y.index, params.seed, numbers))
 
 figures, roc, decision = apparent_figures(y, table, model, params.analysis["times"], draws)
 write_json(figures, snakemake.output.performance)

@@ -8,7 +8,7 @@ from statsmodels.nonparametric.smoothers_lowess import lowess
 from nenflow.errors import InputError
 from nenflow.evaluation.discrimination import Z95, check_outcome, exact_interval
 from nenflow.evaluation.survival import at_times, kaplan_meier
-from nenflow.models.cox import baseline_hazard, fit_cox, survival_at
+from nenflow.models.cox import fit_cox, hazard_steps, survival_at
 from nenflow.models.logistic import fit_logistic
 from nenflow.models.terms import spline_columns, spline_knots
 
@@ -223,7 +223,7 @@ def survival_curve(time, event, survival, at: float, grid) -> np.ndarray:
         x = _log_log(survival)
         knots = spline_knots(x, KNOTS)
         fit = fit_cox(spline_columns(x, knots), time, event)
-        baseline = baseline_hazard(fit, spline_columns(x, knots), time, event)
+        baseline = hazard_steps(fit, spline_columns(x, knots), time, event)
     except InputError:
         return nothing
     if fit.separated:

@@ -78,18 +78,37 @@ def time_dependent_auc(time, event, score, times) -> pd.DataFrame:
         Columns time, auc, se, low, high (95 %), events (up to t) and event_free (after t). NaN at a time with no event
         up to it or nobody event-free after it.
     """
-    times, rows = np.atleast_1d(np.asarray(times, dtype=float)), []
-    scores = np.broadcast_to(np.asarray(score, dtype=float).T, (len(times), len(score)))
-    checked = [check_scored(time, event, column) for column in scores]
-    for t, (time, event, score) in zip(times, checked, strict=True):
-        censoring = _Censoring.of(time, event)
+    time, event, scores = _checked_by_time(time, event, score, times)
+    censoring, rows = _Censoring.of(time, event), []
+    for t, of_time in scores:
         case, control = event & (time <= t), time > t
         area, se = np.nan, np.nan
         if case.any() and control.any():
-            area, influence = _auc_influence(censoring, case, control, score)
+            area, influence = _auc_influence(censoring, case, control, of_time)
             se = _positive(influence.std(ddof=1) / np.sqrt(len(time)))
         rows.append((t, area, se, *_interval(area, se), int(case.sum()), int(control.sum())))
     return pd.DataFrame(rows, columns=["time", "auc", "se", "low", "high", "events", "event_free"])
+
+
+def areas_by_time(time, event, score, times) -> np.ndarray:
+    """The AUCs of `time_dependent_auc` alone, for resamples, which need no standard errors; shape (len(times),)."""
+    time, event, scores = _checked_by_time(time, event, score, times)
+    before, areas = _Censoring.of(time, event).before(), []
+    for t, of_time in scores:
+        case, control = event & (time <= t), time > t
+        known = case.any() and control.any()
+        areas.append(_auc(before, case, control, of_time)[0] if known else np.nan)
+    return np.array(areas)
+
+
+def _checked_by_time(time, event, score, times) -> tuple[np.ndarray, np.ndarray, list[tuple[float, np.ndarray]]]:
+    """Times, whether the event came, and each point of time with the scores for it, as `check_scored` gives them."""
+    times, score = np.atleast_1d(np.asarray(times, dtype=float)), np.asarray(score, dtype=float)
+    columns = score.T if score.ndim > 1 else [score]
+    checked = [check_scored(time, event, column) for column in columns]
+    scores = [column for _, _, column in checked]
+    time, event = checked[0][:2] if checked else check_scored(time, event)[:2]
+    return time, event, list(zip(times, scores * (len(times) if score.ndim == 1 else 1), strict=True))
 
 
 def time_dependent_roc(time, event, score, t: float) -> pd.DataFrame:
@@ -140,13 +159,7 @@ def brier_scores(time, event, survival, times) -> pd.DataFrame:
     Raises:
         InputError: values missing or out of range.
     """
-    time, event, _ = check_scored(time, event)
-    times = np.atleast_1d(np.asarray(times, dtype=float))
-    survival = np.asarray(survival, dtype=float).reshape(len(time), -1)
-    if survival.shape[1] != len(times):
-        raise ValueError(f"{survival.shape[1]} columns of predicted survival for {len(times)} times")
-    if not ((survival >= 0) & (survival <= 1)).all():
-        raise InputError("A predicted survival is missing or outside 0 to 1; the model does not fit these units.")
+    time, event, survival, times = _checked_survival(time, event, survival, times)
     censoring = _Censoring.of(time, event)
     null = _product_limit(time, event, times)
     rows = []
@@ -159,6 +172,26 @@ def brier_scores(time, event, survival, times) -> pd.DataFrame:
         scaled = 1 - score / reference if reference > 0 else np.nan
         rows.append((t, score, se, *_interval(score, se), reference, scaled))
     return pd.DataFrame(rows, columns=["time", "brier", "se", "low", "high", "null", "scaled"])
+
+
+def brier_by_time(time, event, survival, times) -> np.ndarray:
+    """The scores of `brier_scores` alone, for resamples, which need no standard errors; shape (len(times),)."""
+    time, event, survival, times = _checked_survival(time, event, survival, times)
+    censoring, last = _Censoring.of(time, event), time.max()
+    pairs = zip(times, survival.T, strict=True)
+    shares = [_brier_shares(censoring, t, column) if t <= last else [np.nan] for t, column in pairs]
+    return np.array([np.mean(share) for share in shares])
+
+
+def _checked_survival(time, event, survival, times) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    time, event, _ = check_scored(time, event)
+    times = np.atleast_1d(np.asarray(times, dtype=float))
+    survival = np.asarray(survival, dtype=float).reshape(len(time), -1)
+    if survival.shape[1] != len(times):
+        raise ValueError(f"{survival.shape[1]} columns of predicted survival for {len(times)} times")
+    if not ((survival >= 0) & (survival <= 1)).all():
+        raise InputError("A predicted survival is missing or outside 0 to 1; the model does not fit these units.")
+    return time, event, survival, times
 
 
 def integrated_brier(times, brier) -> float:
@@ -301,14 +334,19 @@ def _product_limit(time: np.ndarray, event: np.ndarray, times: np.ndarray) -> np
     return steps[np.searchsorted(moments, times, side="right")]
 
 
+def _auc(before, case, control, score) -> tuple[float, np.ndarray, np.ndarray]:
+    """AUC at a time, each unit's weight, and the share of controls below each unit, ties half."""
+    weight = np.where(case, 1 / before, 0.0)
+    below = _share_below(score[control], score)
+    return float((weight * below).sum() / weight.sum()), weight, below
+
+
 def _auc_influence(censoring, case, control, score) -> tuple[float, np.ndarray]:
     """AUC at a time and each unit's influence on it, shape (n,). G(t) of the controls cancels."""
     n = len(score)
-    weight = np.where(case, 1 / censoring.before(), 0.0)
+    area, weight, below = _auc(censoring.before(), case, control, score)
     mass, controls = weight.mean(), control.mean()
-    below = _share_below(score[control], score)  # controls below each unit, ties half
     above = _weight_above(score[case], weight[case], score) / weight.sum()
-    area = float((weight * below).sum() / weight.sum())
     fixed = weight / mass * (below - area) + control / controls * (above - area)
     # a case's 1/G enters just before its time: the moments of censoring before, not at, that time
     share = weight / mass * (below - area) / n
@@ -327,15 +365,20 @@ def _weight_above(values: np.ndarray, weight: np.ndarray, score: np.ndarray) -> 
     return (rest[np.searchsorted(values, score)] + rest[np.searchsorted(values, score, side="right")]) / 2
 
 
-def _brier_influence(censoring, t, predicted) -> tuple[float, np.ndarray]:
-    """Brier score at time t and each unit's influence on it, shape (n,)."""
+def _brier_shares(censoring, t, predicted) -> np.ndarray:
+    """What each unit adds to the Brier score at time t, whose mean it is, shape (n,)."""
     case, control = censoring.event & (censoring.time <= t), censoring.time > t
     weight = np.where(case, 1 / censoring.before(), 0.0)
     if control.any():
         weight = np.where(control, 1 / censoring.at(t), weight)
-    share = weight * (control - predicted) ** 2
+    return weight * (control - predicted) ** 2
+
+
+def _brier_influence(censoring, t, predicted) -> tuple[float, np.ndarray]:
+    """Brier score at time t and each unit's influence on it, shape (n,)."""
+    share = _brier_shares(censoring, t, predicted)
     score = float(share.mean())
-    until = np.where(control, t, np.nextafter(censoring.time, 0))
+    until = np.where(censoring.time > t, t, np.nextafter(censoring.time, 0))
     return score, share - score + censoring.owed(share / len(share), until)
 
 

@@ -1,6 +1,6 @@
 """The whole protocol refitted on resampled patients. Apart from `resampling`, since scikit-learn is slow to load."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,10 @@ from sklearn.pipeline import Pipeline
 
 from nenflow.errors import InputError
 from nenflow.evaluation.calibration import GRID, curve_optimism, survival_curve_optimism
-from nenflow.evaluation.concordance import brier_scores, time_dependent_auc
+from nenflow.evaluation.concordance import areas_by_time, brier_by_time
 from nenflow.evaluation.decision import net_benefit, net_benefit_survival
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
-from nenflow.evaluation.resampling import CHANCE, PARTS, area, concordance, patient_resample
+from nenflow.evaluation.resampling import CHANCE, PARTS, area, concordance, patient_resamples
 from nenflow.models.base import SIGNATURE, is_survival, outcome_strata, survival_columns
 from nenflow.models.protocol import scores as protocol_scores
 
@@ -59,10 +59,12 @@ def refit_resamples(
         One row per resample (columns: `COLUMNS`, or `columns_with_times` of the model's times), see `refit_once`; and
         the curves of each, see there, with a column resample in front.
     """
-    X = pd.DataFrame(X.to_numpy(dtype=float), X.index, X.columns)  # one block of memory, else drawing rows is slow
+    # One block of memory, or drawing rows is slow; names as plain objects, as pandas is slow to find its own strings.
+    X = pd.DataFrame(X.to_numpy(dtype=float), X.index, X.columns.astype(object))
     rows, curves = [], []
-    for number in numbers:
-        row, curve = refit_once(protocol, X, y, patient_resample(X.index, seed, number))
+    numbers = list(numbers)
+    for number, draw in zip(numbers, patient_resamples(X.index, seed, numbers), strict=True):
+        row, curve = refit_once(protocol, X, y, draw)
         rows.append({"resample": number} | row)
         curve.insert(0, "resample", number)
         curves.append(curve)
@@ -90,8 +92,8 @@ def refit_once(
         of predicted survival for a time-to-event endpoint) and net_benefit (the grid being the thresholds of risk);
         for a time-to-event endpoint also time, the grid once per time of the model.
     """
-    out_of_bag = ~X.index.get_level_values("patient").isin(X.index[draw].get_level_values("patient"))
-    parts = {"train": draw, "test": np.arange(len(X)), "oob": np.flatnonzero(out_of_bag)}
+    patients = X.index.codes[X.index.names.index("patient")]
+    parts = {"train": draw, "test": np.arange(len(X)), "oob": np.flatnonzero(~np.isin(patients, patients[draw]))}
     survival = is_survival(y)
     try:
         if not survival and y.iloc[draw].nunique() < 2:
@@ -103,7 +105,7 @@ def refit_once(
     except InputError as error:
         chance = dict.fromkeys(C_INDICES if survival else AREAS, CHANCE)
         failed = {"units": len(draw), "note": f"not computable: {error}"} | chance
-        return failed, _no_curves(protocol[-1].times, grid) if survival else _curves(grid)
+        return failed, _curves_by_time(protocol[-1].times, grid) if survival else _curves(grid)
     judge = _judge_survival if survival else _judge
     row, curves = judge(values, y, parts, grid)
     return {"units": len(draw)} | _selection(fitted) | row, curves
@@ -113,8 +115,11 @@ def _curves(grid: np.ndarray, optimism=np.nan, benefit=np.nan) -> pd.DataFrame:
     return pd.DataFrame({"predicted": grid, "optimism": optimism, "net_benefit": benefit})
 
 
-def _no_curves(times: Iterable[float], grid: np.ndarray) -> pd.DataFrame:
-    return pd.concat([_curves(grid).assign(time=float(time)) for time in times] or [_curves(grid[:0]).assign(time=0.0)])
+def _curves_by_time(times: Sequence[float], grid: np.ndarray, curves: Sequence = ()) -> pd.DataFrame:
+    """The curves at each time, pairs of optimism and net benefit; without any they are not known."""
+    known = np.reshape(list(curves) or np.full((len(times), 2, len(grid)), np.nan), (len(times), 2, len(grid)))
+    table = _curves(np.tile(grid, len(times)), *known.transpose(1, 0, 2).reshape(2, -1))
+    return table.assign(time=np.repeat(np.asarray(times, dtype=float), len(grid)))
 
 
 def _judge(values: pd.DataFrame, y: pd.Series, parts: Mapping[str, np.ndarray], grid: np.ndarray):
@@ -147,19 +152,18 @@ def _judge_survival(values: pd.DataFrame, y: pd.DataFrame, parts: Mapping[str, n
         told = predictor[rows] if strata is None else -survival[rows]
         row |= _by_time("auc", part, times, _areas_at(outcome[rows], told, times))
         if part != "oob":
-            scores = brier_scores(*outcome[rows].T, survival[rows], times)["brier"] if times else []
+            scores = brier_by_time(*outcome[rows].T, survival[rows], times) if times else []
             row |= _by_time("brier", part, times, scores)
     drawn = None if strata is None else strata[draw]
     train = cox_indexes(*outcome[draw].T, predictor[draw], fitted_here=True, strata=drawn)
     test = cox_indexes(*outcome.T, predictor, strata=strata)
     row |= _side_by_side(COX_INDEXES, train, test) | {"slope": test["slope"]}
-    curves = [_no_curves([], grid)]
+    curves = []
     for t, s in zip(times, survival.T, strict=True):
         drawn, everybody = (*outcome[draw].T, s[draw]), (*outcome.T, s)
         benefit = [net_benefit_survival(*units[:2], 1 - units[2], t, grid) for units in (drawn, everybody)]
-        optimism = survival_curve_optimism(drawn, everybody, t, grid)
-        curves.append(_curves(grid, optimism, benefit[0] - benefit[1]).assign(time=t))
-    return row, pd.concat(curves, ignore_index=True)
+        curves.append([survival_curve_optimism(drawn, everybody, t, grid), benefit[0] - benefit[1]])
+    return row, _curves_by_time(times, grid, curves)
 
 
 def _by_time(name: str, part: str, times: Iterable[float], values: Iterable[float]) -> dict[str, float]:
@@ -174,7 +178,7 @@ def _areas_at(outcome: np.ndarray, score: np.ndarray, times: list[float]) -> np.
     """Time-dependent AUCs, NaN where nobody had the event."""
     if not times or not (outcome[:, 1] == 1).any():
         return np.full(len(times), np.nan)
-    return time_dependent_auc(*outcome.T, score, times)["auc"].to_numpy()
+    return areas_by_time(*outcome.T, score, times)
 
 
 def _selection(fitted: Pipeline) -> dict:

@@ -1,6 +1,6 @@
 """Resamples of patients or units, and figures of a finished model in them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -28,10 +28,17 @@ def patient_resample(index: pd.MultiIndex, seed: int, number: int) -> np.ndarray
     Returns:
         Row positions, copies beside each other where a patient is drawn more than once.
     """
+    return next(patient_resamples(index, seed, [number]))
+
+
+def patient_resamples(index: pd.MultiIndex, seed: int, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+    """The `patient_resample` of each number; the patients' rows are looked up once."""
     codes, patients = pd.factorize(index.get_level_values("patient"))
-    rows = [np.flatnonzero(codes == code) for code in range(len(patients))]
-    draw = np.random.default_rng([seed, number]).integers(len(patients), size=len(patients))
-    return np.concatenate([rows[code] for code in draw])
+    ends = np.cumsum(np.bincount(codes))
+    rows = np.split(np.argsort(codes, kind="stable"), ends[:-1])
+    for number in numbers:
+        draw = np.random.default_rng([seed, number]).integers(len(patients), size=len(patients))
+        yield np.concatenate([rows[code] for code in draw])
 
 
 def unit_resample(y, seed: int, number: int, stratified: bool = False) -> np.ndarray:

@@ -214,10 +214,11 @@ def scores(protocol: Pipeline, X: pd.DataFrame, strata: Sequence[str] | None = N
     passed_on = protocol[:after].transform(X) if after else X  # once: the steps before the LASSO see all features
     last = protocol[after:-1].transform(passed_on) if len(names) > after + 1 else passed_on
     final = protocol[-1]
-    table = pd.DataFrame(index=X.index)
-    table[SIGNATURE] = passed_on[SIGNATURE] if after else np.nan
-    table["linear_predictor"] = final.decision_function(last)
+    signature = passed_on[SIGNATURE].to_numpy() if after else np.full(len(X), np.nan)
+    table = {SIGNATURE: signature, "linear_predictor": final.decision_function(last)}
     if isinstance(final, CoxModel):
         times, survival = final.document()["times"], final.predict_survival(last, strata=strata)
-        return table.assign(**{survival_column(time): s for time, s in zip(times, survival.T, strict=True)})
-    return table.assign(probability=final.predict_proba(last)[:, 1])
+        table |= {survival_column(time): s for time, s in zip(times, survival.T, strict=True)}
+    else:
+        table["probability"] = final.predict_proba(last)[:, 1]
+    return pd.DataFrame(table, index=X.index)

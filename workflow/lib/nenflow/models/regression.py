@@ -12,7 +12,7 @@ import pandas as pd
 from nenflow.errors import InputError
 from nenflow.evaluation.survival import check_survival
 from nenflow.models import cox, logistic
-from nenflow.models.base import is_survival, outcome_strata, values_of
+from nenflow.models.base import is_survival, outcome_strata, units_of, values_of
 from nenflow.models.missing import impute, pool_fits
 
 LIKELIHOOD, FIRTH = "maximum likelihood", "Firth's penalised likelihood"
@@ -117,7 +117,7 @@ class Regression:
         self.tables = impute(X, y, imputations, seed) if self.imputed else [X]
         self._arrays = [table.to_numpy(dtype=float) for table in self.tables]  # choosing columns of a frame is slow
         self._place = {name: place for place, name in enumerate(X.columns)}
-        self._units = X.index.nunique()  # in a resample units repeat, and a repeated one tells nothing new
+        self._units = units_of(X.index)  # in a resample they repeat, and a repeated one tells nothing new
 
     def fit(self, columns: Sequence[str], firth: bool = False) -> Any:
         """The regression on these columns; pooled by Rubin's rules where tables were imputed.

@@ -8,6 +8,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from nenflow.models.base import places_of
+
 
 class Step(BaseEstimator):
     """A step of a protocol: a fitted one is its document, a plain dict that JSON can hold.
@@ -30,11 +32,11 @@ class Step(BaseEstimator):
 
     def _features(self, X: pd.DataFrame) -> list[str]:
         clinical = set(self.clinical)
-        return [name for name in X.columns if name not in clinical]
+        return [name for name in X.columns.tolist() if name not in clinical]
 
     def _with_clinical(self, features: np.ndarray, names: list[str], X: pd.DataFrame) -> pd.DataFrame:
         """New features (n, k), then X's clinical variables, as one block of numbers, which pandas is fast on."""
         clinical = set(self.clinical)
-        passed = [name for name in X.columns if name in clinical]
-        values = np.column_stack([features, X[passed].to_numpy(dtype=float)])
-        return pd.DataFrame(values, index=X.index, columns=[*names, *passed])
+        passed = [name for name in X.columns.tolist() if name in clinical]
+        values = np.column_stack([features, X.to_numpy()[:, places_of(X, passed)].astype(float)])
+        return pd.DataFrame(values, index=X.index, columns=pd.Index([*names, *passed], dtype=X.columns.dtype))

@@ -15,8 +15,8 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
-from nenflow.models.base import linear_predictor, outcome_strata, present, values_of
-from nenflow.models.cox import baseline_hazard, survival_at
+from nenflow.models.base import chosen_of, linear_predictor, outcome_strata, present, values_of
+from nenflow.models.cox import hazard_steps, survival_at
 from nenflow.models.missing import apply_imputer, fit_imputer
 from nenflow.models.regression import FIRTH, LIKELIHOOD, Regression, has_missing, refuse_other_outcome
 from nenflow.models.selection import CRITERIA, backward, backward_aic, forward, forward_aic, tests_of
@@ -69,8 +69,8 @@ class Terms(TransformerMixin, Step):
         document = self.document()
         present(X, [*document["factors"], *document["knots"]])
         names, parts = [], []
-        for name in X.columns:
-            x = X[name].to_numpy(dtype=float)
+        for name, column in zip(X.columns.tolist(), X.to_numpy().T, strict=True):
+            x = np.ascontiguousarray(column, dtype=float)
             if name in document["factors"]:
                 labels = document["factors"][name]
                 names += [f"{name}={label}" for label in labels[1:]]
@@ -90,7 +90,7 @@ class _Selection(TransformerMixin, Step):
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """The variables kept."""
-        return X[present(X, self.document()["kept"])]
+        return chosen_of(X, self.document()["kept"])
 
 
 class UnivariableSelection(_Selection):
@@ -233,7 +233,7 @@ class _Final(Step):
             "n": len(y),
             "events": regression.kind.events,
             "log_likelihood": fit.log_likelihood,
-            "scales": {name: _scale(X[name].dropna().to_numpy(dtype=float)) for name in names},
+            "scales": dict(zip(names, map(_scale, X.to_numpy().astype(float).T), strict=True)),
         }
         if imputer:
             document |= {"imputations": self.imputations, "imputer": imputer}
@@ -329,7 +329,7 @@ class CoxModel(_Final):
         fit, document, filled = self._fit(X, y)
         # ASSUME the baseline of imputed tables is that of the table filled with expected values.
         values, outcome = values_of(filled, list(X.columns)), (y["time"].to_numpy(), y["event"].to_numpy())
-        baseline = baseline_hazard(fit, values, *outcome, outcome_strata(y))
+        baseline = hazard_steps(fit, values, *outcome, outcome_strata(y))
         columns = ["stratum", "time", "hazard"] if self.strata else ["time", "hazard"]
         predictor = np.round(linear_predictor(document, filled), DECIMALS)
         self.document_ = plain(
@@ -358,7 +358,7 @@ class CoxModel(_Final):
         """
         document = self.document()
         times = document["times"] if times is None else times
-        baseline, predictor = pd.DataFrame(document["baseline"]), self.decision_function(X)
+        baseline, predictor = document["baseline"], self.decision_function(X)
         if "strata" not in document:
             return survival_at(baseline, predictor, times)
         if strata is None:
@@ -378,14 +378,14 @@ def regression_settings(step: Step) -> dict[str, Any]:
 
 def _predictor(document: dict[str, Any], X: pd.DataFrame) -> np.ndarray:
     """The linear predictor of rows whose missing values are filled if the model knows how."""
-    if "imputer" in document and has_missing(X[present(X, document["variables"])]):
+    if "imputer" in document and has_missing(chosen_of(X, document["variables"])):
         X = apply_imputer(document["imputer"], X)
     return linear_predictor(document, X)
 
 
 def _scale(column: np.ndarray) -> dict[str, Any]:
     """What the nomogram's axis of a variable spans."""
-    values = np.unique(column)
+    values = np.unique(column[~np.isnan(column)])
     if len(values) <= FEW_VALUES:
         return {"values": values}
     return {"minimum": values[0], "maximum": values[-1]}
