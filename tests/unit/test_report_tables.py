@@ -116,7 +116,7 @@ def test_a_models_cut_off_stands_there_as_probability_too():
     figures = {"auc": 0.9, **ends, "brier": 0.1}
     log_three = figures | {"youden": {"threshold": np.log(3)}}  # odds of 3 to 1
     printed = discrimination_table({"Radscore": log_three, "fusion": log_three})
-    assert list(printed["As probability"]) == ["–", "0.750"]
+    assert list(printed["As risk"]) == ["–", "0.750"]
     assert list(printed["Cut-off"]) == ["1.099", "1.099"]
 
 

@@ -216,7 +216,7 @@ def time_roc_figure(roc: pd.DataFrame, areas: Mapping[str, str], unit: str) -> F
         axes.plot(1 - rows["specificity"], rows["sensitivity"], color=CYCLE[number % len(CYCLE)],
                   ls=_STYLES[number % len(_STYLES)], lw=1.4, label=plain_text(label))  # fmt: skip
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
-    title = wrap(f"AUC (95% CI) at; {unit}", 50, SMALL)
+    title = wrap(f"{unit}: AUC (95% CI)", 50, SMALL)
     axes.legend(loc="lower right", title=plain_text(title), title_fontsize=SMALL, alignment="left")
     return figure
 

@@ -378,7 +378,7 @@ def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     units = ["of the Radscore"] if "Radscore" in performance else []
     units += ["of the model's linear predictor (log odds)"] if model in performance else []
     note = f"Cut-offs by Youden's index, in units {listed(units)}"
-    note += "; the model's also as the probability that it predicts" if model in performance else ""
+    note += "; the model's also as the risk that it predicts" if model in performance else ""
     note += f". The exact binomial interval is MedCalc's, which takes the AUC for a share of the {study['unit']}s"
     return [
         Drawing(f"roc_{model}", figure, caption, f"ROC curves. {alt}."),

@@ -280,7 +280,7 @@ def discrimination_table(performance: Mapping[str, Mapping[str, Any]]) -> pd.Dat
                 "95% CI, Hanley-McNeil": interval_only(figures["auc_hanley_mcneil"]),
                 "95% CI, exact binomial": interval_only(figures["auc_binomial"]),
                 "Cut-off": decimal(cutoff.get("threshold")),
-                **({"As probability": _probability(cutoff) if score in models else MISSING} if models else {}),
+                **({"As risk": _probability(cutoff) if score in models else MISSING} if models else {}),
                 "Sensitivity": decimal(cutoff.get("sensitivity")),
                 "Specificity": decimal(cutoff.get("specificity")),
                 "Brier score": decimal(figures.get("brier")),
