@@ -377,10 +377,9 @@ def _check_cases(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> It
         if not one_region or not row["patient"] or not row["region"] or row["region"] in organs:
             continue
         if regions.setdefault(row["patient"], row["region"]) != row["region"]:
-            of_table = isinstance(number, str)
             together = "analyse their union (images/analysed) or put their features together (images/aggregate)"
-            remedy = "keep one of them" if of_table else together
-            yield (f"{where}: a second region of '{row['patient']}', though the study's unit is the patient; {remedy}")
+            remedy = "keep one of them" if isinstance(number, str) else together  # a feature table has no images
+            yield f"{where}: a second region of '{row['patient']}', though the study's unit is the patient; {remedy}"
 
 
 def _check_study_needs(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:

@@ -155,9 +155,8 @@ def _lacking(
 ) -> Callable[[tuple[str, str]], str]:
     """Why a unit has no features in a phase that is analysed: as the images stage says, where it does."""
     phases, ring = phases_of(analysis["phase"]), analysis.get("region")
-    cases = cases.reindex(
-        columns=[*CASE, "role", "status", "reason"]
-    )  # of feature tables made elsewhere only who is in them
+    # Of feature tables made elsewhere the cases only say who is in them.
+    cases = cases.reindex(columns=[*CASE, "role", "status", "reason"])
     rows = cases[(cases["rater"] == reader) & (cases["status"] == "excluded")]
     said = rows.set_index(["phase", *UNIT])["reason"].to_dict()
     if pattern is not None:
