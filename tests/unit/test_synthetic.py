@@ -4,8 +4,9 @@ import pytest
 
 from nenflow.errors import InputError
 from nenflow.evaluation.discrimination import auc
-from nenflow.evaluation.synthetic import LARGEST, chance_level, permute_synthetic, rate_synthetic
+from nenflow.evaluation.synthetic import chance_level, permute_synthetic, rate_synthetic
 from nenflow.report import sections_markers
+from nenflow.tables import LARGEST
 
 GROWTH = {"counts": {0: 87, 1: 90}, "method": "adasyn", "neighbours": 5, "seed": 1}
 EVENTS, OTHERS = 10, 15  # patients of the everolimus study

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from nenflow.documents import read_json
-from nenflow.evaluation.synthetic import LARGEST, permute_synthetic
+from nenflow.evaluation.synthetic import permute_synthetic
 from nenflow.models.dataset import split
-from nenflow.tables import UNIT, read_table
+from nenflow.tables import LARGEST, UNIT, read_table
 from projects import ROOT, Project
 
 FEATURES = 8  # of each phase

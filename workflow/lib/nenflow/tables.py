@@ -5,6 +5,8 @@ import pandas as pd
 UNIT = ["patient", "region"]  # what one row of an analysis is: a lesion (or organ) of a patient
 WHOLE = "patient"  # the region of a unit that is a whole patient
 CASE = ["patient", "phase", "region", "rater"]  # what names a segmentation
+ALL = "all"  # in tables of survival, the group of everybody
+LARGEST = "largest of all"  # in tables of single features, stands for a marker: the best of a cohort's
 FOLDS = "folds"  # in tables of a cross-validation, the scheme of random folds; others have the name of a variable
 # columns of a comparison of groups that are no groups
 TESTED = ["test", "p", "p_bonferroni", "p_holm", "p_bh", "effect", "effect_size", "effect_low", "effect_high", "smd"]

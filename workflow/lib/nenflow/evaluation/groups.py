@@ -19,8 +19,7 @@ from nenflow.evaluation.survival import (
     trend_test,
 )
 from nenflow.models.base import survival_column
-
-ALL = "all"  # the group of everybody
+from nenflow.tables import ALL
 
 
 def survival_curves(y: pd.DataFrame, groups: Mapping[str, pd.Series]) -> pd.DataFrame:

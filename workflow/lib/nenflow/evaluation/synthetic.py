@@ -11,8 +11,8 @@ from nenflow.evaluation.discrimination import DIGITS
 from nenflow.evaluation.markers import rate_markers, refuse_unknown
 from nenflow.models.oversampling import grow, oversample
 from nenflow.models.ranks import midranks
+from nenflow.tables import LARGEST
 
-LARGEST = "largest of all"  # stands for a marker: the best of a cohort's
 RANGE = (0.025, 0.5, 0.975)
 _STREAM = 7  # of random numbers, so that permutations share none with resamples
 

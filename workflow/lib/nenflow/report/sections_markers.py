@@ -17,8 +17,8 @@ from nenflow.report.tables import (
     survival_markers_table,
 )
 from nenflow.report.wording import count, decimal, feature_label, interval, listed, p_text, percent, shown_of
+from nenflow.tables import LARGEST
 
-LARGEST = "largest of all"  # what evaluation.synthetic calls the best feature of a cohort
 _FOLLOWED = "evaluation/markers_survival"
 
 

@@ -16,8 +16,7 @@ from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.sections_effects import effect_blocks
 from nenflow.report.tables import HARRELL, PLUS632, cutpoints_table, median_text, survival_table
 from nenflow.report.wording import decimal, interval, listed, p_text, score_label, the_score
-
-ALL = "all"
+from nenflow.tables import ALL
 
 
 def survival_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
