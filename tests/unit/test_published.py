@@ -170,3 +170,11 @@ def test_a_file_that_is_no_json_is_refused(tmp_path):
     path.write_bytes(b'{"title": "\xe9"}')
     with pytest.raises(InputError, match="not saved as UTF-8"):
         read_model(path, SCHEMAS)
+    with pytest.raises(InputError, match="has no such file"):
+        read_model(tmp_path / "$HOME/nomogram.json", SCHEMAS)
+
+
+def test_a_file_with_a_byte_order_mark_as_windows_writes_it_is_read(tmp_path, model):
+    path = tmp_path / "nomogram.json"
+    path.write_text(FILE.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_model(path, SCHEMAS) == model

@@ -119,6 +119,7 @@ rule apply_published:
     input:
         unpack(lambda wildcards: analysis_inputs(wildcards, {})),
         model=published_file,
+        schemas=[f"{WORKFLOW}/schemas/model.schema.yaml"],
     output:
         document="results/{study}/models/published_{published}/model.json",
         scores="results/{study}/models/published_{published}/scores.csv",

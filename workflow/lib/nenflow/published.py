@@ -47,6 +47,8 @@ def check_published(study: Mapping[str, Any], folder: Path, schemas: Path) -> No
 def _read(path: Path, schemas: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         model = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return {}, [f"{path.name}: the study's folder has no such file"]
     except UnicodeDecodeError:
         return {}, [f"{path.name} is not saved as UTF-8; save it again with that encoding"]
     except json.JSONDecodeError as error:

@@ -1,15 +1,19 @@
+from pathlib import Path
+
 import pandas as pd
 
 from nenflow.cohort.units import read_units
-from nenflow.documents import read_json, write_json
+from nenflow.documents import write_json
 from nenflow.logs import start_log
 from nenflow.models.dataset import assemble_dataset, split
 from nenflow.models.nomogram import nomogram, points_table
 from nenflow.models.protocol import from_document, scores
+from nenflow.published import read_model
 from nenflow.tables import read_table, write_table
 
 start_log(snakemake.log[0])
-study, model = snakemake.params.study, read_json(snakemake.input.model)
+study = snakemake.params.study
+model = read_model(Path(snakemake.input.model), Path(snakemake.input.schemas[0]).parent)
 names = list(model["variables"])
 write_json(model, snakemake.output.document)
 dataset, exclusions = assemble_dataset(
