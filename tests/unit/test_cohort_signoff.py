@@ -3,8 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from nenflow.cohort.signoff import SIGNOFF, apply_signoff, drop_excluded, read_signoff, signoff_template
+from nenflow.cohort.signoff import SIGNOFF, apply_signoff, read_signoff, signoff_template
 from nenflow.errors import InputError
+from nenflow.features.measures import drop_excluded
 from nenflow.tables import CASE
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "workflow" / "schemas"

@@ -21,6 +21,8 @@ from nenflow.features.extraction import (
     read_parameters,
 )
 from nenflow.features.extraction import _prepare as prepare
+from nenflow.records import read_records, write_records
+from nenflow.tables import read_table, write_table
 
 WAVELET = "config/studies/surufatinib/extraction/wavelet.yaml"
 ORIGINAL = "config/studies/sarcoma/extraction/ct.yaml"
@@ -221,8 +223,29 @@ def patient(tmp_path):
     return tmp_path
 
 
+def measured(folder, *args, **kwargs):
+    """What `extract_patient` finds, written and read as a job of the workflow does it."""
+    features, failures = extract_patient(folder, *args, **kwargs)
+    write_records(features, folder / "features.csv", columns=CASE)
+    write_records(failures, folder / "failures.csv", columns=[*CASE, "reason"])
+    return read_table(folder / "features.csv"), read_table(folder / "failures.csv")
+
+
+def test_records_are_written_as_tables_are(tmp_path):
+    case = dict(zip(CASE, ("007", "arterial", "lesion1", "reader1"), strict=True))
+    rows = [
+        case | {"a": 0.1 + 0.2, "b": float("nan"), "c": 'one, "two"', "d": 1e-7},
+        case | {"a": -0.0, "b": 1e22, "c": "", "d": 123456789.0, "e": 1 / 3},
+    ]
+    write_records(rows, tmp_path / "records.csv", columns=CASE)
+    write_table(pd.DataFrame(rows), tmp_path / "table.csv")
+    assert (tmp_path / "records.csv").read_bytes() == (tmp_path / "table.csv").read_bytes()
+    assert [row["patient"] for row in read_records(tmp_path / "records.csv")] == ["007", "007"]
+    assert [row["b"] for row in read_records(tmp_path / "records.csv")] == ["", "1e+22"]
+
+
 def test_one_row_per_segmentation_and_a_failure_loses_no_other(patient):
-    features, failures = extract_patient(patient, QUICK)
+    features, failures = measured(patient, QUICK)
     assert features[CASE].agg("_".join, axis=1).to_list() == [
         "007_arterial_lesion1_reader1",
         "007_arterial_lesion1_reader2",
@@ -239,7 +262,7 @@ def test_organs_and_other_phases_are_not_measured(patient):
     cases = pd.read_csv(patient / "cases.csv", dtype=str)
     cases.loc[cases["rater"] == "reader2", "role"] = "organ"
     cases.to_csv(patient / "cases.csv", index=False)
-    features, failures = extract_patient(patient, QUICK, phases=["arterial"])
+    features, failures = measured(patient, QUICK, phases=["arterial"])
     assert features[CASE].to_numpy().tolist() == [["007", "arterial", "lesion1", "reader1"]]
     assert failures["region"].tolist() == ["lesion2"]
 
@@ -247,7 +270,7 @@ def test_organs_and_other_phases_are_not_measured(patient):
 @pytest.mark.parametrize("conformance", ["ibsi", "slicer"])
 def test_perturbed_readings_are_further_raters_that_other_cases_do_not_change(patient, conformance):
     again = {"repeats": 2, "reference": "reader1", "seed": 5, "translation": 0.5, "rotation_degrees": 8, "noise": True}
-    features, _ = extract_patient(patient, QUICK, conformance, perturbation=again)
+    features, _ = measured(patient, QUICK, conformance, perturbation=again)
     assert features[["phase", "rater"]].agg("_".join, axis=1).tolist() == [
         "arterial_reader1", "arterial_perturbed-1", "arterial_perturbed-2", "arterial_reader2",
         "portal_reader1", "portal_perturbed-1", "portal_perturbed-2",
@@ -255,7 +278,7 @@ def test_perturbed_readings_are_further_raters_that_other_cases_do_not_change(pa
     values = features.set_index(["phase", "rater"]).drop(columns=["patient", "region"])
     assert (values.loc[("arterial", "perturbed-1")] != values.loc[("arterial", "reader1")]).any()
     assert (values.loc[("arterial", "perturbed-1")] != values.loc[("arterial", "perturbed-2")]).any()
-    alone, _ = extract_patient(patient, QUICK, conformance, phases=["portal"], perturbation=again)
+    alone, _ = measured(patient, QUICK, conformance, phases=["portal"], perturbation=again)
     pd.testing.assert_frame_equal(
         alone, features[features["phase"] == "portal"].reset_index(drop=True), check_exact=True
     )
@@ -264,7 +287,7 @@ def test_perturbed_readings_are_further_raters_that_other_cases_do_not_change(pa
 def test_each_volume_is_read_once(patient, monkeypatch):
     read, original = [], sitk.ReadImage
     monkeypatch.setattr(sitk, "ReadImage", lambda path: read.append(path.name) or original(path))
-    extract_patient(patient, QUICK)
+    measured(patient, QUICK)
     assert read.count("arterial.nii.gz") == read.count("portal.nii.gz") == 1
 
 
@@ -272,14 +295,14 @@ def test_each_volume_is_read_once(patient, monkeypatch):
 def test_the_sidecar_says_whether_intensities_are_rounded(patient, modality, whole):
     (patient / "arterial.json").write_text(json.dumps({"Modality": modality}))
     parameters = {"featureClass": {"firstorder": ["Maximum"]}, "setting": {"resampledPixelSpacing": [1, 1, 1]}}
-    features, _ = extract_patient(patient, parameters)
+    features, _ = measured(patient, parameters)
     assert (features["original_firstorder_Maximum"] % 1 == 0).to_list() == [whole, whole, True]
 
 
 def test_tables_without_rows_keep_their_columns(patient):
     cases = pd.read_csv(patient / "cases.csv", dtype=str)
     cases.assign(status="excluded").to_csv(patient / "cases.csv", index=False)
-    features, failures = extract_patient(patient, QUICK)
+    features, failures = measured(patient, QUICK)
     assert list(features.columns) == CASE
     assert list(failures.columns) == [*CASE, "reason"]
     assert len(features) == len(failures) == 0
@@ -287,15 +310,15 @@ def test_tables_without_rows_keep_their_columns(patient):
 
 def test_a_bin_width_that_gives_many_grey_levels_is_said(patient, caplog):
     with caplog.at_level(logging.WARNING):
-        extract_patient(patient, QUICK)
+        measured(patient, QUICK)
         assert not caplog.messages
-        extract_patient(patient, {**QUICK, "setting": {"binWidth": 1}})
+        measured(patient, {**QUICK, "setting": {"binWidth": 1}})
     assert any(text.startswith("arterial, lesion1, reader1: ") for text in caplog.messages)
     assert "original" in caplog.messages[0]
 
 
 def test_grey_levels_are_counted_as_pyradiomics_bins():
-    features = pd.Series({"original_firstorder_Minimum": -1.0, "original_firstorder_Maximum": 1200.0})
+    features = {"original_firstorder_Minimum": -1.0, "original_firstorder_Maximum": 1200.0}
     # Bins of 10 from -10: [-10, 0) is 1, [1200, 1210) is 122.
     assert many_grey_levels(features, {"setting": {"binWidth": 10}}) == {"original": 122}
     assert many_grey_levels(features, {"setting": {"binWidth": 10}, "imageType": {"Original": {"binWidth": 20}}}) == {}

@@ -50,10 +50,11 @@ from nenflow.images.geometry import affine
 from nenflow.images.patients import import_patient
 from nenflow.images.segmentations import list_segments, read_mask
 from nenflow.images.volumes import read_volume
+from nenflow.records import write_records
 from nenflow.report.gallery import render_gallery
 from nenflow.report.results import read_results
 from nenflow.study import READ_AS_MISSING, read_schema, violations
-from nenflow.tables import read_table, write_table
+from nenflow.tables import read_table
 from projects import ROOT
 
 SCHEMAS, TEMPLATES = ROOT / "workflow" / "schemas", ROOT / "workflow" / "report"
@@ -677,8 +678,8 @@ def test_nothing_that_is_written_names_the_patient(personal_data, tmp_path, capf
         warnings.simplefilter("always")
         import_patient(cases, data, folder, SETTINGS, "r1", strict=False)
         features, failures = extract_patient(folder, PARAMETERS)
-        write_table(features, study / "features" / "p1.csv")
-        write_table(failures, study / "features" / "p1_failures.csv")
+        write_records(features, study / "features" / "p1.csv", columns=[])
+        write_records(failures, study / "features" / "p1_failures.csv", columns=[])
         for name in ("cases", "readings"):
             shutil.copy(folder / f"{name}.csv", folder.parent)
         settings = {"title": "Study", "cohorts": {"development": {}}}

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from nenflow.records import CASE
+
 UNIT = ["patient", "region"]  # what one row of an analysis is: a lesion (or organ) of a patient
 WHOLE = "patient"  # the region of a unit that is a whole patient
-CASE = ["patient", "phase", "region", "rater"]  # what names a segmentation
 ALL = "all"  # in tables of survival, the group of everybody
 LARGEST = "largest of all"  # in tables of single features, stands for a marker: the best of a cohort's
 FOLDS = "folds"  # in tables of a cross-validation, the scheme of random folds; others have the name of a variable

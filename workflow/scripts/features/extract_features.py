@@ -2,7 +2,7 @@ from pathlib import Path
 
 from nenflow.features.extraction import extract_patient, read_parameters
 from nenflow.logs import start_log
-from nenflow.tables import write_table
+from nenflow.records import CASE, write_records
 
 start_log(snakemake.log[0])
 features, failures = extract_patient(
@@ -10,5 +10,5 @@ features, failures = extract_patient(
     parameters=read_parameters(Path(snakemake.input.parameters)),
     **snakemake.params.settings,
 )
-write_table(features, snakemake.output.features)
-write_table(failures, snakemake.output.failures)
+write_records(features, snakemake.output.features, columns=CASE)
+write_records(failures, snakemake.output.failures, columns=[*CASE, "reason"])

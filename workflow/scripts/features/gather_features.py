@@ -1,7 +1,6 @@
 import pandas as pd
 
-from nenflow.cohort.signoff import drop_excluded
-from nenflow.features.measures import aggregate_regions
+from nenflow.features.measures import aggregate_regions, drop_excluded
 from nenflow.logs import start_log
 from nenflow.tables import read_table, write_table
 

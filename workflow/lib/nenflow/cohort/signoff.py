@@ -96,12 +96,6 @@ def _depends(case: tuple, gone: tuple, rules: Mapping[str, Mapping], reference: 
     return any(fnmatchcase(excluded, pattern) for pattern in [*patterns, rule.get("inside", "")])
 
 
-def drop_excluded(table: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the rows of a table (patient, phase, region, rater, ...) whose case is excluded."""
-    gone = pd.MultiIndex.from_frame(cases.loc[cases["status"] == "excluded", CASE])
-    return table[~pd.MultiIndex.from_frame(table[CASE]).isin(gone)]
-
-
 def signoff_template(cases: pd.DataFrame, signoff: pd.DataFrame) -> pd.DataFrame:
     """The table of decisions for all cases that have a picture: made so far, and blank where nobody has looked yet."""
     pictured = cases[cases["voxels"].notna()]

@@ -1,6 +1,7 @@
 """Radiomic features of segmented regions, as pyradiomics computes them, from only the part of a scan they need."""
 
 import copy
+import json
 import logging
 import math
 import re
@@ -8,22 +9,23 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pykwalify.core
 import pykwalify.errors
 import SimpleITK as sitk
 import yaml
 from radiomics import getParameterValidationFiles, imageoperations
 
-from nenflow.documents import read_json
 from nenflow.errors import InputError
 from nenflow.features import ibsi
 from nenflow.features.binning import CheckedExtractor, features_of_levels
 from nenflow.images.perturbation import perturb
-from nenflow.tables import CASE, read_table
+from nenflow.records import CASE, read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 for _chatty in ("radiomics", "pykwalify"):
@@ -80,7 +82,7 @@ def check_parameters(parameters: dict) -> None:
 
 def extract(
     image: sitk.Image, mask: sitk.Image, parameters: dict, conformance: str = "ibsi", modality: str | None = None
-) -> pd.Series:
+) -> "pd.Series":
     """Compute the features of one region.
 
     Args:
@@ -98,8 +100,11 @@ def extract(
     Raises:
         InputError: the mask is not on the image's grid, or pyradiomics cannot compute features of this region.
     """
+    # Loading it takes as long as measuring a lesion; the jobs of the workflow do without.
+    import pandas as pd
+
     check_parameters(parameters)
-    return _Extractor(parameters, conformance).extract(_Scan(image, conformance, modality), mask)
+    return pd.Series(_Extractor(parameters, conformance).extract(_Scan(image, conformance, modality), mask))
 
 
 def extract_patient(
@@ -108,7 +113,7 @@ def extract_patient(
     conformance: str = "ibsi",
     phases: Sequence[str] | None = None,
     perturbation: Mapping[str, Any] | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Compute the features of all included regions of one patient, reading each phase's volume once.
 
     Organs that only delimit other regions are left out.
@@ -125,19 +130,19 @@ def extract_patient(
 
     Returns:
         The features, one row per segmentation (patient, phase, region, rater, then features), and the failures:
-        patient, phase, region, rater, reason. Both keep these columns when they have no rows.
+        patient, phase, region, rater, reason.
     """
     folder = Path(folder)
     extractor = _Extractor(parameters, conformance)
-    cases = read_table(folder / "cases.csv", text=["status"])
+    cases = read_records(folder / "cases.csv")
     rows, failures = [], []
-    measured = cases[(cases["status"] == "included") & (cases["role"] != "organ")]
-    for phase, included in measured.groupby("phase", sort=False):
+    measured = [case for case in cases if case["status"] == "included" and case["role"] != "organ"]
+    for phase in dict.fromkeys(case["phase"] for case in measured):
         if phases and phase not in phases:
             continue
         scan = _read_scan(folder, phase, conformance)
-        for case in included[[*CASE, "role"]].to_dict("records"):
-            role = case.pop("role")
+        for row in (case for case in measured if case["phase"] == phase):
+            case, role = {name: row[name] for name in CASE}, row["role"]
             mask = sitk.ReadImage(folder / f"{phase}_{case['region']}_{case['rater']}.nii.gz")
             again = perturbation if role == "drawn" else None
             for reading, number in _readings(case, again):
@@ -149,7 +154,7 @@ def extract_patient(
                     continue
                 rows.append({**reading, **features})
                 _warn_of_grey_levels(reading, features, parameters)
-    return _table(rows, CASE), _table(failures, [*CASE, "reason"])
+    return rows, failures
 
 
 def _readings(case: dict[str, str], perturbation: Mapping[str, Any] | None) -> Iterator[tuple[dict[str, str], int]]:
@@ -169,7 +174,7 @@ def _perturbed(
     return scan.with_image(image), mask
 
 
-def _warn_of_grey_levels(case: dict[str, str], features: pd.Series, parameters: dict) -> None:
+def _warn_of_grey_levels(case: dict[str, str], features: Mapping[str, float], parameters: dict) -> None:
     for name, levels in many_grey_levels(features, parameters).items():
         log.warning(
             "%s, %s, %s: %d grey levels in %s; a greater bin width would be faster and less noisy.",
@@ -181,7 +186,8 @@ def _read_scan(folder: Path, phase: str, conformance: str) -> "_Scan":
     image, described = sitk.ReadImage(folder / f"{phase}.nii.gz"), folder / f"{phase}.json"
     if conformance == "slicer":
         image = as_slicer_loads(image)
-    return _Scan(image, conformance, read_json(described).get("Modality") if described.exists() else None)
+    tags = json.loads(described.read_text(encoding="utf-8")) if described.exists() else {}
+    return _Scan(image, conformance, tags.get("Modality"))
 
 
 def as_slicer_loads(image: sitk.Image) -> sitk.Image:
@@ -196,13 +202,13 @@ def as_slicer_loads(image: sitk.Image) -> sitk.Image:
     return sitk.Cast(image, sitk.sitkInt16) if whole else image
 
 
-def many_grey_levels(features: pd.Series, parameters: dict) -> dict[str, int]:
+def many_grey_levels(features: Mapping[str, float], parameters: dict) -> dict[str, int]:
     """Images (original, wavelet-LLH, ...) that the bin width cuts into more than 120 grey levels, and how many.
 
     Known only for images whose first order Minimum and Maximum are among the features.
     """
     found = {}
-    for name in features.index[features.index.str.endswith("_firstorder_Minimum")]:
+    for name in (name for name in features if name.endswith("_firstorder_Minimum")):
         image = name.removesuffix("_firstorder_Minimum")
         settings = {**parameters.get("setting", {}), **_image_type_settings(image, parameters)}
         width = settings.get("binWidth", 25)
@@ -273,7 +279,7 @@ class _Extractor:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
         self._calculator = CONFORMANCES[conformance](parameters)
 
-    def extract(self, scan: _Scan, mask: sitk.Image) -> pd.Series:
+    def extract(self, scan: _Scan, mask: sitk.Image) -> dict[str, float]:
         _check(scan.image, mask)
         try:
             values = self._calculator.measure(scan.image, mask, scan.rounded)
@@ -281,7 +287,7 @@ class _Extractor:
             raise
         except (ValueError, ArithmeticError, LookupError, AssertionError, RuntimeError) as error:
             raise InputError(f"pyradiomics cannot compute features of this region: {_one_line(error)}.") from error
-        return pd.Series({name: float(value) for name, value in values.items()}, dtype=float)
+        return {name: float(value) for name, value in values.items()}
 
 
 def _prepare(image: sitk.Image, mask: sitk.Image, settings: dict) -> tuple[sitk.Image, sitk.Image]:
@@ -334,10 +340,6 @@ def _check(image: sitk.Image, mask: sitk.Image) -> None:
         raise InputError("The segmentation does not lie on its image's grid; resample it onto the image first.")
     if sitk.GetArrayViewFromImage(mask).max() != 1:
         raise InputError("A segmentation has to hold 1 in its region and 0 elsewhere; this one is empty or holds more.")
-
-
-def _table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns, dtype=str)
 
 
 def _first_finding(error: pykwalify.errors.SchemaError) -> str:

@@ -84,6 +84,12 @@ def left_out_regions(cases: pd.DataFrame, variables: Mapping[str, Any], referenc
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns, dtype=str)
 
 
+def drop_excluded(table: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows of a table (patient, phase, region, rater, ...) whose case is excluded."""
+    gone = pd.MultiIndex.from_frame(cases.loc[cases["status"] == "excluded", CASE])
+    return table[~pd.MultiIndex.from_frame(table[CASE]).isin(gone)]
+
+
 def aggregate_regions(
     features: pd.DataFrame, cases: pd.DataFrame, pattern: str, how: str, reference: str
 ) -> pd.DataFrame:
