@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
 
 from nenflow.errors import InputError
 from nenflow.evaluation.sample_size import detectable_hazard_ratio
@@ -84,5 +83,4 @@ def _effect(x: np.ndarray, y: pd.DataFrame, share: float | None) -> dict:
     if fit.separated or fit.aliased[0]:
         return row | {"reason": "the variable separates those with early events from the others"}
     ratio, low, high = wald_ratios(fit.coef, fit.se)[:, 0].tolist()
-    p = float(2 * ndtr(-abs(fit.coef[0] / fit.se[0])))
-    return row | {"hazard_ratio": ratio, "low": low, "high": high, "p": p}
+    return row | {"hazard_ratio": ratio, "low": low, "high": high, "p": float(fit.p[0])}
