@@ -325,8 +325,9 @@ def side_by_side(
             missing = features[columns[-1] < 0]
             raise InputError(f"The reading '{name}' lacks {len(missing)} feature(s), the first being {missing[0]}.")
     complete = np.all([row >= 0 for row in rows], axis=0)
+    # Rows first, then columns, is a few times faster than both at once.
     sides = [
-        reading.to_numpy(dtype=float)[np.ix_(row[complete], column)]
+        reading.to_numpy(dtype=float)[row[complete]].take(column, axis=1)
         for reading, row, column in zip(readings, rows, columns, strict=True)
     ]
     return np.stack(sides), np.unique(rows[0][complete]).size

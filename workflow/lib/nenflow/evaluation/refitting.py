@@ -98,7 +98,8 @@ def refit_once(
     try:
         if not survival and y.iloc[draw].nunique() < 2:
             raise InputError("All drawn units have the same outcome.")
-        fitted = clone(protocol).fit(X.iloc[draw], y.iloc[draw])
+        drawn = pd.DataFrame(X.to_numpy(dtype=float)[draw], X.index[draw], X.columns)
+        fitted = clone(protocol).fit(drawn, y.iloc[draw])
         values = protocol_scores(
             fitted, X, outcome_strata(y) if survival else None
         )  # may be impossible too, such as at a site that was not drawn

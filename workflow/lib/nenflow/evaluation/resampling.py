@@ -92,11 +92,12 @@ def resample_fixed(
     measure, name_of = (concordance, "c") if is_survival(y) else (area, "auc")
     strata = outcome_strata(y) if is_survival(y) else None
     y, rows = y[["time", "event"]].to_numpy(dtype=float) if is_survival(y) else np.asarray(y), []
+    scores = {name: np.asarray(score) for name, score in scores.items()}
     for number in numbers:
         draw = unit_resample(y, seed, number)
         within = () if strata is None else (strata[draw],)
         for name, score in scores.items():
-            rows.append((number, name, measure(y[draw], np.asarray(score)[draw], *within)))
+            rows.append((number, name, measure(y[draw], score[draw], *within)))
     return pd.DataFrame(rows, columns=["resample", "score", name_of])
 
 

@@ -18,7 +18,7 @@ def values_of(X: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
     Raises:
         InputError: a column is not there, or a value is missing.
     """
-    values = np.ascontiguousarray(X.to_numpy()[:, places_of(X, names)], dtype=float)
+    values = np.ascontiguousarray(X.to_numpy().take(places_of(X, names), axis=1), dtype=float)
     if not np.isfinite(values).all():
         broken = [name for name, column in zip(names, values.T, strict=True) if not np.isfinite(column).all()]
         raise InputError(
@@ -59,7 +59,7 @@ def chosen_of(X: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     places = places_of(X, names)
     if set(X.dtypes) != {np.dtype(float)}:
         return X.iloc[:, places]
-    return pd.DataFrame(X.to_numpy()[:, places], index=X.index, columns=X.columns[places])
+    return pd.DataFrame(X.to_numpy().take(places, axis=1), index=X.index, columns=X.columns[places])
 
 
 def units_of(index: pd.Index) -> int:

@@ -18,7 +18,7 @@ from scipy.special import chdtrc, chdtri, ndtr
 
 from nenflow.errors import InputError
 from nenflow.evaluation.survival import check_survival, kaplan_meier
-from nenflow.models.likelihood import backward, cholesky, forward, independent, interval_end
+from nenflow.models.likelihood import backward, cholesky, forward, independent, interval_end, separates
 
 _ROUNDS = 200  # a guard only; a fit takes 4 to 10 rounds
 _CONVERGED = 1e-20  # Newton's decrement, in units of the log-likelihood
@@ -125,7 +125,7 @@ def fit_cox(
     data = _prepare(X, time, event, ties, strata)
     start, free = np.zeros(data.k), np.ones(data.k, dtype=np.bool_)
     found, log_likelihood, information, converged = data.maximise(start, free, firth)
-    separated = not _is_moderate(data, found, converged) and _is_monotone(data)
+    separated = not _is_moderate(data, found, converged) and _is_monotone(data, found)
     if not converged and not separated:
         raise InputError(
             "The Cox model has no clear maximum: its variables are nearly combinations of each other or hold extreme "
@@ -247,7 +247,7 @@ def profile_interval(
     place = int(data.kept[:column].sum())
     free = np.ones(data.k, dtype=np.bool_)
     best, highest, information, converged = data.maximise(np.zeros(free.size), free, firth)
-    monotone = not firth and not _is_moderate(data, best, converged) and _is_monotone(data)
+    monotone = not firth and not _is_moderate(data, best, converged) and _is_monotone(data, best)
     # Under a monotone likelihood the standard error says nothing, so the way out goes in steps of one sd.
     step = 1.0 if monotone else np.sqrt(np.linalg.inv(information)[place, place])
     free[place] = False
@@ -433,12 +433,13 @@ def _is_moderate(data: _Data, found: np.ndarray, converged: bool) -> bool:
     return converged and (found.size == 0 or np.ptp(data.Z[:, 1:] @ found) <= _MODERATE)
 
 
-def _is_monotone(data: _Data) -> bool:
+def _is_monotone(data: _Data, direction: np.ndarray) -> bool:
     """Whether the partial likelihood grows for ever in some direction, as a linear program.
 
     It does where a combination of the variables is, at each event, as large for who has it as for anybody at risk, and
     larger than for one of them. Whoever is at risk then is compared with the next later event, or with this one if
-    censored in between; the combination is bounded to a box and the sum of its differences maximised.
+    censored in between; the combination is bounded to a box and the sum of its differences maximised. A direction in
+    which all of them grow answers the question without the program.
     """
     X, differences = data.Z[:, 1:], []
     for group in np.split(np.arange(len(data.event)), np.flatnonzero(data.last)[:-1] + 1):
@@ -456,9 +457,11 @@ def _is_monotone(data: _Data) -> bool:
         leader, waiting = top, []
     if not differences:
         return False
+    D = np.array(differences)
+    if separates(D @ direction, direction):
+        return True
     from scipy.optimize import linprog  # loading it takes half a second, and few models come here
 
-    D = np.array(differences)
     answer = linprog(-D.sum(axis=0), A_ub=-D, b_ub=np.zeros(len(D)), bounds=(-1, 1), method="highs")
     return -answer.fun > 1e-6
 

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
-from nenflow.models.base import values_of
+from nenflow.models.base import chosen_of, values_of
 from nenflow.models.pruning import prune
 from nenflow.models.step import Step
 from nenflow.stability import FILTERED, mean_squares, side_by_side, single_coefficients
@@ -147,12 +147,13 @@ class StabilityFilter(TransformerMixin, BaseEstimator):
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Drop the features that are not stable; the clinical columns stay, X's order stays."""
         check_is_fitted(self, "stable_")
-        missing = [name for name in self.stable_ if name not in X.columns]
+        names, passed = X.columns.tolist(), {*self.stable_, *self.clinical}
+        missing = sorted(set(self.stable_) - set(names), key=self.stable_.index)
         if missing:
             raise InputError(
                 f"The table lacks {len(missing)} feature(s) the model needs, the first being {missing[0]}."
             )
-        return X.loc[:, X.columns.isin([*self.stable_, *self.clinical])]
+        return chosen_of(X, [name for name in names if name in passed])
 
     def document(self) -> dict:
         """What was kept, and every feature's ICC in every comparison (null: not computable)."""

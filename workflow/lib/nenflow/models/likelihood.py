@@ -22,6 +22,11 @@ def wald_ratios(coef: np.ndarray, se: np.ndarray) -> np.ndarray:
         return np.exp([coef, coef - _HALF_WIDTH * se, coef + _HALF_WIDTH * se])
 
 
+def separates(gains: np.ndarray, direction: np.ndarray) -> bool:
+    """Whether all gain by a move in a direction, in standard deviations of the variables, and more than by rounding."""
+    return bool(gains.min() > 0 and gains.sum() > 1e-3 * np.abs(direction).max())
+
+
 def interval_end(excess: Callable[[float], float], centre: float, step: float) -> float:
     """Where `excess` becomes positive on the way from the centre in ever larger steps; infinity where it never does."""
     from scipy.optimize import brentq  # loading it takes half a second, and only tables of models come here

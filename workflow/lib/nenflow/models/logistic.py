@@ -14,7 +14,7 @@ from numba import njit
 from scipy.special import chdtrc, chdtri, expit, ndtr
 
 from nenflow.errors import InputError
-from nenflow.models.likelihood import backward, cholesky, forward, independent, interval_end
+from nenflow.models.likelihood import backward, cholesky, forward, independent, interval_end, separates
 
 _ROUNDS = 200  # a guard only; a fit takes 4 to 10 rounds
 _CONVERGED = 1e-20  # Newton's decrement, in units of the log-likelihood
@@ -69,7 +69,7 @@ def fit_logistic(X: np.ndarray, y: np.ndarray, firth: bool = False) -> Fit:
     free = np.ones(used.shape[1], dtype=np.bool_)
     found, log_likelihood, converged = _maximise(used, y, start, free, firth)
     moderate = converged and np.abs(used @ found).max() <= _MODERATE
-    separated = not moderate and is_separated(used[:, 1:], y)
+    separated = not moderate and is_separated(used[:, 1:], y, found)
     information = _information(used, found)
     covariance = np.full((design.shape[1],) * 2, np.nan)
     covariance[np.ix_(kept, kept)] = np.linalg.pinv(information) if separated else np.linalg.inv(information)
@@ -80,18 +80,21 @@ def fit_logistic(X: np.ndarray, y: np.ndarray, firth: bool = False) -> Fit:
     return Fit(coef, se, covariance, p, log_likelihood, bool(separated), firth, ~kept)
 
 
-def is_separated(X: np.ndarray, y: np.ndarray) -> bool:
+def is_separated(X: np.ndarray, y: np.ndarray, direction: np.ndarray | None = None) -> bool:
     """Whether some combination of the variables separates the outcomes, completely or quasi-completely.
 
     Albert & Anderson's condition as a linear program: is there a direction b with s * (1, x) b >= 0 for all lesions
     (s = 1 for events, -1 otherwise) and > 0 for one? It is bounded to a box and its sum maximised, so that it is zero
-    only if there is none. The columns must be linearly independent.
+    only if there is none. The columns must be linearly independent. A `direction` (intercept first) that tells all
+    apart answers the question without the program.
     """
     design, y = _design(X, y)
     spread = design.std(axis=0)
     spread[0] = 1
     centre = design.mean(axis=0)
     centre[0] = 0
+    if direction is not None and separates((design @ direction) * np.where(y == 1, 1, -1), direction * spread):
+        return True
     from scipy.optimize import linprog  # loading it takes half a second, and few models come here
 
     signed = (design - centre) / spread * np.where(y == 1, 1, -1)[:, None]

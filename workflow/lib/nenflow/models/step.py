@@ -38,5 +38,5 @@ class Step(BaseEstimator):
         """New features (n, k), then X's clinical variables, as one block of numbers, which pandas is fast on."""
         clinical = set(self.clinical)
         passed = [name for name in X.columns.tolist() if name in clinical]
-        values = np.column_stack([features, X.to_numpy()[:, places_of(X, passed)].astype(float)])
+        values = np.column_stack([features, X.to_numpy().take(places_of(X, passed), axis=1).astype(float)])
         return pd.DataFrame(values, index=X.index, columns=pd.Index([*names, *passed], dtype=X.columns.dtype))
