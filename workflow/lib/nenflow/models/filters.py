@@ -44,7 +44,9 @@ class ZScore(TransformerMixin, Step):
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Z-scores, then the clinical variables."""
         centre, scale = self.document()["centre"], self.document()["scale"]
-        values = (values_of(X, list(centre)) - np.array(list(centre.values()))) / np.array(list(scale.values()))
+        values = values_of(X, list(centre))
+        values -= np.array(list(centre.values()))  # in place: fresh memory for a large table costs more than the sum
+        values /= np.array(list(scale.values()))
         return self._with_clinical(values, list(centre), X)
 
 
