@@ -9,7 +9,8 @@ import SimpleITK as sitk
 
 from images_files import SPACING, refusal, square, write_series, write_structure
 from nenflow.errors import InputError
-from nenflow.images.patients import COLUMNS, READINGS, import_patient, refuse_other_units
+from nenflow.images.cohort import refuse_other_units
+from nenflow.images.patients import COLUMNS, READINGS, import_patient
 from nenflow.images.quality import check_mask
 from nenflow.images.segmentations import read_mask
 from nenflow.images.volumes import read_volume

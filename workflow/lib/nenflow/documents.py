@@ -3,9 +3,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 
 def write_json(document: Any, path: str | Path) -> None:
     """Write a document that a person can read and that reads back to the same numbers; NaN and infinity as null."""
@@ -23,14 +20,13 @@ def plain(value: Any) -> Any:
     """Turn numpy and pandas values into what JSON knows: dicts, lists, text, numbers, null."""
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, pd.DataFrame):
-        return [plain(row) for row in value.reset_index().to_dict("records")]
-    if isinstance(value, pd.Series):
-        return plain(value.to_dict())
-    if isinstance(value, np.ndarray | list | tuple | pd.Index):
+    if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
+    # Tables, columns and arrays are known by their methods: jobs without any need not load pandas for this.
+    if hasattr(value, "to_dict"):
+        return plain(value.reset_index().to_dict("records") if value.ndim == 2 else value.to_dict())
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

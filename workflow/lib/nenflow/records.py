@@ -21,9 +21,9 @@ def write_records(rows: Sequence[dict[str, Any]], path: str | Path, columns: Seq
     Args:
         rows: values by column: text, or floats; NaN is a missing one.
         path: the file.
-        columns: the columns of a table without rows; with rows, they bring theirs.
+        columns: the first columns, in order, also where no row has them; others follow as the rows bring them.
     """
-    found = list(dict.fromkeys(column for row in rows for column in row)) or list(columns)
+    found = list(dict.fromkeys([*columns, *(column for row in rows for column in row)]))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

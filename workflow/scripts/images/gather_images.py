@@ -1,7 +1,7 @@
 import pandas as pd
 
 from nenflow.cohort.signoff import SIGNOFF, apply_signoff, signoff_template
-from nenflow.images.patients import COUNTS, refuse_other_units
+from nenflow.images.cohort import COUNTS, refuse_other_units
 from nenflow.logs import start_log
 from nenflow.tables import read_table, write_table
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import SimpleITK as sitk
 
 from nenflow.errors import InputError
@@ -91,6 +90,8 @@ def _labels(image: sitk.Image) -> dict[int | str, Label]:
     """The segments by number, which is their label value, or Slicer's ID where layers use a value more than once."""
     described = _described(image)
     if not described:
+        import pandas as pd  # here, since label maps are rare and it is slow to load; numpy would sort every voxel
+
         values = np.sort(pd.unique(_layers(image).ravel())).tolist()
         return {int(value): Label(str(int(value)), 0, int(value)) for value in values if value != 0}
     layers = image.GetNumberOfComponentsPerPixel()

@@ -3,7 +3,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import SimpleITK as sitk
 
 from nenflow.documents import write_json
@@ -13,13 +12,12 @@ from nenflow.images.quality import check_mask, compare_readings, region_quality
 from nenflow.images.regions import derive_regions, rule_of
 from nenflow.images.segmentations import read_mask
 from nenflow.images.volumes import Volume, read_volume
-from nenflow.tables import CASE, write_table
+from nenflow.records import CASE, write_records
 
 QUALITY = ["volume_mm3", "voxels", "components", "cavities", "touches_border"]
 STATISTICS = ["mean", "sd", "minimum", "median", "maximum", "peak"]
 COLUMNS = [*CASE, "role", "status", "reason", *QUALITY, *STATISTICS, "unit", "flags"]
 READINGS = [*CASE, "reference", "dice", "hausdorff_mm", "hausdorff95_mm", "volume_ratio"]
-COUNTS = dict.fromkeys(("voxels", "components", "cavities"), "Int64") | {"touches_border": "boolean"}
 
 
 def import_patient(
@@ -54,8 +52,8 @@ def import_patient(
         refused = [row for row in part.rows if row["status"] == "excluded" and row["role"] != "computed"]
         if strict and refused:
             raise InputError(f"{' '.join(refused[0][name] for name in CASE)}: {refused[0]['reason']}")
-    write_table(pd.DataFrame(rows, columns=COLUMNS).astype(COUNTS), folder / "cases.csv")
-    write_table(pd.DataFrame(readings, columns=READINGS), folder / "readings.csv")
+    write_records(rows, folder / "cases.csv", COLUMNS)
+    write_records(readings, folder / "readings.csv", READINGS)
 
 
 class _Phase:
@@ -189,23 +187,6 @@ class _Phase:
         return {"patient": self.cases[0]["patient"], "phase": self.phase, "region": region, "rater": rater}
 
 
-def refuse_other_units(cases: pd.DataFrame) -> pd.DataFrame:
-    """Exclude the cases whose unit (HU, SUV) is not that of most cases of their phase: another kind of scan.
-
-    Args:
-        cases: cases.csv of all patients of a cohort. Scans of unknown unit (NIfTI, NRRD) are left alone.
-    """
-    known = cases[cases["status"].eq("included") & cases["unit"].fillna("").ne("")]
-    usual = known.groupby("phase")["unit"].agg(lambda units: units.value_counts().index[0])
-    wanted = known["phase"].map(usual)
-    other = known["unit"] != wanted
-    reasons = "its values are in " + known["unit"] + ", those of most patients in this phase in " + wanted
-    return cases.assign(
-        status=cases["status"].mask(other.reindex(cases.index, fill_value=False), "excluded"),
-        reason=cases["reason"].mask(other.reindex(cases.index, fill_value=False), reasons.reindex(cases.index)),
-    )
-
-
 def _cell(case: dict, column: str) -> str | None:
     value = case.get(column)
-    return None if value is None or pd.isna(value) or str(value) == "" else str(value)
+    return None if value is None or value != value or str(value) == "" else str(value)  # NaN is not itself

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from nenflow.errors import InputError
 from nenflow.images.volumes import Volume
@@ -25,8 +23,6 @@ CLIPPED_VOXELS = 10
 
 PEAK_MM = float(np.cbrt(3 / (4 * np.pi) * 1000))  # radius of a sphere of 1 mL
 
-_OVER_CORNERS = np.ones((3, 3, 3))
-_IN_PLANE = np.array([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))])
 _SIDES = {"L": "left", "R": "right", "A": "front", "P": "back", "S": "head", "I": "foot"}
 _OPPOSITE = dict(zip("LRAPSI", "RLPAIS", strict=True))
 
@@ -76,7 +72,7 @@ def region_quality(mask: sitk.Image, image: sitk.Image, unit: str | None, settin
     start, size = bounding_box(mask)
     region = _cropped(mask, start, size)
     values = _cropped(image, start, size)[region > 0].astype(float)
-    components = ndimage.label(region, _OVER_CORNERS)[1]
+    components = _parts(region, over_corners=True)[1]
     cavities, open_holes = _holes(region)
     sides = _sides_touched(mask, start, size)
     flags = [
@@ -142,11 +138,11 @@ def compare_readings(masks: Mapping[str, sitk.Image], reference: str) -> list[di
     others = [rater for rater in masks if rater != reference]
     if reference not in masks or not others:
         return []
-    surface = cKDTree(_surface(masks[reference]))
+    surface = _surface(masks[reference])
     return [
         {"rater": rater, "reference": reference}
         | _overlap(masks[rater], masks[reference])
-        | _distances(cKDTree(_surface(masks[rater])), surface)
+        | _distances(_surface(masks[rater]), surface)
         for rater in others
     ]
 
@@ -182,9 +178,18 @@ def _holes(region: np.ndarray) -> tuple[int, int]:
     told apart.
     """
     framed = np.pad(region, 1)  # the frame is outside, and connects all that is
-    background, number = ndimage.label(framed == 0)
-    _, pieces = ndimage.label(background == background[0, 0, 0], _IN_PLANE)
-    return number - 1, pieces - len(framed)  # one piece in each slice is what surrounds the region
+    background, number = _parts(framed == 0)
+    outside = background == background[0, 0, 0]
+    # one piece in each slice is what surrounds the region
+    return number - 1, sum(_parts(plane)[1] - 1 for plane in outside)
+
+
+def _parts(array: np.ndarray, over_corners: bool = False) -> tuple[np.ndarray, int]:
+    """Connected parts of an array, by number, and how many there are."""
+    connected = sitk.ConnectedComponentImageFilter()
+    connected.SetFullyConnected(over_corners)
+    parts = connected.Execute(sitk.GetImageFromArray(array.astype(np.uint8)))
+    return sitk.GetArrayFromImage(parts), connected.GetObjectCount()
 
 
 def _sides_touched(mask: sitk.Image, start: list[int], size: list[int]) -> list[str]:
@@ -227,7 +232,7 @@ def _metal_flags(mask: sitk.Image, image: sitk.Image) -> list[str]:
     if not len(metal):
         return []
     inside = _cropped(mask, start, size)[tuple(metal.T)].any()
-    nearest = 0.0 if inside else cKDTree(_surface(mask)).query((metal[:, ::-1] + start) * mask.GetSpacing())[0].min()
+    nearest = 0.0 if inside else _nearest((metal[:, ::-1] + start) * mask.GetSpacing(), _surface(mask)).min()
     where = "inside" if inside else f"{nearest:.0f} mm away"
     return [f"metal {where} (over {METAL_HU:.0f} HU)"] if nearest <= METAL_MM else []
 
@@ -252,8 +257,15 @@ def _overlap(mask: sitk.Image, reference: sitk.Image) -> dict:
     return {"dice": measures.GetDiceCoefficient(), "volume_ratio": volumes[1] / volumes[0]}
 
 
-def _distances(one: cKDTree, other: cKDTree) -> dict:
-    there, back = other.query(one.data)[0], one.query(other.data)[0]
+def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Distance of each point to the nearest of the others."""
+    from scipy.spatial import cKDTree  # here, since it loads longer than most patients' regions take to describe
+
+    return cKDTree(others).query(points)[0]
+
+
+def _distances(one: np.ndarray, other: np.ndarray) -> dict:
+    there, back = _nearest(one, other), _nearest(other, one)
     return {
         "hausdorff_mm": float(max(there.max(), back.max())),
         "hausdorff95_mm": float(max(np.percentile(there, 95), np.percentile(back, 95))),

@@ -7,7 +7,6 @@ from functools import partial, reduce
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 from nenflow.errors import InputError
 
@@ -178,7 +177,8 @@ def _touches(region: np.ndarray, organ: np.ndarray) -> bool:
     if not region.any():
         return False
     box = _box(region, 0, (1, 1, 1))
-    return bool((ndimage.binary_dilation(region[box], np.ones((3, 3, 3))) & organ[box]).any())
+    grown = sitk.BinaryDilate(sitk.GetImageFromArray(region[box].astype(np.uint8)), (1, 1, 1), sitk.sitkBox)
+    return bool((sitk.GetArrayViewFromImage(grown) & organ[box]).any())
 
 
 def _rest(rule: Mapping, reading: _Reading) -> np.ndarray:
