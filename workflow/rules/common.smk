@@ -12,6 +12,8 @@ from snakemake.exceptions import WorkflowError
 # Relative, since inputs and outputs are: a project that is moved or copied as a whole has nothing to run again.
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
 sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
+# A job has one core; ITK would take all of them, and jobs beside each other would wait for one another.
+os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
 
 from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError

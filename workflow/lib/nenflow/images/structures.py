@@ -3,6 +3,7 @@
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from pydicom.dataelem import RawDataElement
 
 from nenflow.errors import InputError
 from nenflow.images.geometry import affine
@@ -58,14 +59,23 @@ def _frame_of_reference(dataset: pydicom.Dataset, number: int | str) -> str | No
 
 
 def _points(contour: pydicom.Dataset) -> np.ndarray:
-    values = contour.get("ContourData")
-    points = np.reshape(np.array([] if values is None else values, float), (-1, 3))
+    points = np.reshape(_numbers(contour), (-1, 3))
     stated = contour.get("NumberOfContourPoints")
     if len(points) and stated is not None and int(stated) != len(points):
         raise InputError("A contour has another number of points than it states: export the segmentation again.")
     if not np.isfinite(points).all():
         raise InputError("A contour holds values that are no numbers: export the segmentation again.")
     return points
+
+
+def _numbers(contour: pydicom.Dataset) -> np.ndarray:
+    """The contour's data as it lies in the file; pydicom makes an object of each of its hundred thousand numbers."""
+    element = contour.get_item("ContourData")
+    if isinstance(element, RawDataElement) and element.VR in (None, "DS"):
+        text = (element.value or b"").strip(b" \0")
+        return np.array([float(number) for number in text.split(b"\\")] if text else [])
+    values = contour.get("ContourData")
+    return np.array([] if values is None else values, float)
 
 
 def rasterise(contours: list[np.ndarray], image: sitk.Image) -> np.ndarray:

@@ -99,8 +99,9 @@ def save_figure(figure: Figure, stem: Path, simulated: bool) -> None:
     with matplotlib.rc_context(JOURNAL):
         # No dates and no program versions in the files: only what is drawn decides their bytes.
         nothing = {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}
-        figure.savefig(stem.with_name(stem.name + ".pdf"), metadata=nothing)
         figure.savefig(stem.with_name(stem.name + ".png"), dpi=DOTS, metadata={"Software": None})
+        figure.set_layout_engine("none")  # laid out by now; to do it again takes as long as to draw
+        figure.savefig(stem.with_name(stem.name + ".pdf"), metadata=nothing)
 
 
 def _label_simulated(figure: Figure) -> None:
