@@ -121,6 +121,7 @@ def _label_simulated(figure: Figure) -> None:
     )  # fmt: skip
 
 
+@functools.cache  # a figure asks for the same words again and again while it looks for room
 def text_width(text: str, size: float = TEXT) -> float:
     """Width of one line of text, mm; taken from the font, so that it is the same on every machine."""
     if not text.strip():
