@@ -12,8 +12,11 @@ TINY = ROOT / "tests/workflow/tiny"
 
 
 def compile_once():
-    """See `compiled`; of several processes the first does it and the others wait."""
-    command = [sys.executable, ROOT / "tests/compiled.py"]
+    """See `nenflow.compilation`; of several processes the first does it and the others wait.
+
+    Copies of the workflow take what is compiled with them, or each would take longer to compile than to run.
+    """
+    command = [sys.executable, "-m", "nenflow.compilation"]
     with (ROOT / "workflow/lib/nenflow/.compiling").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow/lib")})
@@ -33,7 +36,7 @@ class Project:
         self.folder = folder
         compile_once()
         for name in ("workflow", "profiles", "envs"):
-            # With __pycache__: the compiled solvers lie there, and compiling them anew takes half a minute.
+            # With __pycache__: the compiled solvers lie there.
             shutil.copytree(ROOT / name, folder / name)
         for name in ("Snakefile", "pyproject.toml"):
             shutil.copy(ROOT / name, folder)

@@ -1,6 +1,6 @@
-"""Compile the solvers once, where the copies of the workflow that tests run take them from.
+"""Compile the solvers (numba) beforehand: jobs that start beside each other would each do it, for a minute.
 
-Each copy would compile them anew, which takes longer than the studies of the tests.
+The compiled code lies beside the library's bytecode. After an edit, the next job that needs it compiles it anew.
 """
 
 import numpy as np
