@@ -11,18 +11,18 @@ WHOLE = "patient"  # the region of a unit that is a whole patient
 ALL = "all"  # in tables of survival, the group of everybody
 LARGEST = "largest of all"  # in tables of single features, stands for a marker: the best of a cohort's
 FOLDS = "folds"  # in tables of a cross-validation, the scheme of random folds; others have the name of a variable
-# columns of a comparison of groups that are no groups
-TESTED = ["test", "p", "p_bonferroni", "p_holm", "p_bh", "effect", "effect_size", "effect_low", "effect_high", "smd"]
 
 
-def read_table(path: str | Path, index: list[str] | None = None, text: list[str] | None = None) -> pd.DataFrame:
+def read_table(
+    path: str | Path | StringIO, index: list[str] | None = None, text: list[str] | None = None
+) -> pd.DataFrame:
     """Read a CSV file exactly as `write_table` wrote it.
 
     Identifiers (patient, phase, region, rater, and the columns named in `text`) stay text, so that "007" and "1e5"
     survive; numbers come back to the last bit.
 
     Args:
-        path: a CSV file in UTF-8, with or without a byte order mark (Excel writes one).
+        path: a CSV file (or its text) in UTF-8, with or without a byte order mark (Excel writes one).
         index: columns that become the index.
         text: further columns to be kept as text.
     """
@@ -30,7 +30,7 @@ def read_table(path: str | Path, index: list[str] | None = None, text: list[str]
     return table.set_index(index) if index else table
 
 
-def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
+def read_tables(paths: Sequence[str | Path], text: list[str] | None = None) -> pd.DataFrame:
     """Read several CSV files below each other; see `read_table`.
 
     Files with the same columns are parsed as one: pandas takes longer over a header of a thousand columns than over
@@ -41,9 +41,7 @@ def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
         header, _, body = Path(path).read_text(encoding="utf-8").partition("\n")
         rows.setdefault(header, []).append(body)
     filled = {header: "".join(bodies) for header, bodies in rows.items() if any(bodies)} or {next(iter(rows)): ""}
-    parts = [
-        pd.read_csv(StringIO(f"{header}\n{body}"), dtype=dict.fromkeys(CASE, str)) for header, body in filled.items()
-    ]
+    parts = [read_table(StringIO(f"{header}\n{body}"), text=text) for header, body in filled.items()]
     return pd.concat(parts, ignore_index=True)
 
 
