@@ -1,5 +1,9 @@
 import numpy as np
 
+ADJUSTMENTS = {"p_bonferroni": "bonferroni", "p_holm": "holm", "p_bh": "bh"}
+# columns of a comparison of groups that are no groups
+TESTED = ["test", "p", *ADJUSTMENTS, "effect", "effect_size", "effect_low", "effect_high", "smd"]
+
 
 def adjust(p: np.ndarray, method: str) -> np.ndarray:
     """Adjust p values for their number, as R's p.adjust; NaN stays and does not count.

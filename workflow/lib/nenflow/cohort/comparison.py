@@ -9,8 +9,7 @@ from scipy import stats
 from scipy.special import gammaln
 
 from nenflow.errors import InputError
-from nenflow.multiplicity import adjust
-from nenflow.tables import TESTED
+from nenflow.multiplicity import ADJUSTMENTS, TESTED, adjust
 
 EXACT_RANK_SIZE = 50  # R's wilcox.test: exact where both groups are smaller and no value is tied
 SMALL_EXPECTED = 5  # expected count under which the chi-square approximation is not used
@@ -19,7 +18,6 @@ TABLES = 5_000_000  # partial tables held at once by the exact test, some 100 MB
 TIE = 1e-7  # relative: tables as likely as the observed one up to rounding count as ties, as in R's fisher.test
 LEVEL = 0.95  # of confidence intervals
 T_TESTS = {"welch": "Welch's t", "student": "Student's t"}
-ADJUSTMENTS = {"p_bonferroni": "bonferroni", "p_holm": "holm", "p_bh": "bh"}
 
 
 def table_one(

@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from nenflow.models.base import survival_column
 from nenflow.models.terms import term_of
+from nenflow.multiplicity import TESTED
 from nenflow.report.wording import (
     MISSING,
     decimal,
@@ -20,7 +21,6 @@ from nenflow.report.wording import (
     score_label,
     significant,
 )
-from nenflow.tables import TESTED
 
 PUBLISHED, HARRELL, PLUS632 = "Published bootstrap", "Optimism-corrected (Harrell)", "Optimism-corrected (.632+)"
 INSET = "\u2003"  # an em space before a level: it stands in from its variable, in a file and on a page
