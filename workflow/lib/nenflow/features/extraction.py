@@ -1,7 +1,6 @@
 """Radiomic features of segmented regions, as pyradiomics computes them, from only the part of a scan they need."""
 
 import copy
-import json
 import logging
 import math
 import re
@@ -18,6 +17,7 @@ import SimpleITK as sitk
 import yaml
 from radiomics import getParameterValidationFiles, imageoperations
 
+from nenflow.documents import read_json
 from nenflow.errors import InputError
 from nenflow.features import ibsi
 from nenflow.features.binning import CheckedExtractor, features_of_levels
@@ -186,8 +186,7 @@ def _read_scan(folder: Path, phase: str, conformance: str) -> "_Scan":
     image, described = sitk.ReadImage(folder / f"{phase}.nii.gz"), folder / f"{phase}.json"
     if conformance == "slicer":
         image = as_slicer_loads(image)
-    tags = json.loads(described.read_text(encoding="utf-8")) if described.exists() else {}
-    return _Scan(image, conformance, tags.get("Modality"))
+    return _Scan(image, conformance, read_json(described).get("Modality") if described.exists() else None)
 
 
 def as_slicer_loads(image: sitk.Image) -> sitk.Image:
@@ -275,8 +274,6 @@ class _Extractor:
     def __init__(self, parameters: dict, conformance: str):
         if conformance not in CONFORMANCES:
             raise InputError(f"There is no conformance '{conformance}'; use ibsi or slicer.")
-        # A job is one of several beside each other; threads within it gain nothing.
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
         self._calculator = CONFORMANCES[conformance](parameters)
 
     def extract(self, scan: _Scan, mask: sitk.Image) -> dict[str, float]:
