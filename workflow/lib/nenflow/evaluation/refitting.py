@@ -92,17 +92,9 @@ def refit_once(
         of predicted survival for a time-to-event endpoint) and net_benefit (the grid being the thresholds of risk);
         for a time-to-event endpoint also time, the grid once per time of the model.
     """
-    patients = X.index.codes[X.index.names.index("patient")]
-    parts = {"train": draw, "test": np.arange(len(X)), "oob": np.flatnonzero(~np.isin(patients, patients[draw]))}
-    survival = is_survival(y)
+    parts, survival = parts_of_draw(X.index, draw), is_survival(y)
     try:
-        if not survival and y.iloc[draw].nunique() < 2:
-            raise InputError("All drawn units have the same outcome.")
-        drawn = pd.DataFrame(X.to_numpy(dtype=float)[draw], X.index[draw], X.columns)
-        fitted = clone(protocol).fit(drawn, y.iloc[draw])
-        values = protocol_scores(
-            fitted, X, outcome_strata(y) if survival else None
-        )  # may be impossible too, such as at a site that was not drawn
+        fitted, values = fit_drawn(protocol, X, y, draw)
     except InputError as error:
         chance = dict.fromkeys(C_INDICES if survival else AREAS, CHANCE)
         failed = {"units": len(draw), "note": f"not computable: {error}"} | chance
@@ -110,6 +102,45 @@ def refit_once(
     judge = _judge_survival if survival else _judge
     row, curves = judge(values, y, parts, grid)
     return {"units": len(draw)} | _selection(fitted) | row, curves
+
+
+def parts_of_draw(index: pd.MultiIndex, draw: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows on which a refit is tried, by part: drawn (train), all (test), of patients who were not drawn (oob)."""
+    patients = index.codes[index.names.index("patient")]
+    return {"train": draw, "test": np.arange(len(index)), "oob": np.flatnonzero(~np.isin(patients, patients[draw]))}
+
+
+def fit_drawn(
+    protocol: Pipeline, X: pd.DataFrame, y: pd.Series | pd.DataFrame, draw: np.ndarray
+) -> tuple[Pipeline, pd.DataFrame]:
+    """A clone of the protocol fitted to the drawn rows, and the scores that it gives all rows.
+
+    Raises:
+        InputError: it cannot be fitted (one class only, say) or applied (to a site that was not drawn).
+    """
+    survival = is_survival(y)
+    if not survival and y.iloc[draw].nunique() < 2:
+        raise InputError("All drawn units have the same outcome.")
+    drawn = pd.DataFrame(X.to_numpy(dtype=float)[draw], X.index[draw], X.columns)
+    fitted = clone(protocol).fit(drawn, y.iloc[draw])
+    return fitted, protocol_scores(fitted, X, outcome_strata(y) if survival else None)
+
+
+def discriminate(
+    values: pd.DataFrame, y: pd.Series | pd.DataFrame, parts: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """AUC (auc_<part>; for a time-to-event endpoint C-index, c_<part>) of a refit's Radscore and model in each part."""
+    radscore, predictor = values[[SIGNATURE, "linear_predictor"]].to_numpy().T
+    if is_survival(y):
+        outcome, strata, measure, name = y[["time", "event"]].to_numpy(dtype=float), outcome_strata(y), concordance, "c"
+    else:
+        outcome, strata, measure, name = y.to_numpy(), None, area, "auc"
+    row = {}
+    for part, rows in parts.items():
+        within = () if strata is None else (strata[rows],)
+        row[f"{name}_radscore_{part}"] = measure(outcome[rows], radscore[rows], *within)
+        row[f"{name}_{part}"] = measure(outcome[rows], predictor[rows], *within)
+    return row
 
 
 def _curves(grid: np.ndarray, optimism=np.nan, benefit=np.nan) -> pd.DataFrame:
@@ -126,11 +157,8 @@ def _curves_by_time(times: Sequence[float], grid: np.ndarray, curves: Sequence =
 def _judge(values: pd.DataFrame, y: pd.Series, parts: Mapping[str, np.ndarray], grid: np.ndarray):
     """A refitted logistic protocol's figures and curves from its scores of all units."""
     event, draw = y.to_numpy(), parts["train"]
-    radscore, predictor, p = values[[SIGNATURE, "linear_predictor", "probability"]].to_numpy().T
-    row = {}
-    for part, rows in parts.items():
-        row[f"auc_radscore_{part}"] = area(event[rows], radscore[rows])
-        row[f"auc_{part}"] = area(event[rows], predictor[rows])
+    predictor, p = values[["linear_predictor", "probability"]].to_numpy().T
+    row = discriminate(values, y, parts)
     train = logistic_indexes(event[draw], predictor[draw], fitted_here=True)
     test = logistic_indexes(event, predictor)
     row |= _side_by_side(["brier", *LOGISTIC_INDEXES], train, test)
@@ -142,14 +170,10 @@ def _judge(values: pd.DataFrame, y: pd.Series, parts: Mapping[str, np.ndarray], 
 def _judge_survival(values: pd.DataFrame, y: pd.DataFrame, parts: Mapping[str, np.ndarray], grid: np.ndarray):
     """A refitted Cox protocol's figures and curves from its scores of all units."""
     outcome, draw = y[["time", "event"]].to_numpy(dtype=float), parts["train"]
-    radscore, predictor = values[[SIGNATURE, "linear_predictor"]].to_numpy().T
-    columns = survival_columns(values)
+    predictor, columns = values["linear_predictor"].to_numpy(), survival_columns(values)
     survival, times, strata = values[list(columns.values())].to_numpy(), list(columns), outcome_strata(y)
-    row = {}
+    row = discriminate(values, y, parts)
     for part, rows in parts.items():
-        stratum = None if strata is None else strata[rows]
-        row[f"c_radscore_{part}"] = concordance(outcome[rows], radscore[rows], stratum)
-        row[f"c_{part}"] = concordance(outcome[rows], predictor[rows], stratum)
         told = predictor[rows] if strata is None else -survival[rows]
         row |= _by_time("auc", part, times, _areas_at(outcome[rows], told, times))
         if part != "oob":
