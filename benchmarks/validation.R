@@ -1,0 +1,120 @@
+# The protocol of benchmarks/validation.py in R, as a study would write it: for each resample z-scores, pruning by
+# Spearman's rho, cv.glmnet with lambda.min, a univariable screen, backward elimination, and AUCs of Radscore and model.
+# Only where the R way is known to fail does it follow nenflow: in a model that separates the outcomes Wald's p goes to 1
+# for the very variable that explains most, so that there the likelihood ratio decides.
+#
+# Rscript validation.R FOLDER THRESHOLD FIRST LAST: reads what validation.py wrote into the folder, refits the resamples
+# FIRST to LAST and writes r.csv (what was selected) and r_seconds.csv (CPU seconds by step) there.
+
+suppressPackageStartupMessages({
+  library(glmnet)
+  library(pROC)
+})
+arguments <- commandArgs(trailingOnly = TRUE)
+folder <- arguments[1]
+threshold <- as.numeric(arguments[2])
+numbers <- seq(as.integer(arguments[3]), as.integer(arguments[4]))
+
+numbers_in <- function(name, columns) {
+  file <- file.path(folder, name)
+  matrix(readBin(file, "double", file.info(file)$size / 8), ncol = columns)
+}
+shape <- scan(file.path(folder, "shape.txt"), quiet = TRUE)
+features <- numbers_in("features.bin", shape[1])
+clinical <- numbers_in("clinical.bin", shape[2])
+colnames(clinical) <- paste0("clinical", seq_len(shape[2]))
+y <- numbers_in("outcome.bin", 1)[, 1]
+drawn <- read.csv(file.path(folder, "resamples.csv"))
+drawn <- split(drawn, drawn$resample)
+
+seconds <- c(zscore = 0, spearman = 0, lasso = 0, univariable = 0, backward = 0, scores = 0)
+clock <- function() sum(proc.time()[c("user.self", "sys.self")])
+timed <- function(step, work) {
+  start <- clock()
+  result <- work # evaluated here
+  seconds[step] <<- seconds[step] + clock() - start
+  result
+}
+
+keep_first <- function(rho, threshold) {
+  kept <- integer(0)
+  for (j in seq_len(ncol(rho))) if (!any(rho[kept, j] > threshold)) kept <- c(kept, j)
+  kept
+}
+
+# Separated: a predictor beyond 15 that goes on growing when the fit is allowed more rounds.
+is_separated <- function(fit) {
+  largest <- max(abs(fit$linear.predictors))
+  if (largest <= 15) return(FALSE)
+  further <- suppressWarnings(update(fit, control = glm.control(epsilon = 1e-15, maxit = 40)))
+  max(abs(further$linear.predictors)) > largest + 1
+}
+
+regress <- function(names, data) {
+  suppressWarnings(glm(reformulate(if (length(names)) names else "1", "y"), family = binomial, data = data))
+}
+
+p_values <- function(names, data) {
+  fit <- regress(names, data)
+  p <- setNames(rep(1, length(names)), names) # of a variable without variation
+  if (is_separated(fit)) {
+    for (name in names) {
+      less <- regress(setdiff(names, name), data)
+      p[name] <- pchisq(less$deviance - fit$deviance, less$df.residual - fit$df.residual, lower.tail = FALSE)
+    }
+  } else {
+    found <- summary(fit)$coefficients[-1, 4]
+    p[rownames(summary(fit)$coefficients)[-1]] <- found
+  }
+  list(p = p, fit = fit)
+}
+
+backward <- function(names, data, threshold) {
+  while (length(names)) {
+    tested <- p_values(names, data)
+    if (max(tested$p) <= threshold) return(list(names = names, fit = tested$fit))
+    names <- names[-which.max(tested$p)]
+  }
+  list(names = names, fit = regress(names, data))
+}
+
+area <- function(outcome, score) {
+  as.numeric(auc(roc(outcome, round(as.numeric(score), 9), direction = "<", levels = c(0, 1), quiet = TRUE)))
+}
+
+refit <- function(number) {
+  rows <- drawn[[as.character(number)]]$row
+  fold <- drawn[[as.character(number)]]$fold
+  outcome <- y[rows]
+  Z <- timed("zscore", scale(features[rows, ]))
+  kept <- timed("spearman", keep_first(abs(cor(Z, method = "spearman")), 0.9))
+  found <- timed("lasso", cv.glmnet(Z[, kept], outcome, family = "binomial", foldid = fold, thresh = threshold))
+  coefs <- as.matrix(coef(found, s = "lambda.min"))[, 1]
+  centre <- attr(Z, "scaled:center")[kept]
+  spread <- attr(Z, "scaled:scale")[kept]
+  everybody <- timed("scores", scale(features[, kept], centre, spread) %*% coefs[-1] + coefs[1])
+  original <- data.frame(y = y, Radscore = as.numeric(everybody), clinical)
+  data <- original[rows, ]
+  names <- setdiff(colnames(original), "y")
+  screened <- timed("univariable", names[sapply(names, function(name) p_values(name, data)$p) < 0.05])
+  final <- timed("backward", backward(screened, data, 0.05))
+  areas <- timed("scores", {
+    told <- predict(final$fit, original)
+    c(area(outcome, data$Radscore), area(y, original$Radscore), area(outcome, told[rows]), area(y, told))
+  })
+  data.frame(
+    resample = number,
+    pruned = paste(kept, collapse = ";"),
+    lasso = paste(kept[coefs[-1] != 0], collapse = ";"),
+    selected = paste(final$names, collapse = ";"),
+    auc_radscore_train = areas[1], auc_radscore_test = areas[2], auc_train = areas[3], auc_test = areas[4]
+  )
+}
+
+invisible(refit(numbers[1])) # R compiles its functions as they are used
+seconds[] <- 0
+start <- clock()
+result <- do.call(rbind, lapply(numbers, refit))
+seconds["total"] <- clock() - start
+write.csv(result, file.path(folder, "r.csv"), row.names = FALSE)
+write.csv(t(seconds), file.path(folder, "r_seconds.csv"), row.names = FALSE)
