@@ -14,6 +14,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/stability.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/multiverse.smk"
 include: "workflow/rules/report.smk"
 
 

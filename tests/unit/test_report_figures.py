@@ -11,6 +11,7 @@ from nenflow.report.drawing import save_figure, text_width, wrap
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
 from nenflow.report.figures_evaluation import calibration_figure, decision_figure, honest_figure, roc_figure
 from nenflow.report.figures_model import lasso_figure, nomogram_axes, nomogram_figure, tick_text
+from nenflow.report.figures_multiverse import specification_figure
 from nenflow.report.figures_survival import (
     forest_figure,
     incidence_figure,
@@ -159,6 +160,24 @@ def decision_data():
     )
 
 
+def cell_data(lacking=0):
+    """A hundred cells or so, of which the last ones could not be computed."""
+    combinations = list(itertools.product(*CHOICES.values()))
+    cells = pd.DataFrame(combinations, columns=list(CHOICES))
+    honest = np.linspace(0.45, 0.9, len(cells))
+    honest[len(cells) - lacking :] = np.nan
+    own = np.arange(len(cells)) == 40
+    return cells.assign(honest=honest, low=honest - 0.1, high=honest + 0.08, apparent=honest + 0.1, own=own)
+
+
+CHOICES = {
+    "Bin width": ["12.5", "25", "50"],
+    "Spacing (mm)": ["1", "1x1x3", "2"],
+    "Correlation threshold": ["0.8", "0.85", "0.9", "0.95"],
+    "Lambda rule": ["lambda.min", "lambda.1se"],
+    "A step of a very long name, option": ["$1", "$2"],
+}
+
 DRAW = {
     "flow": lambda: flow_figure(FLOW),
     "stability": lambda: stability_figure(stability_data(), "ICC2", 0.75),
@@ -170,6 +189,8 @@ DRAW = {
     "calibration": lambda: calibration_figure(calibration_data(), pd.Series([0.1, 0.5, 0.9, 0.91]), "ineffective"),
     "decision": lambda: decision_figure(decision_data(), "Fusion model"),
     "honest": lambda: honest_figure(honest_data()),
+    "specification": lambda: specification_figure(cell_data(), "AUC", CHOICES),
+    "specification with gaps": lambda: specification_figure(cell_data(lacking=9), "C-index", CHOICES),
 }
 
 

@@ -17,6 +17,7 @@ os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
 
 from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
+from nenflow.multiverse.choices import cells, check_multiverse, jobs, read_setting, variants
 from nenflow.phases import phases_of
 from nenflow.provenance import code_digest
 from nenflow.published import check_published
@@ -44,6 +45,7 @@ def read_studies():
         studies = {name: load_study(folder / "study.yaml", schemas) for name, folder in folders.items()}
         for name, folder in folders.items():
             check_published(studies[name], folder, schemas)
+            check_multiverse(studies[name], folder, schemas)
         return studies
     except InputError as error:
         raise WorkflowError(str(error)) from None
@@ -60,12 +62,13 @@ wildcard_constraints:
     study="[A-Za-z0-9-]+",
     cohort="[A-Za-z0-9-]+",
     patient="[A-Za-z0-9-]+",
-    extraction="[A-Za-z0-9-]+",
+    extraction="[A-Za-z0-9-]+(?:_[A-Za-z0-9]+-[0-9.x]+)*",  # with a multiverse also wavelet_binWidth-15
     endpoint="[A-Za-z0-9-]+",
     model="[A-Za-z0-9-]+",
     published="[A-Za-z0-9-]+",
     step="[A-Za-z0-9-]+",
     batch="[0-9]+",
+    cells="[0-9]+-[0-9]+",
 
 
 def library_code(script):
@@ -262,10 +265,28 @@ def readings(wildcards):
     return {**stability["readings"], **perturbed}
 
 
+def own_extraction(name):
+    """The study's extraction that one with other settings was made from, or the extraction itself."""
+    return name.partition("_")[0]
+
+
+def own_parameter_file(wildcards):
+    """The parameter file of the study's own extraction."""
+    block = STUDIES[wildcards.study]["extractions"][own_extraction(wildcards.extraction)]
+    return study_file(wildcards.study, block["parameters"])
+
+
+def parameter_file(wildcards):
+    """The parameter file of an extraction: the study's own, or one that was derived from it."""
+    if wildcards.extraction in STUDIES[wildcards.study]["extractions"]:
+        return own_parameter_file(wildcards)
+    return f"results/{wildcards.study}/multiverse/{wildcards.extraction}.yaml"
+
+
 def extraction_settings(wildcards):
     """Params function: what extracting depends on besides the parameter file."""
     study = STUDIES[wildcards.study]
-    extraction = study["extractions"][wildcards.extraction]
+    extraction = study["extractions"][own_extraction(wildcards.extraction)]
     perturbed = study["stability"].get("perturbation")
     perturbing = {"reference": study["stability"]["readings"]["reference"], "seed": study["seed"]}
     return {
@@ -447,6 +468,63 @@ def marker_tables(wildcards):
     return analysis_inputs(wildcards, STUDIES[wildcards.study]["markers"])
 
 
+# Multiverse
+
+
+@cache
+def own_setting(study, extraction):
+    """The settings in the parameter file of a study's own extraction."""
+    file = STUDIES[study]["extractions"][extraction]["parameters"]
+    return read_setting(Path(study_file(study, file)))
+
+
+def model_variants(study, model):
+    """The extractions of a model's multiverse: all varied settings by the extraction's name."""
+    extraction = STUDIES[study]["models"][model].get("extraction")
+    if "extraction" not in (listed := STUDIES[study]["multiverse"][model]):
+        return {extraction: {}}
+    return variants(extraction, listed["extraction"], own_setting(study, extraction))
+
+
+def variant_settings(study):
+    """The extractions of all multiverses of a study."""
+    return {
+        name: chosen for model in STUDIES[study]["multiverse"] for name, chosen in model_variants(study, model).items()
+    }
+
+
+def multiverse_jobs(wildcards):
+    """The cells of a model's multiverse by job."""
+    listed = STUDIES[wildcards.study]["multiverse"][wildcards.model].get("steps", {})
+    return jobs(cells(model_steps(wildcards), listed, model_variants(wildcards.study, wildcards.model)))
+
+
+def cell_extraction(wildcards):
+    """The extraction whose features a job's cells use; None for a model of clinical variables only."""
+    return multiverse_jobs(wildcards)[wildcards.cells][0]["extraction"]
+
+
+def cell_dataset(wildcards):
+    """The dataset of a job's cells: the model's own, or that of an extraction with other settings."""
+    folder, extraction = f"results/{wildcards.study}", cell_extraction(wildcards)
+    if extraction == STUDIES[wildcards.study]["models"][wildcards.model].get("extraction"):
+        return f"{folder}/models/{wildcards.model}/dataset.csv"
+    return f"{folder}/multiverse/{wildcards.model}/datasets/{extraction}.csv"
+
+
+def cell_readings(wildcards):
+    """Repeated readings of a job's cells, for protocols with the one step that looks at them."""
+    if "stability" not in STEPS[wildcards.study, wildcards.model]:
+        return []
+    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{cell_extraction(wildcards)}.csv"
+
+
+def variant_tables(wildcards):
+    """What the dataset of an extraction with other settings is put together from."""
+    model = STUDIES[wildcards.study]["models"][wildcards.model]
+    return analysis_inputs(wildcards, model | {"extraction": wildcards.extraction})
+
+
 # Report
 
 
@@ -496,6 +574,7 @@ def report_inputs(wildcards):
         names += ["decision_corrected.csv", "comparison.csv", "sample_size.csv"]
         names += ["cross_validation.json"] if {"folds", "leave_out"} & set(study["evaluation"]) else []
         files += expand("evaluation/{model}/{name}", model=model, name=names)
+    files += expand("multiverse/{model}/cells.csv", model=study.get("multiverse", []))
     for published in study.get("published", {}):
         names = ["model.json", "scores.csv", "nomogram.json", "points.csv"]
         files += expand("models/published_{name}/{file}", name=published, file=names)

@@ -9,9 +9,7 @@ rule extract_features:
     """Features of all phases, regions and raters of one patient: a volume is read once, start-up is paid once."""
     input:
         images="results/{study}/images/{cohort}/{patient}",
-        parameters=lambda wildcards: study_file(
-            wildcards.study, STUDIES[wildcards.study]["extractions"][wildcards.extraction]["parameters"]
-        ),
+        parameters=parameter_file,
     output:
         features="results/{study}/features/{cohort}/{extraction}/{patient}.csv",
         failures="results/{study}/features/{cohort}/{extraction}/{patient}_failures.csv",

@@ -22,6 +22,7 @@ from nenflow.report.sections_components import component_blocks
 from nenflow.report.sections_markers import marker_blocks
 from nenflow.report.sections_measures import lost_region_blocks, measured_blocks
 from nenflow.report.sections_models import model_limits, model_sections
+from nenflow.report.sections_multiverse import multiverse_blocks
 from nenflow.report.sections_published import published_blocks
 from nenflow.report.sections_survival import survival_blocks
 from nenflow.report.tables import (
@@ -111,6 +112,7 @@ def report_sections(
                 *("roc", "calibration", "decision", "validation", "cross-validation"),
             )
         ),
+        Section("multiverse", "Multiverse analysis", multiverse_blocks(study, results)),
         Section("published", "Published models", published_blocks(study, results)),
         Section("limits", "Notes and limits", _limit_blocks(study, results)),
         Section("pictures", "Images", _picture_blocks(study, results)),
