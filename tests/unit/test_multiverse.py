@@ -19,7 +19,7 @@ from nenflow.models.protocol import build_protocol
 from nenflow.models.protocol import scores as protocol_scores
 from nenflow.multiverse.choices import cells, check_multiverse, jobs, shown, variants, with_own
 from nenflow.multiverse.runs import run_cells
-from nenflow.report.sections_multiverse import multiverse_blocks, words
+from nenflow.report.sections_multiverse import label_of, multiverse_blocks, words
 from nenflow.tables import write_table
 from projects import ROOT
 
@@ -282,6 +282,11 @@ def test_what_could_not_be_computed_is_said(finished, tmp_path):
     assert words(none, "AUC") == "None of 4 analyses could be computed."
     own = table.assign(honest=table["auc"].where(~table["own"]))
     assert "the study's own could not be computed." in words(own, "AUC")
+
+
+def test_often_varied_choices_have_a_name_and_others_keep_theirs():
+    names = ["binWidth", "lasso/rule", "univariable/p", "padDistance"]
+    assert [label_of(name) for name in names] == ["Bin width", "Lambda rule", "p of univariable", "padDistance"]
 
 
 def test_a_study_without_multiverse_has_no_such_section():

@@ -56,7 +56,7 @@ rule run_cells:
         cells=lambda wildcards: multiverse_jobs(wildcards)[wildcards.cells],
         analysis=model_analysis,
         readings=readings,
-        evaluation=evaluation_settings("folds"),
+        evaluation=evaluation_settings("folds", "repeats"),
         seed=setting("seed"),
         code=library_code("multiverse/run_cells.py"),
     script:

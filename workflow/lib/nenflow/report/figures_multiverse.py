@@ -45,10 +45,11 @@ def _draw_curve(axes: Axes, cells: pd.DataFrame, measure: str) -> None:
     place, size = np.arange(len(cells)), _size(cells)
     axes.axhline(0.5, color=GREY, lw=0.8, ls="--", zorder=1)
     axes.vlines(place, cells["low"], cells["high"], color=RED, lw=min(1.2, size / 3), alpha=0.55)
-    axes.plot(place, cells["honest"], "D", ms=size, color=RED, mec="white", mew=0.3, label="honest, 95% interval")
-    axes.plot(place, cells["apparent"], "o", ms=size, color=BLUE, mec="white", mew=0.3, label="apparent")
+    look = {"ms": size, "mec": "white", "mew": 0.3}
+    axes.plot(place, cells["honest"], "D", color=RED, zorder=4, label="honest, 95% interval", **look)
+    axes.plot(place, cells["apparent"], "o", color=BLUE, zorder=3, label="apparent", **look)
     own = cells["own"].to_numpy()
-    axes.plot(place[own], cells.loc[own, "honest"], "D", ms=size + 1.5, color=RED, mec=BLACK, mew=0.9)
+    axes.plot(place[own], cells.loc[own, "honest"], "D", ms=size + 1.5, color=RED, mec=BLACK, mew=0.9, zorder=5)
     axes.plot([], [], "s", ms=6, color=PALE, label="the study's own choices")
     lacking = cells["honest"].isna().to_numpy()
     if lacking.any():

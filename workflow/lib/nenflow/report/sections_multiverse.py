@@ -9,7 +9,7 @@ from nenflow.multiverse.choices import shown
 from nenflow.report.figures_multiverse import specification_figure
 from nenflow.report.page import Drawing, Heading, Lines, Printed, Text
 from nenflow.report.tables import INSET
-from nenflow.report.wording import MISSING, count, decimal, interval
+from nenflow.report.wording import count, decimal, interval
 
 _LABELS = {
     "binWidth": "Bin width",
@@ -55,7 +55,8 @@ def multiverse_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> l
 
 def label_of(name: str) -> str:
     """A choice as it is printed: settings and options that are often varied have a name, others keep theirs."""
-    return _LABELS.get(name, name.replace("/", ", "))
+    step, _, option = name.rpartition("/")
+    return _LABELS.get(name, f"{option} of {step}" if step else name)
 
 
 def _readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -107,12 +108,13 @@ def _choices_table(cells: pd.DataFrame, measure: str, choices: Mapping[str, list
             name = f"{INSET}{value}{' (the study’s own)' if own[label] == value else ''}"
             figures = [_median_and_range(those[column]) for column in ("honest", "apparent")]
             rows.append([name, str(len(those)), *figures, _median_and_range(those["selected"], 0)])
-    return pd.DataFrame(rows, columns=["Choice", "Analyses", f"Honest {measure}", f"Apparent {measure}", "Features"])
+    chosen = "Features" if (cells["features"] != "").any() else "Variables"
+    return pd.DataFrame(rows, columns=["Choice", "Analyses", f"Honest {measure}", f"Apparent {measure}", chosen])
 
 
 def _median_and_range(values: pd.Series, decimals: int = 3) -> str:
-    if values.notna().sum() == 0:
-        return MISSING
+    if values.notna().sum() < 2:
+        return decimal(values.max(), decimals)
     return interval(values.median(), values.min(), values.max(), decimals)
 
 
