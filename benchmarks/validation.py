@@ -24,14 +24,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
 from nenflow.evaluation.refitting import discriminate, fit_drawn, parts_of_draw, refit_resamples  # noqa: E402
 from nenflow.evaluation.resampling import patient_resamples  # noqa: E402
-from nenflow.models.protocol import build_protocol  # noqa: E402
+from nenflow.models.protocol import build_protocol, for_refits  # noqa: E402
 
 LESIONS, PATIENTS, FEATURES, GROUPS, CLINICAL = 131, 76, 851, 90, 12
 SEED = 1
@@ -107,7 +106,7 @@ class Ours:
         seconds = {}
         for draw in draws:
             table, y = self.X.iloc[draw], self.y.iloc[draw]
-            for name, step in clone(self.protocol).steps:
+            for name, step in for_refits(self.protocol).steps:
                 start = time.process_time()
                 step.fit(table, y)
                 table = step.transform(table) if hasattr(step, "transform") else table

@@ -335,3 +335,43 @@ def test_all_events_at_one_time_say_nothing():
     found = lasso_path(X, y)
     assert found.df.tolist() == [0]
     assert found.dev_ratio.tolist() == [0]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 1.0, 3.0]), st.sampled_from([1, 3]))
+def test_a_path_no_longer_than_its_choice_needs_makes_the_same_choice(seed, effect, repeats):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 40))
+    y = (effect * X[:, 0] + rng.logistic(size=60) > 0.3).astype(float)
+    rows = np.sort(rng.integers(0, 60, 60))  # copies too, of which one fold has all
+    X, y = X[rows], y[rows]
+    folds = np.array([folds_of(y, rows, 5, [seed, number]) for number in range(repeats)])
+    found, short = cross_validate(X, y, folds), cross_validate(X, y, folds, whole=False)
+    for name in ("index_min", "index_1se", "lambda_min", "lambda_1se"):
+        assert getattr(short, name) == getattr(found, name)
+    until = len(short.lambdas)
+    assert found.index_min < until <= len(found.lambdas)
+    assert until == found.index_min + 1 or repeats > 1
+    np.testing.assert_array_equal(short.lambdas, found.lambdas[:until])
+    np.testing.assert_allclose(short.coefs, found.coefs[:until], atol=STEP)
+    np.testing.assert_allclose(short.cvm, found.cvm[:until], atol=STEP)
+    for rule in ("lambda.min", "lambda.1se"):
+        np.testing.assert_array_equal(short.frequencies(rule), found.frequencies(rule))
+
+
+def test_copies_of_a_row_are_a_weight():
+    X, y = binary(5)
+    rows = np.sort(np.random.default_rng(5).integers(0, 90, 90))
+    found = cross_validate(X[rows], y[rows], folds_of(y[rows], rows, 5, 1))
+    assert len(np.unique(rows)) < 70
+    by_row = lasso_path(X[rows], y[rows])  # which takes every copy as a row of its own
+    np.testing.assert_allclose(found.lambdas, by_row.lambdas, rtol=EXACT)
+    np.testing.assert_allclose(found.coefs, by_row.coefs, atol=STEP)
+    np.testing.assert_allclose(found.dev_ratio, by_row.dev_ratio, atol=STEP)
+    split = np.arange(90) % 5  # copies on both sides: a weight in either
+    deviance = np.empty(90)
+    for fold in range(5):
+        coefs, intercepts = lasso_path(X[rows][split != fold], y[rows][split != fold]).at(found.lambdas[[30]])
+        p = expit(X[rows][split == fold] @ coefs[0] + intercepts)
+        deviance[split == fold] = -2 * np.log(np.where(y[rows][split == fold] == 1, p, 1 - p))
+    assert cross_validate(X[rows], y[rows], split).cvm[30] == pytest.approx(deviance.mean(), abs=STEP)

@@ -6,7 +6,15 @@ from sklearn.base import clone
 from lesion_tables import survival_signal
 from nenflow.documents import plain, read_json, write_json
 from nenflow.errors import InputError
-from nenflow.models.protocol import build_protocol, cox_settings, fit_step, from_document, scores, to_document
+from nenflow.models.protocol import (
+    build_protocol,
+    cox_settings,
+    fit_step,
+    for_refits,
+    from_document,
+    scores,
+    to_document,
+)
 from nenflow.models.tables import univariable_table
 from nenflow.tables import UNIT, read_table, write_table
 
@@ -130,6 +138,17 @@ def test_a_clone_refits_on_a_resample_of_patients(fitted, chain):
     assert folds.groupby("patient").nunique().max() == 1
     assert to_document(again) == to_document(clone(fitted).fit(X.iloc[rows], y.iloc[rows]))
     assert np.isfinite(scores(again, X).to_numpy()).all()
+
+
+def test_a_copy_for_refits_selects_the_same_and_leaves_the_original_alone(fitted, chain):
+    X, y = chain[:2]
+    before = to_document(fitted)
+    whole, short = (protocol.fit(X, y) for protocol in (clone(fitted), for_refits(fitted)))
+    paths = [protocol.named_steps["lasso"].document().pop("path")["lambda"] for protocol in (whole, short)]
+    assert len(paths[1]) < len(paths[0])
+    assert to_document(short) == to_document(whole)  # but for the paths
+    assert to_document(fitted) == before
+    assert not hasattr(for_refits(fitted)[-1], "document_")
 
 
 def test_protocol_without_signature(chain):

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from nenflow.errors import InputError
@@ -14,6 +13,7 @@ from nenflow.evaluation.decision import net_benefit, net_benefit_survival
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
 from nenflow.evaluation.resampling import CHANCE, PARTS, area, concordance, patient_resamples
 from nenflow.models.base import SIGNATURE, is_survival, outcome_strata, survival_columns
+from nenflow.models.protocol import for_refits
 from nenflow.models.protocol import scores as protocol_scores
 
 CHOSEN = ["units", "n_pruned", "n_lasso", "features", "selected", "separated"]
@@ -50,7 +50,7 @@ def refit_resamples(
     Each row depends on `seed` and its own number only, so that jobs of any size give the same rows.
 
     Args:
-        protocol: the unfitted protocol; each resample fits a clone.
+        protocol: the unfitted protocol; each resample fits a copy.
         X: model data, index (patient, region).
         y: 0/1, or columns time and event; same index.
         seed, numbers: the study's seed and the numbers of the resamples.
@@ -75,7 +75,7 @@ def refit_resamples(
 def refit_once(
     protocol: Pipeline, X: pd.DataFrame, y: pd.Series | pd.DataFrame, draw: np.ndarray, grid: np.ndarray = GRID
 ) -> tuple[dict, pd.DataFrame]:
-    """Fit a clone of the protocol to the drawn rows and see how it does there and elsewhere.
+    """Fit a copy of the protocol to the drawn rows and see how it does there and elsewhere.
 
     Where nothing is selected every AUC and C-index is 0.5 and there is no line. Where the protocol cannot be fitted
     (one class only, say), they are 0.5 too and the note says why.
@@ -113,7 +113,7 @@ def parts_of_draw(index: pd.MultiIndex, draw: np.ndarray) -> dict[str, np.ndarra
 def fit_drawn(
     protocol: Pipeline, X: pd.DataFrame, y: pd.Series | pd.DataFrame, draw: np.ndarray
 ) -> tuple[Pipeline, pd.DataFrame]:
-    """A clone of the protocol fitted to the drawn rows, and the scores that it gives all rows.
+    """A copy of the protocol fitted to the drawn rows, and the scores that it gives all rows.
 
     Raises:
         InputError: it cannot be fitted (one class only, say) or applied (to a site that was not drawn).
@@ -122,7 +122,7 @@ def fit_drawn(
     if not survival and y.iloc[draw].nunique() < 2:
         raise InputError("All drawn units have the same outcome.")
     drawn = pd.DataFrame(X.to_numpy(dtype=float)[draw], X.index[draw], X.columns)
-    fitted = clone(protocol).fit(drawn, y.iloc[draw])
+    fitted = for_refits(protocol).fit(drawn, y.iloc[draw])
     return fitted, protocol_scores(fitted, X, outcome_strata(y) if survival else None)
 
 

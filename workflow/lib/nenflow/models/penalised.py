@@ -35,7 +35,11 @@ _STALE = 0.15  # the curvature is computed anew when a round shrinks the error b
 # `beta` and `gradient` follow that list; `active` lists, as positions in `work` and in order of entry, those whose
 # coefficient is not zero. H is the curvature of the mean log-likelihood at the weights w, the intercept eliminated; C
 # is the Cholesky factor of H over `active`. Counts travel beside: m features in `work`, the first `known` of them in H;
-# k in `active`, the first `solid` of them in C. `gradient` is that of the smooth part, loss and ridge.
+# k in `active`, the first `solid` of them in C. `gradient` is that of the smooth part, loss and ridge. From penalty to
+# penalty `state` keeps these counts, and `level` the intercept and the null model's deviance.
+#
+# A row counts `weight` times in a logistic model (copies in a resample are fitted once), together n; the residual and w
+# contain the weight. A Cox model has none.
 #
 # In a Cox model the rows come in falling order of time, so that those at risk at an event time are the first `ends`
 # rows, of whom `deaths` have the event then; y is 1 for an event, `residual` is the martingale residual, `risk` is
@@ -43,7 +47,8 @@ _STALE = 0.15  # the curvature is computed anew when a round shrinks the error b
 # mean over those at risk, times sqrt(deaths). In a logistic model `ends` is empty.
 _Solver = namedtuple(
     "_Solver",
-    "Z y eta residual w mean H C work listed active beta before gradient step move ends deaths risk at_risk means",
+    "Z y weight n eta residual w mean H C work listed active beta before gradient step move ends deaths risk at_risk "
+    "means state level",
 )
 # Sums may be reordered and vectorised; infinities stay meaningful, so not all of fastmath. Loops instead of slices:
 # taking a slice costs as much as the product of two columns.
@@ -66,7 +71,7 @@ def _extend(s, known, m):
             mean /= total
         s.mean[a] = mean
         for i in range(n):
-            weighted[i] = (Z[j, i] - mean) * w[i] / n
+            weighted[i] = (Z[j, i] - mean) * w[i] / s.n
         for b in range(a + 1):
             k = work[b]
             value = 0.0
@@ -80,7 +85,7 @@ def _extend(s, known, m):
 @_compiled
 def _take_means(s, a):
     """Cox: take from row a of H what belongs to the means over those at risk."""
-    j, n = s.work[a], s.w.size
+    j = s.work[a]
     total, i = 0.0, 0
     for g in range(s.ends.size):
         while i < s.ends[g]:
@@ -91,7 +96,7 @@ def _take_means(s, a):
         value = 0.0
         for g in range(s.ends.size):
             value += s.means[a, g] * s.means[b, g]
-        s.H[a, b] -= value / n
+        s.H[a, b] -= value / s.n
         s.H[b, a] = s.H[a, b]
 
 
@@ -220,7 +225,7 @@ def _fade(s):
     now = 0.0
     for i in range(s.residual.size):
         r = abs(s.residual[i])
-        now += r * (1 - r)
+        now += r * (1 - r / s.weight[i])
     return now / s.w.sum() if now > 0.0 else 1.0
 
 
@@ -239,12 +244,12 @@ def _round(s, m, k, solid, intercept, last, far, lam, ridge, threshold):
         slope = 0.0
         for i in range(n):
             slope += Z[j, i] * residual[i]
-        s.gradient[a] = (slope / fade - s.mean[a] * total) / n - ridge / fade * s.beta[a]
+        s.gradient[a] = (slope / fade - s.mean[a] * total) / s.n - ridge / fade * s.beta[a]
         s.before[a] = s.beta[a]
     k, solid = _minimise(s, m, k, solid, lam / fade, ridge / fade, threshold)
     weight = s.w.sum()
     shift = total / weight
-    largest = shift * shift * weight / n
+    largest = shift * shift * weight / s.n
     move[:] = 0.0
     for a in range(m):
         change = s.beta[a] - s.before[a]
@@ -269,7 +274,7 @@ def _round(s, m, k, solid, intercept, last, far, lam, ridge, threshold):
 @_compiled
 def _value(s, m, lam, ridge):
     """What is minimised: mean loss and penalty."""
-    total = _deviance(s) / (2 * s.y.size)
+    total = _deviance(s) / (2 * s.n)
     for a in range(m):
         total += lam * abs(s.beta[a]) + ridge / 2 * s.beta[a] ** 2
     return total
@@ -304,7 +309,7 @@ def _follow(s):
     """Bring the residuals up to eta."""
     if s.ends.size == 0:
         for i in range(s.y.size):
-            s.residual[i] = s.y[i] - 1 / (1 + exp(-s.eta[i]))
+            s.residual[i] = s.weight[i] * (s.y[i] - 1 / (1 + exp(-s.eta[i])))
         return
     top = s.eta.max()
     at_risk = np.empty(s.ends.size)
@@ -327,7 +332,7 @@ def _weigh(s):
     if s.ends.size == 0:
         for i in range(s.y.size):
             r = abs(s.residual[i])
-            s.w[i] = max(r * (1 - r), _CURVATURE_FLOOR)
+            s.w[i] = max(r * (1 - r / s.weight[i]), _CURVATURE_FLOOR)
         return
     top = s.eta.max()
     total, i = 0.0, 0
@@ -350,7 +355,7 @@ def _list(s, m, bound):
         value = 0.0
         for i in range(n):
             value += s.Z[j, i] * s.residual[i]
-        if abs(value) / n > bound:
+        if abs(value) / s.n > bound:
             s.listed[j] = True
             s.work[m] = j
             m += 1
@@ -364,7 +369,7 @@ def _deviance(s):
     if s.ends.size == 0:
         for i in range(s.y.size):
             wrong = -s.eta[i] if s.y[i] > 0.5 else s.eta[i]
-            total += 2 * (max(wrong, 0.0) + log1p(exp(-abs(wrong))))
+            total += 2 * s.weight[i] * (max(wrong, 0.0) + log1p(exp(-abs(wrong))))
         return total
     top = s.eta.max()
     at_risk, i = 0.0, 0
@@ -380,35 +385,67 @@ def _deviance(s):
 
 
 @_compiled
-def _start(Z, y, ends, deaths):
-    """The null model, and its intercept."""
-    p, n = Z.shape
-    share = y.mean() if ends.size == 0 else 0.5
+def standardise(columns, weight):
+    """Features (p, n) with mean 0 and standard deviation 1 over weighted rows; centres; scales, 1 of constant ones."""
+    p, n = columns.shape
+    Z, centre, scale = np.zeros((p, n)), np.zeros(p), np.ones(p)
+    total = weight.sum()
+    for j in range(p):
+        least, most, mean, square = np.inf, -np.inf, 0.0, 0.0
+        for i in range(n):
+            least, most = min(least, columns[j, i]), max(most, columns[j, i])
+            mean += weight[i] * columns[j, i]
+        centre[j] = mean / total
+        if least == most:  # not a scale of 0, which rounding may miss
+            continue
+        for i in range(n):
+            Z[j, i] = columns[j, i] - centre[j]
+            square += weight[i] * Z[j, i] ** 2
+        scale[j] = sqrt(square / total)
+        for i in range(n):
+            Z[j, i] /= scale[j]
+    return Z, centre, scale
+
+
+@_compiled
+def start(Z, y, weight, ends, deaths):
+    """A solver at the null model.
+
+    Args:
+        Z: standardised features, shape (p, n); of a Cox model the columns in falling order of time.
+        y: 1 for an event, else 0, shape (n,), in the order of Z's columns.
+        weight: how often each row counts, shape (n,); of a Cox model ones.
+        ends, deaths: Cox: per event time, falling, how many are at risk and how many have the event; logistic: empty.
+    """
+    p, rows = Z.shape
+    n = weight.sum()
+    share = (weight * y).sum() / n if ends.size == 0 else 0.5
     intercept = log(share / (1 - share))
     row, square, order = np.zeros(p), np.zeros((p, p)), np.zeros(p, np.int64)
     s = _Solver(
-        Z, y, np.full(n, intercept), y - share, np.full(n, share * (1 - share)), row.copy(), square, square.copy(),
-        order, np.zeros(p, np.bool_), order.copy(), row.copy(), row.copy(), row.copy(), row, np.zeros(n),
-        ends, deaths, np.ones(n), np.ones(ends.size), np.zeros((p, ends.size)),
+        Z, y, weight, n, np.full(rows, intercept), weight * (y - share), weight * (share * (1 - share)), row.copy(),
+        square, square.copy(), order, np.zeros(p, np.bool_), order.copy(), row.copy(), row.copy(), row.copy(), row,
+        np.zeros(rows), ends, deaths, np.ones(rows), np.ones(ends.size), np.zeros((p, ends.size)),
+        np.zeros(4, np.int64), np.array([intercept, 0.0]),
     )  # fmt: skip
     if ends.size > 0:
         s.residual[:] = s.w[:] = 0.0  # they stay so for rows censored before the first event, which no one dies beside
         _follow(s)
         _weigh(s)
-    return s, intercept
+    s.level[1] = _deviance(s)
+    return s
 
 
 @_compiled
-def steepest(Z, y, ends, deaths):
+def steepest(s):
     """The largest |slope| of the mean loss in a feature, at the null model: the penalty that just selects nothing."""
-    s, _ = _start(Z, y, ends, deaths)
     largest = 0.0
-    for j in range(Z.shape[0]):
+    for j in range(s.Z.shape[0]):
         value = 0.0
-        for i in range(y.size):
-            value += Z[j, i] * s.residual[i]
+        for i in range(s.y.size):
+            value += s.Z[j, i] * s.residual[i]
         largest = max(largest, abs(value))
-    return largest / y.size
+    return largest / s.n
 
 
 @_compiled
@@ -422,38 +459,35 @@ def _explained_enough(explained, number, cox):
 
 
 @_compiled
-def solve_path(Z, y, ends, deaths, lambdas, alpha, threshold, may_stop):
-    """Coefficients of the standardised features Z (p, n), intercepts and explained deviance along the penalties.
+def advance(s, lambdas, first, end, alpha, threshold, may_stop, betas, intercepts, explained):
+    """Go on along the path, from the penalty at `first` to the one before `end`.
 
     Args:
-        Z: standardised features, shape (p, n); of a Cox model the columns in falling order of time.
-        y: 1 for an event, else 0, shape (n,), in the order of Z's columns.
-        ends, deaths: Cox: per event time, falling, how many are at risk and how many have the event; logistic: empty.
-        lambdas: falling penalties, shape (n_lambdas,).
+        s: from `start`, where the penalties before `first` left it.
+        lambdas: all penalties, falling, shape (n_lambdas,).
         alpha: the LASSO's share of the penalty.
         threshold: see `nenflow.models.lasso.lasso_path`.
         may_stop: whether the path ends where nothing is left to explain.
+        betas, intercepts, explained: to be filled: coefficients of Z, shape (n_lambdas, p); explained deviance.
 
     Returns:
-        One row per penalty. There are fewer than penalties where the path ends: by `may_stop`, or where a Cox model all
-        but separates the patients (their predictors differ by hundreds), so that rounding hides the rest.
+        How many penalties have a solution now. They are fewer than `end` where the path ends: by `may_stop`, or where a
+        Cox model all but separates the patients (their predictors differ by hundreds), so that rounding hides the rest;
+        and whether it ended.
     """
-    s, intercept = _start(Z, y, ends, deaths)
-    p = Z.shape[0]
-    null = _deviance(s)
-    betas, intercepts, explained = np.zeros((lambdas.size, p)), np.zeros(lambdas.size), np.zeros(lambdas.size)
-    m = known = k = solid = 0
-    for number in range(lambdas.size):
+    m, known, k, solid = s.state[0], s.state[1], s.state[2], s.state[3]
+    intercept, null = s.level[0], s.level[1]
+    for number in range(first, end):
         lam, ridge = alpha * lambdas[number], (1 - alpha) * lambdas[number]
         # The strong rule (Tibshirani 2012) foresees which features may enter; any that it misses is found afterwards.
         m = _list(s, m, max(2 * lam - alpha * lambdas[max(number - 1, 0)], 0.0))
-        last, far = np.inf, number == 0 or 2 * lambdas[number] < lambdas[number - 1] or ends.size > 0
+        last, far = np.inf, number == 0 or 2 * lambdas[number] < lambdas[number - 1] or s.ends.size > 0
         fresh = solved = False
         for _ in range(_ROUNDS):
             _extend(s, known, m)
             known = m
             k, solid, intercept, largest = _round(s, m, k, solid, intercept, last, far, lam, ridge, threshold)
-            far = ends.size > 0
+            far = s.ends.size > 0
             if largest < threshold:
                 m = _list(s, m, lam * (1 + _SLACK))
                 solved = m == known
@@ -466,11 +500,13 @@ def solve_path(Z, y, ends, deaths, lambdas, alpha, threshold, may_stop):
             last = largest
         deviance = _deviance(s)
         if not (solved and deviance < np.inf):
-            return betas[:number], intercepts[:number], explained[:number]
+            return number, True
         explained[number] = 1 - deviance / null if null > 0.0 else 0.0
         intercepts[number] = intercept
         for a in range(m):
             betas[number, s.work[a]] = s.beta[a]
-        if may_stop and _explained_enough(explained, number, ends.size > 0):
-            return betas[: number + 1], intercepts[: number + 1], explained[: number + 1]
-    return betas, intercepts, explained
+        if may_stop and _explained_enough(explained, number, s.ends.size > 0):
+            return number + 1, True
+    s.state[:] = np.array([m, known, k, solid])
+    s.level[0] = intercept
+    return end, False

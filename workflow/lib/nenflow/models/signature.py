@@ -34,6 +34,7 @@ class LassoSignature(TransformerMixin, Step):
             training rows, and of all rows for the final path; lesions left out to be judged are never synthetic. The
             intercept is then that of balanced classes; a final logistic model puts it right.
         seed: decides the folds and the synthetic rows.
+        whole: whether the whole path is found, for its figure, or no more than the choice needs (see `cross_validate`).
         clinical: columns that are no image features.
 
     Document: coefficients (those not zero), intercept, lambda_min, lambda_1se, the options, and `path` with, per
@@ -52,6 +53,7 @@ class LassoSignature(TransformerMixin, Step):
         measure: str = "deviance",
         oversample: Mapping[str, Any] | None = None,
         seed: int = 0,
+        whole: bool = True,
         clinical: Sequence[str] = (),
     ):
         self.folds = folds
@@ -62,6 +64,7 @@ class LassoSignature(TransformerMixin, Step):
         self.measure = measure
         self.oversample = oversample
         self.seed = seed
+        self.whole = whole
         self.clinical = clinical
 
     def fit(self, X: pd.DataFrame, y: pd.Series | pd.DataFrame, fold_of: np.ndarray | None = None) -> Self:
@@ -79,6 +82,7 @@ class LassoSignature(TransformerMixin, Step):
             alpha=self.alpha,
             measure=self.measure,
             enrich=inside_folds(**self.oversample, seed=self.seed) if self.oversample else None,
+            whole=self.whole,
         )
         self.document_ = {**self._describe(found, features), "fold_of": folds.tolist()}
         return self
