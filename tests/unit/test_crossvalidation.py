@@ -5,14 +5,17 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from nenflow.documents import read_json, write_json
 from nenflow.errors import InputError
-from nenflow.evaluation.concordance import brier_scores, harrell_c
+from nenflow.evaluation.concordance import brier_scores, harrell_c, time_dependent_roc
 from nenflow.evaluation.crossvalidation import cross_validate, parts_of
-from nenflow.evaluation.discrimination import auc
+from nenflow.evaluation.discrimination import auc, youden
 from nenflow.models.cox import baseline_hazard, fit_cox, survival_at
-from nenflow.models.protocol import build_protocol
+from nenflow.models.protocol import build_protocol, scores
 from nenflow.models.score import observed_risk
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
 
@@ -39,6 +42,7 @@ def cohort(n=240, seed=3, effect=1.0):
     time, end = rng.exponential(150 * np.exp(-risk)), rng.uniform(10, 90, n)
     y = pd.DataFrame({"time": np.minimum(time, end), "event": (time <= end).astype(int)}, index)
     hospital = pd.Series(rng.choice(["a", "b", "c"], n, p=[0.5, 0.3, 0.2]), index.get_level_values("patient"))
+    hospital = hospital.rename("hospital")
     return X, y, hospital
 
 
@@ -57,19 +61,21 @@ def lesions(seed=5, patients=60):
 
 def test_folds_keep_patients_together_spread_events_and_follow_the_seed():
     X, y = lesions()
-    folds = parts_of(X, y, 1, {"folds": 5}, None)["folds"]
+    folds = parts_of(X, y, 1, {"folds": 5})["folds"][1]
     assert sorted(folds.unique()) == [1, 2, 3, 4, 5]
     patients = folds.groupby(level="patient")
     assert (patients.min() == patients.max()).all()
     events = y.groupby(folds).sum()
     assert events.max() - events.min() <= 2
-    pd.testing.assert_series_equal(folds, parts_of(X, y, 1, {"folds": 5}, None)["folds"])
-    assert (folds != parts_of(X, y, 2, {"folds": 5}, None)["folds"]).any()
+    pd.testing.assert_series_equal(folds, parts_of(X, y, 1, {"folds": 5})["folds"][1])
+    assert (folds != parts_of(X, y, 2, {"folds": 5})["folds"][1]).any()
 
 
 def test_leaving_a_hospital_out_is_the_refit_by_hand():
     X, y, hospital = cohort()
-    units, document = cross_validate(protocol(), X, y, parts_of(X, y, 1, SETTINGS, hospital), {"rule": "smallest"})
+    units, document = cross_validate(
+        protocol(), X, y, parts_of(X, y, 1, SETTINGS, hospital.to_frame()), {"rule": "smallest"}
+    )
     design = pd.DataFrame({"3-20": X["ki67"] == 2, ">20": X["ki67"] == 3, "invasion": X["invasion"]}).to_numpy(float)
     time, event = y["time"].to_numpy(), y["event"].to_numpy()
     found = units[units["scheme"] == "hospital"].set_index("patient")
@@ -106,7 +112,7 @@ def test_leaving_a_hospital_out_is_the_refit_by_hand():
 
 def test_pooled_figures_compare_within_parts_and_strata_are_out_of_fold():
     X, y, hospital = cohort()
-    parts = parts_of(X, y, 1, SETTINGS, hospital)
+    parts = parts_of(X, y, 1, SETTINGS, hospital.to_frame())
     units, document = cross_validate(protocol(), X, y, parts, {"rule": "smallest"})
     rows = units[units["scheme"] == "folds"].set_index(["patient", "region"]).loc[X.index]
     pooled = document["folds"]["pooled"]
@@ -121,13 +127,100 @@ def test_pooled_figures_compare_within_parts_and_strata_are_out_of_fold():
     assert sum(row["n"] for row in document["folds"]["strata"] if row["time"] == 24) == 240
 
 
+def test_repeats_deal_anew_and_their_mean_is_no_more_certain():
+    X, y = lesions()
+    model = protocol([{"logistic": {}}], clinical=["a", "b"], times=())
+    parts = parts_of(X, y, 1, {"folds": 5, "repeats": 3})
+    alone = parts_of(X, y, 1, {"folds": 5})
+    pd.testing.assert_series_equal(parts["folds"][1], alone["folds"][1])
+    assert len({tuple(parts["folds"][repeat]) for repeat in (1, 2, 3)}) == 3
+    units, document = cross_validate(model, X, y, parts)
+    assert units.groupby("repeat")["patient"].count().tolist() == [len(X)] * 3
+    found = document["folds"]
+    assert [part["repeat"] for part in found["parts"]] == np.repeat([1, 2, 3], 5).tolist()
+    once = cross_validate(model, X, y, alone)[1]["folds"]
+    assert found["repeats"][0] == once["pooled"] == once["repeats"][0]
+    for name in ("auc", "slope", "brier", "net_benefit", "sensitivity", "low", "high"):
+        values = [run[name] for run in found["repeats"]]
+        assert found["pooled"][name] == pytest.approx(np.mean(values), abs=1e-12)
+        assert found["pooled"]["sd"][name] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+    widths = [run["high"] - run["low"] for run in found["repeats"]]
+    assert found["pooled"]["high"] - found["pooled"]["low"] >= min(widths)
+    assert "sd" not in once["pooled"]
+
+
+def test_a_temporal_split_fits_the_earlier_and_judges_the_later():
+    X, y = lesions()
+    names = X.index.get_level_values("patient")
+    year = pd.DataFrame({"year": np.arange(2001, 2061)}, names.unique())
+    parts = parts_of(X, y, 1, {"temporal": {"variable": "year", "from": 2041}}, year)
+    model = protocol([{"logistic": {}}], clinical=["a", "b"], times=())
+    units, document = cross_validate(model, X, y, parts)
+    assert units["patient"].tolist() == list(names[80:])  # two lesions of each of the 20 later patients
+    assert set(units["scheme"]) == {"temporal"}
+    (part,) = document["temporal"]["parts"]
+    assert (part["part"], part["fitted_to"], part["n"]) == ("from 2041", 80, 40)
+    fit = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(X[:80], y[:80])
+    np.testing.assert_allclose(units["probability"], fit.predict_proba(X[80:])[:, 1], atol=1e-6)
+    assert document["temporal"]["pooled"]["auc"] == pytest.approx(roc_auc_score(y[80:], fit.decision_function(X[80:])))
+    others = X.copy()
+    others.iloc[80:] += 100.0  # the later ones are seen by nobody who fits
+    again = cross_validate(model, others, y.where(np.arange(120) < 80, 1 - y), parts)[1]["temporal"]["parts"][0]
+    assert again["variables"] == part["variables"]
+    with pytest.raises(InputError, match="leaves nobody to judge"):
+        parts_of(X, y, 1, {"temporal": {"variable": "year", "from": 2100}}, year)
+    with pytest.raises(InputError, match="leaves nobody to fit"):
+        parts_of(X, y, 1, {"temporal": {"variable": "year", "from": 1900}}, year)
+    with pytest.raises(InputError, match=r"1 patient\(s\) have no value of year"):
+        parts_of(X, y, 1, {"temporal": {"variable": "year", "from": 2041}}, year.drop("P07"))
+
+
+@pytest.mark.parametrize("kind", ["binary", "survival"])
+def test_decisions_are_judged_at_the_cut_off_of_the_rows_fitted_to(kind):
+    if kind == "binary":
+        X, y = lesions()
+        parts = parts_of(X, y, 1, {"folds": 5})
+        model = protocol([{"logistic": {}}], clinical=["a", "b"], times=())
+    else:
+        X, y, _ = cohort()
+        parts = parts_of(X, y, 1, {"folds": 5})
+        model = protocol()
+    units, document = cross_validate(model, X, y, parts)
+    rows, positive = units.set_index(["patient", "region"]).loc[X.index], pd.Series(np.nan, X.index)
+    for fold in range(1, 6):
+        inside = (rows["fold"] == fold).to_numpy()
+        fitted = clone(model).fit(X[~inside], y[~inside])
+        told = scores(fitted, X)
+        if kind == "binary":
+            marker = told["linear_predictor"]
+            at = youden(y[~inside], marker[~inside])["threshold"]
+        else:
+            marker, outcome = 1 - told["survival_60"], y[~inside]
+            curve = time_dependent_roc(outcome["time"], outcome["event"], marker[~inside], 60.0)
+            at = curve.loc[(curve["sensitivity"] + curve["specificity"]).round(9).idxmax(), "threshold"]
+        positive[inside] = (marker[inside] >= at).astype(float)
+    np.testing.assert_array_equal(rows["positive"], positive)
+    pooled = document["folds"]["pooled"]
+    if kind == "binary":
+        assert pooled["sensitivity"] == pytest.approx(positive[y == 1].mean(), abs=1e-12)
+        assert pooled["specificity"] == pytest.approx(1 - positive[y == 0].mean(), abs=1e-12)
+        share, acted = y.mean(), rows["probability"] >= y.mean()
+        benefit = ((acted & (y == 1)).sum() - (acted & (y == 0)).sum() * share / (1 - share)) / len(y)
+        assert pooled["net_benefit"] == pytest.approx(benefit, abs=1e-12)
+    else:
+        curve = time_dependent_roc(y["time"], y["event"], positive, 60.0).iloc[1]
+        assert (pooled["sensitivity"], pooled["specificity"]) == pytest.approx(
+            (curve["sensitivity"], curve["specificity"]), abs=1e-12
+        )
+
+
 @pytest.mark.parametrize("change", ["outcomes", "variables"])
 def test_what_is_left_out_changes_nothing_that_is_fitted_without_it(change):
     X, y, hospital = cohort()
-    parts = {"hospital": parts_of(X, y, 1, SETTINGS, hospital)["hospital"]}
+    parts = {"hospital": parts_of(X, y, 1, SETTINGS, hospital.to_frame())["hospital"]}
     steps = [STEPS[0], {"univariable": {"p": 0.2}}, {"backward": {"p": 0.1}}, STEPS[1]]
     before = cross_validate(protocol(steps), X, y, parts, {"rule": "smallest"})[1]["hospital"]["parts"]
-    inside = (parts["hospital"] == "a").to_numpy()
+    inside = (parts["hospital"][1] == "a").to_numpy()
     rng = np.random.default_rng(0)
     if change == "outcomes":
         y = y.copy()
@@ -162,7 +255,7 @@ def test_a_binary_outcome_has_an_auc_and_a_calibration_line():
 def test_a_hospital_without_events_is_reported():
     X, y, hospital = cohort()
     y.loc[(hospital == "c").to_numpy(), "event"] = 0
-    parts = {"hospital": parts_of(X, y, 1, SETTINGS, hospital)["hospital"]}
+    parts = {"hospital": parts_of(X, y, 1, SETTINGS, hospital.to_frame())["hospital"]}
     document = cross_validate(protocol(), X, y, parts, {"rule": "smallest"})[1]
     last = document["hospital"]["parts"][2]
     assert (last["events"], last["c"], last["slope"], last["observed_expected"]) == (0, None, None, 0)
@@ -179,7 +272,7 @@ def test_a_construction_in_which_nothing_is_selected_is_reported():
     X, y, hospital = cohort(effect=0.0)
     steps = [STEPS[0], {"univariable": {"p": 1e-9}}, STEPS[1]]
     units, document = cross_validate(
-        protocol(steps), X, y, parts_of(X, y, 1, SETTINGS, hospital), {"rule": "smallest", "cutoffs": [1, 2]}
+        protocol(steps), X, y, parts_of(X, y, 1, SETTINGS, hospital.to_frame()), {"rule": "smallest", "cutoffs": [1, 2]}
     )
     for entry in document["folds"]["parts"]:
         assert (entry["note"], entry["variables"], entry["score"], entry["c"]) == ("nothing selected", [], None, 0.5)
@@ -191,7 +284,9 @@ def test_a_score_that_cannot_be_divided_says_so_and_the_model_is_still_judged():
     X, y, hospital = cohort()
     steps = [{"cox": {}}]
     model = protocol(steps, clinical=["invasion"])
-    document = cross_validate(model, X[["invasion"]], y, parts_of(X, y, 1, SETTINGS, hospital), {"rule": "smallest"})[1]
+    document = cross_validate(
+        model, X[["invasion"]], y, parts_of(X, y, 1, SETTINGS, hospital.to_frame()), {"rule": "smallest"}
+    )[1]
     first = document["folds"]["parts"][0]
     assert first["note"].startswith("no score: The scores have too few different values")
     assert first["c"] > 0.5
@@ -201,15 +296,15 @@ def test_a_score_that_cannot_be_divided_says_so_and_the_model_is_still_judged():
 def test_what_cannot_be_divided_is_refused():
     X, y, hospital = cohort()
     with pytest.raises(InputError, match="have no value of hospital"):
-        parts_of(X, y, 1, SETTINGS, hospital.drop("P007"))
+        parts_of(X, y, 1, SETTINGS, hospital.drop("P007").to_frame())
     with pytest.raises(InputError, match="Lower evaluation/folds"):
-        parts_of(X.head(3), y.head(3), 1, SETTINGS, hospital)
+        parts_of(X.head(3), y.head(3), 1, SETTINGS, hospital.to_frame())
 
 
 def test_the_report_shows_every_part_and_every_score(tmp_path):
     X, y, hospital = cohort()
     settings = {"rule": "smallest"}
-    document = cross_validate(protocol(), X, y, parts_of(X, y, 1, SETTINGS, hospital), settings)[1]
+    document = cross_validate(protocol(), X, y, parts_of(X, y, 1, SETTINGS, hospital.to_frame()), settings)[1]
     write_json(document, tmp_path / "cross_validation.json")
     document = read_json(tmp_path / "cross_validation.json")
     json.dumps(document, allow_nan=False)

@@ -30,6 +30,33 @@ def test_plus632_without_overfitting_is_the_plain_632():
     assert plus632(0.7, _areas([0.8], [0.8], [0.8]))["auc"] == pytest.approx(0.368 * 0.7 + 0.632 * 0.8)
 
 
+def test_plus632_of_an_error_and_of_decisions_by_hand():
+    columns = dict.fromkeys(COLUMNS, 0.7) | {"note": "", "separated": 0, "features": "", "selected": "age"}
+    row = columns | {"brier_train": 0.08, "brier_test": 0.14, "brier_oob": 0.20}
+    row |= {"sensitivity_train": 1.0, "sensitivity_test": 0.9, "sensitivity_oob": 0.6}
+    row |= {"net_benefit_train": 0.3, "net_benefit_test": 0.2, "net_benefit_oob": -0.1}
+    rates = {
+        "threshold": 0.4,
+        "time": None,
+        "cut_off": 0.1,
+        "net_benefit": 0.25,
+        "sensitivity": 0.9,
+        "specificity": 0.8,
+    }
+    performance = {"auc": 0.9, "brier": 0.1, "uninformed_brier": 0.3, "rates": rates}
+    fixed = pd.DataFrame({"resample": [0], "score": "fusion", "auc": [0.9]})
+    found = summarise({"fusion": performance}, fixed, pd.DataFrame([row] * 2))["scores"]["fusion"]
+    # half of the way from 0.1 to the 0.3 of chance: overfitting 0.5, weight 0.632 / (1 - 0.184)
+    weight = 0.632 / 0.816
+    assert found["brier"]["plus632"] == pytest.approx(0.1 * (1 - weight) + 0.2 * weight)
+    assert found["brier"]["corrected"] == pytest.approx(0.1 + 0.06)
+    # by chance a cut-off calls 0.4 * 0.9 + 0.6 * 0.2 = 0.48 of the events
+    weight = 0.632 / (1 - 0.368 * 0.3 / 0.42)
+    assert found["rates"]["sensitivity"]["plus632"] == pytest.approx(0.9 * (1 - weight) + 0.6 * weight)
+    assert found["rates"]["sensitivity"]["corrected"] == pytest.approx(0.8)
+    assert found["rates"]["net_benefit"]["plus632"] == pytest.approx(0.0)  # harm out of bag is no worse than chance
+
+
 def test_plus632_of_noise_is_chance():
     # out of bag at or below 0.5 leaves nothing of an apparent 0.95; where nothing was ever selected all is 0.5
     assert plus632(0.95, _areas([1.0], [0.8], [0.48]))["auc"] == pytest.approx(0.5)
@@ -102,7 +129,10 @@ def test_summary_of_a_time_to_event():
     assert found["harrell"]["c"] == pytest.approx(0.85 - 0.1)
     assert found["corrected"]["c"] == pytest.approx(plus632(0.85, _areas([0.9, 0.8], [0.7, 0.8], [0.6, 0.6]))["auc"])
     assert (found["slope"], found["lines"]) == (pytest.approx(0.6), 2)
-    assert found["times"]["12"]["brier"] == {"apparent": 0.1, "corrected": pytest.approx(0.1 + 0.2)}
+    assert found["times"]["12"]["brier"] == {
+        **{"apparent": 0.1, "corrected": pytest.approx(0.1 + 0.2)},
+        "plus632": None,  # nobody said what chance gives
+    }
     assert found["times"]["12"]["auc"]["harrell"]["auc"] == pytest.approx(0.8)
     rows = {row["index"]: row for row in found["indexes"]}
     assert rows["dxy"]["optimism"] == pytest.approx(2 * 0.1)

@@ -399,6 +399,8 @@ def published_file(wildcards):
 
 # Evaluation
 
+CROSS_VALIDATIONS = {"folds", "leave_out", "temporal"}  # keys of the block `evaluation` that leave patients out
+
 
 def evaluation_settings(*keys):
     """Params function: some keys of the block `evaluation`, as far as the study has them."""
@@ -572,7 +574,7 @@ def report_inputs(wildcards):
             files += expand("models/{model}/{name}", model=model, name=["score.json", "strata.csv"])
         names = ["performance.json", "roc.csv", "validation.json", "calibration.csv", "calibration_groups.csv"]
         names += ["decision_corrected.csv", "comparison.csv", "sample_size.csv"]
-        names += ["cross_validation.json"] if {"folds", "leave_out"} & set(study["evaluation"]) else []
+        names += ["cross_validation.json"] if CROSS_VALIDATIONS & set(study["evaluation"]) else []
         files += expand("evaluation/{model}/{name}", model=model, name=names)
     files += expand("multiverse/{model}/cells.csv", model=study.get("multiverse", []))
     for published in study.get("published", {}):

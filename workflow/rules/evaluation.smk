@@ -80,7 +80,7 @@ rule validate_model:
 
 
 rule cross_validate:
-    """Refit the whole construction, its score and strata too, without each fold of patients and without each centre."""
+    """Refit the whole construction, its score and strata too, without folds of patients, centres, later patients."""
     input:
         dataset="results/{study}/models/{model}/dataset.csv",
         readings=model_readings,
@@ -96,7 +96,7 @@ rule cross_validate:
         steps=model_steps,
         analysis=model_analysis,
         readings=readings,
-        evaluation=evaluation_settings("folds", "leave_out"),
+        evaluation=evaluation_settings(*CROSS_VALIDATIONS, "repeats"),
         score=lambda wildcards: STUDIES[wildcards.study]["models"][wildcards.model].get("score"),
         seed=setting("seed"),
         code=library_code("evaluation/cross_validate.py"),

@@ -198,6 +198,10 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield "models: a study with models needs the key 'evaluation'"
     if "leave_out" in study.get("evaluation", {}):
         yield from _check_leave_out(study, study["evaluation"]["leave_out"])
+    if "repeats" in study.get("evaluation", {}) and "folds" not in study["evaluation"]:
+        yield "evaluation/repeats: it is folds that are dealt repeatedly; the key 'folds' is missing"
+    if "temporal" in study.get("evaluation", {}):
+        yield from _check_temporal(study, study["evaluation"]["temporal"]["variable"])
     if "stability" in study:
         yield from _check_readings(study)
     if "images" in study:
@@ -534,6 +538,18 @@ def _check_leave_out(study: dict[str, Any], name: str) -> Iterable[str]:
         outcome = endpoint_variables(study["endpoints"].get(settings["endpoint"], {"variable": ""}))
         if name in [*settings["clinical"], *steps, *outcome]:
             yield f"{where}: the model '{model}' uses '{name}', and would not know a level that was left out"
+
+
+def _check_temporal(study: dict[str, Any], name: str) -> Iterable[str]:
+    where, variable = "evaluation/temporal/variable", study["variables"].get(name)
+    if variable is None:
+        yield _unknown(where, name, study["variables"], "variable")
+        return
+    if variable["type"] != "continuous" or variable["level"] != "patient" or "measured" in variable:
+        yield f"{where}: '{name}' is not a continuous variable of patients that the table has"
+    for model, settings in study.get("models", {}).items():
+        if name in endpoint_variables(study["endpoints"].get(settings["endpoint"], {"variable": ""})):
+            yield f"{where}: '{name}' is the outcome of the model '{model}'"
 
 
 def named_variables(step: str, options: Mapping[str, Any]) -> list[str]:

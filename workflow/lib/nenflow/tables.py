@@ -11,6 +11,7 @@ WHOLE = "patient"  # the region of a unit that is a whole patient
 ALL = "all"  # in tables of survival, the group of everybody
 LARGEST = "largest of all"  # in tables of single features, stands for a marker: the best of a cohort's
 FOLDS = "folds"  # in tables of a cross-validation, the scheme of random folds; others have the name of a variable
+TEMPORAL = "temporal"  # likewise, of the split of early and later patients
 
 
 def read_table(

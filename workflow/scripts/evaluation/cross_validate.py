@@ -6,15 +6,14 @@ from nenflow.models.protocol import build_protocol, given_by
 from nenflow.tables import UNIT, read_table, write_table
 
 start_log(snakemake.log[0])
-params, centres = snakemake.params, None
+params = snakemake.params
 features = read_table(snakemake.input.readings) if snakemake.input.readings else None
-if "leave_out" in params.evaluation:
-    name = params.evaluation["leave_out"]
-    centres = read_table(snakemake.input.patients, text=[name]).set_index("patient")[name]
+levels = [params.evaluation[key] for key in ("leave_out",) if key in params.evaluation]
+patients = read_table(snakemake.input.patients, text=levels).set_index("patient")
 X, y = split(read_table(snakemake.input.dataset, index=UNIT))
 
 protocol = build_protocol(params.steps, **given_by(params.analysis, features, params.readings, params.seed))
-parts = parts_of(X, y, params.seed, params.evaluation, centres)
+parts = parts_of(X, y, params.seed, params.evaluation, patients)
 units, figures = cross_validate(protocol, X, y, parts, params.score)
 write_table(units, snakemake.output.units)
 write_json(figures, snakemake.output.figures)

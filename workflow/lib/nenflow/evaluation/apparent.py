@@ -16,11 +16,13 @@ from nenflow.evaluation.concordance import (
     integrated_brier,
     time_dependent_auc,
     time_dependent_roc,
+    uninformed_brier,
     uno_c,
 )
 from nenflow.evaluation.decision import decision_curve, decision_curve_survival
 from nenflow.evaluation.discrimination import Z95, auc, delong_test, performance, roc_curve
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
+from nenflow.evaluation.operating import apparent_rates
 from nenflow.evaluation.reclassification import integrated_discrimination, net_reclassification
 from nenflow.models.base import SIGNATURE, is_survival, outcome_strata, survival_column, survival_columns
 
@@ -48,7 +50,8 @@ def apparent_figures(
         draws: rows of resamples, for the intervals of the decision curves.
 
     Returns:
-        performance by score (see `performance` and `survival_performance`), ROC curves (column score, or time) and
+        performance by score (see `performance` and `survival_performance`; of the model also `rates`, see
+        `apparent_rates`, and `uninformed_brier`, of survival per time), ROC curves (column score, or time) and
         decision curves (see `decision_curve`; of a time-to-event outcome also a column time).
     """
     scores = scores_of(table, model)
@@ -60,9 +63,16 @@ def apparent_figures(
         "indexes": logistic_indexes(y, scores[model], fitted_here=True),
         "calibration": calibration_errors(y, table["probability"]),
         "hosmer_lemeshow": hosmer_lemeshow(y, table["probability"]),
+        "rates": apparent_rates(y, table),
+        "uninformed_brier": _uninformed(y, table["probability"]),
     }
     roc = pd.concat([roc_curve(y, score).assign(score=name) for name, score in scores.items()])
     return plain(figures), roc, decision_curve(y, table["probability"], draws=draws)
+
+
+def _uninformed(y: pd.Series, probability: pd.Series) -> float:
+    """The Brier score of the same probabilities dealt to the units at random, see `uninformed_brier`."""
+    return float((probability**2).mean() - 2 * probability.mean() * y.mean() + y.mean())
 
 
 def published_figures(y: pd.Series | pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
@@ -105,8 +115,11 @@ def _survival_block(y, score, times: Sequence[float], predicted: np.ndarray, fit
 def _survival_figures(y, table, scores: Mapping[str, pd.Series], model, times, draws):
     predicted = table[[survival_column(time) for time in times]].to_numpy()
     figures = {name: survival_performance(y, score, times) for name, score in scores.items() if name != model}
-    figures[model] = _survival_block(y, scores[model], times, predicted, fitted_here=True)
     time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
+    figures[model] = _survival_block(y, scores[model], times, predicted, fitted_here=True) | {
+        "rates": apparent_rates(y, table, times),
+        "uninformed_brier": uninformed_brier(time, event, predicted, times),
+    }
     curves = [
         decision_curve_survival(time, event, 1 - column, at, draws=draws).assign(time=at)
         for at, column in zip(times, predicted.T, strict=True)

@@ -140,6 +140,46 @@ def time_dependent_roc(time, event, score, t: float) -> pd.DataFrame:
     )
 
 
+def youden_cut_off_at(time, event, score, t: float) -> float:
+    """Cut-off with the largest sensitivity + specificity on the cumulative/dynamic ROC curve at time t.
+
+    Youden, Cancer 1950; 3:32, on the curve of `time_dependent_roc`. Of several such cut-offs the lowest, as `youden`.
+
+    Returns:
+        a threshold midway between neighbouring scores; NaN with no event up to t or nobody event-free after it.
+    """
+    time, event, score = check_scored(time, event, score)
+    case, control = event & (time <= t), time > t
+    if not (case.any() and control.any()):
+        return np.nan
+    values, place = np.unique(score, return_inverse=True)
+    thresholds = np.concatenate([[-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]])
+    weight = np.where(case, 1 / _Censoring.of(time, event).before(), 0.0)
+    # what falls below a threshold: shares of the controls (gained) and of the weighted cases (lost)
+    gain = np.bincount(place, control) / control.sum() - np.bincount(place, weight) / weight.sum()
+    index = np.round(np.concatenate([[0.0], np.cumsum(gain)]), DIGITS)  # or sums of weights would break ties
+    return float(thresholds[np.argmax(index)])
+
+
+def rates_at(time, event, above, t: float) -> tuple[float, float]:
+    """Sensitivity and specificity at time t of what is called an event, cumulative/dynamic, by IPCW.
+
+    Args:
+        time, event: one number per unit, shape (n,).
+        above: whether a unit's score is at or above its cut-off, shape (n,).
+        t: in the unit of `time`.
+
+    Returns:
+        as `time_dependent_roc` at that threshold; NaN with no event up to t or nobody event-free after it.
+    """
+    time, event, above = check_scored(time, event, above)
+    case, control = event & (time <= t), time > t
+    if not (case.any() and control.any()):
+        return np.nan, np.nan
+    weight = np.where(case, 1 / _Censoring.of(time, event).before(), 0.0)
+    return float(weight @ above / weight.sum()), float(1 - above[control].mean())
+
+
 def brier_scores(time, event, survival, times) -> pd.DataFrame:
     """Mean squared distance between predicted survival and what came, at each time, by IPCW.
 
@@ -181,6 +221,20 @@ def brier_by_time(time, event, survival, times) -> np.ndarray:
     pairs = zip(times, survival.T, strict=True)
     shares = [_brier_shares(censoring, t, column) if t <= last else [np.nan] for t, column in pairs]
     return np.array([np.mean(share) for share in shares])
+
+
+def uninformed_brier(time, event, survival, times) -> np.ndarray:
+    """The Brier scores that the same predictions have when they are dealt to the units at random; as `brier_by_time`.
+
+    The mean over all ways to deal them: Efron and Tibshirani's no-information rate (J Am Stat Assoc 1997; 92:548).
+    """
+    time, event, survival, times = _checked_survival(time, event, survival, times)
+    censoring, last, found = _Censoring.of(time, event), time.max(), []
+    for t, predicted in zip(times, survival.T, strict=True):
+        weight = _brier_shares(censoring, t, (time > t) - 1.0)  # each distance being 1
+        around = _brier_shares(censoring, t, predicted.mean())
+        found.append(around.mean() + predicted.var() * weight.mean() if t <= last else np.nan)
+    return np.array(found)
 
 
 def _checked_survival(time, event, survival, times) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -142,23 +142,34 @@ def roc_curve(y, score) -> pd.DataFrame:
         Thresholds lie midway between neighbouring scores, with -inf first and inf last; a unit with a score at or
         above the threshold is called an event.
     """
-    event, score = check_outcome(y, score)
-    values = np.unique(score)
-    thresholds = np.concatenate([[-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]])
-    fn = np.searchsorted(np.sort(score[event]), thresholds)
-    tn = np.searchsorted(np.sort(score[~event]), thresholds)
-    tp, fp = event.sum() - fn, (~event).sum() - tn
+    thresholds, tp, fp, tn, fn = _counts(y, score)
     return pd.DataFrame(
         {
             "threshold": thresholds,
-            "sensitivity": tp / event.sum(),
-            "specificity": tn / (~event).sum(),
+            "sensitivity": tp / tp[0],
+            "specificity": tn / fp[0],
             "tp": tp,
             "fp": fp,
             "tn": tn,
             "fn": fn,
         }
     )
+
+
+def _counts(y, score) -> tuple[np.ndarray, ...]:
+    """Thresholds of a ROC curve and the counts tp, fp, tn, fn at each."""
+    event, score = check_outcome(y, score)
+    values = np.unique(score)
+    thresholds = np.concatenate([[-np.inf], (values[1:] + values[:-1]) / 2, [np.inf]])
+    fn = np.searchsorted(np.sort(score[event]), thresholds)
+    tn = np.searchsorted(np.sort(score[~event]), thresholds)
+    return thresholds, event.sum() - fn, (~event).sum() - tn, tn, fn
+
+
+def youden_cut_off(y, score) -> float:
+    """The threshold of `youden` alone, for resamples."""
+    thresholds, tp, fp, tn, _ = _counts(y, score)
+    return float(thresholds[np.argmax(tp * fp[0] + tn * tp[0])])
 
 
 def youden(y, score) -> dict[str, float]:

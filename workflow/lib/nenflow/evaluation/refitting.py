@@ -10,7 +10,18 @@ from nenflow.errors import InputError
 from nenflow.evaluation.calibration import GRID, curve_optimism, survival_curve_optimism
 from nenflow.evaluation.concordance import areas_by_time, brier_by_time
 from nenflow.evaluation.decision import net_benefit, net_benefit_survival
+from nenflow.evaluation.discrimination import brier
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
+from nenflow.evaluation.operating import (
+    RATES,
+    OperatingPoint,
+    above,
+    acted_on,
+    cut_off,
+    operating_point,
+    outcome_values,
+    rates,
+)
 from nenflow.evaluation.resampling import CHANCE, PARTS, area, concordance, patient_resamples
 from nenflow.models.base import SIGNATURE, is_survival, outcome_strata, survival_columns
 from nenflow.models.protocol import for_refits
@@ -23,7 +34,8 @@ LOGISTIC_INDEXES, COX_INDEXES = ["r2", "d", "u", "q", "g", "gp"], ["r2", "d", "u
 COLUMNS = [
     *("resample", *CHOSEN),
     *AREAS,
-    *("brier_train", "brier_test", "slope", "intercept"),
+    *(f"{name}_{part}" for name in ("brier", *RATES) for part in PARTS),
+    *("slope", "intercept"),
     *(f"{name}_{part}" for name in LOGISTIC_INDEXES for part in ("train", "test")),
     "note",
 ]
@@ -34,10 +46,10 @@ def columns_with_times(times: Iterable[float]) -> list[str]:
     return [
         *("resample", *CHOSEN),
         *C_INDICES,
+        *(f"{name}_{part}" for name in RATES for part in PARTS),
         "slope",
         *(f"{name}_{part}" for name in COX_INDEXES for part in ("train", "test")),
-        *(f"auc_{time:g}_{part}" for time in times for part in PARTS),
-        *(f"brier_{time:g}_{part}" for time in times for part in ("train", "test")),
+        *(f"{name}_{time:g}_{part}" for name in ("auc", "brier") for time in times for part in PARTS),
         "note",
     ]
 
@@ -63,8 +75,9 @@ def refit_resamples(
     X = pd.DataFrame(X.to_numpy(dtype=float), X.index, X.columns.astype(object))
     rows, curves = [], []
     numbers = list(numbers)
+    point = operating_point(y, getattr(protocol[-1], "times", ()))
     for number, draw in zip(numbers, patient_resamples(X.index, seed, numbers), strict=True):
-        row, curve = refit_once(protocol, X, y, draw)
+        row, curve = refit_once(protocol, X, y, draw, point=point)
         rows.append({"resample": number} | row)
         curve.insert(0, "resample", number)
         curves.append(curve)
@@ -73,7 +86,12 @@ def refit_resamples(
 
 
 def refit_once(
-    protocol: Pipeline, X: pd.DataFrame, y: pd.Series | pd.DataFrame, draw: np.ndarray, grid: np.ndarray = GRID
+    protocol: Pipeline,
+    X: pd.DataFrame,
+    y: pd.Series | pd.DataFrame,
+    draw: np.ndarray,
+    grid: np.ndarray = GRID,
+    point: OperatingPoint | None = None,
 ) -> tuple[dict, pd.DataFrame]:
     """Fit a copy of the protocol to the drawn rows and see how it does there and elsewhere.
 
@@ -84,14 +102,17 @@ def refit_once(
         A row: `units` drawn; how many features the LASSO was given and kept (n_pruned, n_lasso, features) and which
         variables the final model has (selected), both joined by ";"; whether the classes were separated (1 or 0); AUC
         of the Radscore and of the model on the drawn rows (train), on all original rows (test) and on the rows of
-        patients who were not drawn (oob); Brier score and the indexes of rms::validate on train and test; intercept
-        and slope of the calibration line on the original rows; a note. For a time-to-event endpoint C-indices
-        instead of AUCs, slope, and at each time of the model time-dependent AUC (auc_<time>) and Brier score.
+        patients who were not drawn (oob); there also Brier score, net benefit at the threshold of `point`, sensitivity
+        and specificity at Youden's cut-off, which is chosen on the drawn rows; the indexes of rms::validate on train
+        and test; intercept and slope of the calibration line on the original rows; a note. For a time-to-event
+        endpoint C-indices instead of AUCs, slope, and at each time of the model time-dependent AUC (auc_<time>) and
+        Brier score.
 
         The curves' optimism, training minus test: columns predicted (the grid), optimism (of the calibration curve,
         of predicted survival for a time-to-event endpoint) and net_benefit (the grid being the thresholds of risk);
         for a time-to-event endpoint also time, the grid once per time of the model.
     """
+    point = point or operating_point(y, getattr(protocol[-1], "times", ()))
     parts, survival = parts_of_draw(X.index, draw), is_survival(y)
     try:
         fitted, values = fit_drawn(protocol, X, y, draw)
@@ -101,7 +122,19 @@ def refit_once(
         return failed, _curves_by_time(protocol[-1].times, grid) if survival else _curves(grid)
     judge = _judge_survival if survival else _judge
     row, curves = judge(values, y, parts, grid)
-    return {"units": len(draw)} | _selection(fitted) | row, curves
+    return {"units": len(draw)} | _selection(fitted) | row | _acting(values, y, parts, point), curves
+
+
+def _acting(values: pd.DataFrame, y, parts: Mapping[str, np.ndarray], point: OperatingPoint) -> dict[str, float]:
+    """Net benefit, sensitivity and specificity on each part, at the cut-off that the drawn rows give."""
+    outcome = outcome_values(y)
+    marker, risk = acted_on(values)
+    called, row = above(marker, cut_off(outcome[parts["train"]], marker[parts["train"]], point)), {}
+    for part, rows in parts.items():
+        row |= {
+            f"{name}_{part}": value for name, value in rates(outcome[rows], called[rows], risk[rows], point).items()
+        }
+    return row
 
 
 def parts_of_draw(index: pd.MultiIndex, draw: np.ndarray) -> dict[str, np.ndarray]:
@@ -163,6 +196,7 @@ def _judge(values: pd.DataFrame, y: pd.Series, parts: Mapping[str, np.ndarray], 
     test = logistic_indexes(event, predictor)
     row |= _side_by_side(["brier", *LOGISTIC_INDEXES], train, test)
     row |= {name: test[name] for name in ("intercept", "slope")}
+    row["brier_oob"] = brier(event[parts["oob"]], p[parts["oob"]]) if len(parts["oob"]) else np.nan
     benefit = net_benefit(event[draw], p[draw], grid) - net_benefit(event, p, grid)
     return row, _curves(grid, curve_optimism(event[draw], p[draw], event, p, grid), benefit)
 
@@ -176,7 +210,7 @@ def _judge_survival(values: pd.DataFrame, y: pd.DataFrame, parts: Mapping[str, n
     for part, rows in parts.items():
         told = predictor[rows] if strata is None else -survival[rows]
         row |= _by_time("auc", part, times, _areas_at(outcome[rows], told, times))
-        if part != "oob":
+        if (outcome[rows, 1] == 1).any():
             scores = brier_by_time(*outcome[rows].T, survival[rows], times) if times else []
             row |= _by_time("brier", part, times, scores)
     drawn = None if strata is None else strata[draw]

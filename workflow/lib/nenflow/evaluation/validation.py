@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 
 from nenflow.documents import plain
+from nenflow.evaluation.concordance import integrated_brier
 from nenflow.evaluation.indexes import validation_table
+from nenflow.evaluation.operating import RATES
 from nenflow.evaluation.resampling import CHANCE, LEVELS, PARTS
 from nenflow.models.base import SIGNATURE
 
@@ -24,7 +26,8 @@ def summarise(performance: dict, fixed: pd.DataFrame, refit: pd.DataFrame) -> di
         (no_feature), the final model had no variable (nothing_selected) or the classes were separated;
         scores: per score the apparent AUC (c for a time-to-event endpoint: C-index), `published` (mean and interval
         of the bootstrap of the finished model), `corrected` (the honest figure, see `plus632`) and `harrell` (see
-        there), for the model also brier, slope and intercept, its `indexes` where performance has them (rows of
+        there), for the model also brier, slope and intercept, `rates` (net benefit, sensitivity and specificity, each
+        apparent, corrected and plus632), its `indexes` where performance has them (rows of
         `validation_table`) and, for a time-to-event endpoint, `times`: per time AUC and Brier score;
         selection: in what share of the resamples each variable was in the model and each feature in the Radscore.
     """
@@ -41,6 +44,8 @@ def summarise(performance: dict, fixed: pd.DataFrame, refit: pd.DataFrame) -> di
         }
         if name != SIGNATURE:
             scores[name] |= _calibration(figures, refit) if measure == "auc" else _survival(figures, refit)
+            if "rates" in figures:
+                scores[name]["rates"] = _rates(figures["rates"], refit)
             if figures.get("indexes"):
                 scores[name]["indexes"] = plain(_index_table(figures["indexes"], refit))
     return {
@@ -84,10 +89,7 @@ def plus632(apparent: float, areas: pd.DataFrame) -> dict:
         areas: column oob, one row per refit, NaN where the patients left out have one class only.
     """
     outside = float(areas["oob"].mean())
-    floor = max(outside, CHANCE)
-    overfitting = float(np.clip((apparent - floor) / (apparent - CHANCE), 0, 1)) if apparent > CHANCE else 0.0
-    weight = 0.632 / (1 - 0.368 * overfitting)
-    estimate = (1 - weight) * apparent + weight * floor
+    estimate, overfitting, weight = _weigh(apparent, outside, CHANCE)
     low, high = (bound - outside + estimate for bound in _percentiles(areas["oob"]))
     return {
         "auc": estimate,
@@ -96,6 +98,45 @@ def plus632(apparent: float, areas: pd.DataFrame) -> dict:
         "overfitting": overfitting,
         "weight": weight,
     }
+
+
+def _weigh(apparent: float, outside: float, chance: float, better: int = 1) -> tuple[float, float, float]:
+    """The .632+ estimate of a figure, the overfitting and the weight of what was found out of bag.
+
+    Args:
+        chance: the figure where predictions have nothing to do with outcomes (the no-information rate).
+        better: 1 where high is good, -1 where low is (Brier score).
+    """
+    floor = chance + better * max(better * (outside - chance), 0.0)
+    gain = better * (apparent - chance)
+    overfitting = float(np.clip(better * (apparent - floor) / gain, 0, 1)) if gain > 0 else 0.0
+    weight = 0.632 / (1 - 0.368 * overfitting)
+    return (1 - weight) * apparent + weight * floor, overfitting, weight
+
+
+def _corrected(
+    apparent: float, refit: pd.DataFrame, name: str, chance: float | None, better: int = 1
+) -> dict[str, float | None]:
+    """A figure as Harrell corrects it and by .632+ (None where its chance level is not known)."""
+    optimism = float((refit[f"{name}_train"] - refit[f"{name}_test"]).mean())
+    outside = None if chance is None else _weigh(apparent, float(refit[f"{name}_oob"].mean()), chance, better)[0]
+    return {"apparent": apparent, "corrected": apparent - optimism, "plus632": outside}
+
+
+def _rates(rates: dict, refit: pd.DataFrame) -> dict:
+    """Net benefit, sensitivity and specificity, with the threshold, time and cut-off of the finished model.
+
+    By chance a cut-off calls the same share of those with and without the event, and a net benefit at a threshold that
+    is the share with the event is 0.
+    """
+    known = all(rates[name] is not None and np.isfinite(rates[name]) for name in RATES)
+    called = None
+    if known:
+        share = rates["threshold"]
+        called = share * rates["sensitivity"] + (1 - share) * (1 - rates["specificity"])
+    chance = {"net_benefit": 0.0, "sensitivity": called, "specificity": None if called is None else 1 - called}
+    found = {name: rates[name] for name in ("threshold", "time", "cut_off")}
+    return found | {name: _corrected(rates[name], refit, name, chance[name]) for name in RATES if known}
 
 
 def harrell(apparent: float, areas: pd.DataFrame) -> dict:
@@ -131,10 +172,7 @@ def _calibration(figures: dict, refit: pd.DataFrame) -> dict:
     """
     line = refit[["slope", "intercept"]].dropna()
     return {
-        "brier": {
-            "apparent": figures["brier"],
-            "corrected": figures["brier"] - float((refit["brier_train"] - refit["brier_test"]).mean()),
-        },
+        "brier": _corrected(figures["brier"], refit, "brier", figures.get("uninformed_brier"), -1),
         "slope": float(line["slope"].mean()),
         "intercept": float(line["intercept"].mean()),
         "lines": len(line),
@@ -158,9 +196,18 @@ def _survival(figures: dict, refit: pd.DataFrame) -> dict:
                 }
             }
         if errors.get(time) is not None:
-            optimism = float((refit[f"brier_{time:g}_train"] - refit[f"brier_{time:g}_test"]).mean())
-            times[f"{time:g}"]["brier"] = {"apparent": errors[time], "corrected": errors[time] - optimism}
-    return {"slope": float(slope.mean()), "lines": len(slope), "times": times}
+            chance = figures.get("uninformed_brier", [None] * len(errors))[list(errors).index(time)]
+            times[f"{time:g}"]["brier"] = _corrected(errors[time], refit, f"brier_{time:g}", chance, -1)
+    return {"slope": float(slope.mean()), "lines": len(slope), "times": times} | _integrated(times)
+
+
+def _integrated(times: dict) -> dict:
+    """Integrated Brier scores, of corrected scores at each time; none where a time has no score, or of one time."""
+    scores = [found["brier"] for found in times.values() if "brier" in found]
+    if len(scores) < max(len(times), 2) or any(value is None for score in scores for value in score.values()):
+        return {}
+    at = [float(time) for time in times]
+    return {"ibs": {name: integrated_brier(at, [score[name] for score in scores]) for name in scores[0]}}
 
 
 def _index_table(apparent: dict, refit: pd.DataFrame) -> pd.DataFrame:

@@ -409,8 +409,14 @@ def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], param
             settings.append((f"Missing values of “{name}”", f"{missing}{times}"))
     if "evaluation" in study and study.get("models"):
         settings.append(("Resamples", f"{study['evaluation']['resamples']:,}"))
-        words = {"folds": "Folds of the cross-validation", "leave_out": "Left out level by level"}
-        settings += [(words[key], str(study["evaluation"][key])) for key in words if key in study["evaluation"]]
+        words = {"folds": "Folds of the cross-validation", "repeats": "Repeats of the cross-validation"}
+        words |= {"leave_out": "Left out level by level", "temporal": "Temporal split"}
+        chosen = study["evaluation"]
+        settings += [
+            (words[key], _words(chosen[key]) if key == "temporal" else str(chosen[key]))
+            for key in words
+            if key in chosen
+        ]
     whole = "A class of features without names in brackets is computed whole."
     return [
         Printed("settings", pd.DataFrame(settings, columns=["Setting", "Value"]), "Settings."),
