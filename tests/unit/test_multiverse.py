@@ -156,6 +156,17 @@ def test_what_a_model_has_not_is_refused(tmp_path):
     assert "names variables" in refusals(tmp_path, {"fusion": listed}, change=stratified)[0]
 
 
+def test_a_parameter_file_may_lie_where_an_environment_variable_says(tmp_path, monkeypatch):
+    def elsewhere(study):
+        study["extractions"]["wavelet"]["parameters"] = "${NENFLOW_TRIAL}/wavelet.yaml"
+
+    listed = {"fusion": {"extraction": {"binCount": [32]}}}
+    monkeypatch.delenv("NENFLOW_TRIAL", raising=False)
+    assert refusals(tmp_path, listed, change=elsewhere) == []  # known only where the study runs
+    monkeypatch.setenv("NENFLOW_TRIAL", str(tmp_path / "extraction"))
+    assert "wavelet.yaml gives no number" in refusals(tmp_path, listed, change=elsewhere)[0]
+
+
 def test_the_shipped_multiverse_is_valid():
     check_multiverse(SURUFATINIB, ROOT / "config/studies/surufatinib", SCHEMAS)
 

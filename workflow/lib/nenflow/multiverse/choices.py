@@ -4,6 +4,7 @@ Multiverse analysis: Steegen et al., Perspect Psychol Sci 2016; 11:702. Light on
 asks for the cells each time it is parsed.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import product
@@ -142,11 +143,12 @@ def _check_extraction(study: Mapping[str, Any], model: Mapping[str, Any], listed
     if "extraction" not in model:
         yield f"{where}: the model uses no image features"
         return
-    file = study["extractions"][model["extraction"]].get("parameters")
-    if file is None:
+    extraction = study["extractions"][model["extraction"]]
+    if "parameters" not in extraction:
         yield f"{where}: the features of '{model['extraction']}' come from a table, so they cannot be extracted anew"
         return
-    if "$" in file:  # environment variables are set when the study runs, not when it is read
+    file = os.path.expandvars(extraction["parameters"])
+    if "$" in file:  # what names the folder is not set, which is said when the file is needed
         return
     setting = read_setting(folder / file)
     for name, values in listed.items():
@@ -183,9 +185,9 @@ def _violations(step: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterable[
 
 
 def read_setting(path: Path) -> dict[str, Any]:
-    """The settings of a pyradiomics parameter file; none where it cannot be read, which the cohort's check reports."""
+    """The settings of a pyradiomics parameter file; none where it cannot be read, which its extraction reports."""
     try:
         parameters = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError:
+    except (OSError, yaml.YAMLError):
         return {}
     return (parameters or {}).get("setting") or {}
