@@ -33,7 +33,7 @@ STEPS = [
 ]
 LISTED = {"spearman": {"threshold": [0.15]}, "lasso": {"rule": ["lambda.min", "lambda.1se"]}}
 GIVEN = {"clinical": ["age"], "readings": None, "seed": 1}
-FOLDS = {"folds": 5}
+FOLDS = {"folds": 5, "repeats": 2}
 SCHEMAS = ROOT / "workflow/schemas"
 SURUFATINIB = yaml.safe_load((ROOT / "config/studies/surufatinib/study.yaml").read_text(encoding="utf-8"))
 
@@ -184,7 +184,7 @@ def finished():
 def test_the_studys_own_cell_is_its_plain_cross_validation(finished):
     X, y, _, table = finished
     protocol = build_protocol(STEPS, **GIVEN)
-    pooled = cross_validate(protocol, X, y, parts_of(X, y, 1, FOLDS, None))[1]["folds"]["pooled"]
+    pooled = cross_validate(protocol, X, y, parts_of(X, y, 1, FOLDS))[1]["folds"]["pooled"]
     own = table[table["own"]].iloc[0]
     assert own[["auc", "low", "high"]].tolist() == [pooled["auc"], pooled["low"], pooled["high"]]
     fitted = protocol.fit(X, y)
@@ -218,8 +218,8 @@ def test_a_broken_cell_says_why_and_leaves_the_others_alone(finished):
     rows = run_cells([broken, many, none, found[3]], X, y, GIVEN, 1, FOLDS)
     assert rows.loc[[0, 1], ["auc", "low", "high", "apparent"]].isna().all(axis=None)
     assert rows.loc[0, "note"].startswith("not computable: The last step of a protocol must be")
-    assert "(in 5 of 5 refits); not computable on all units: 1000 folds need 1000 patients" in rows.loc[1, "note"]
-    assert rows.loc[2, "note"] == "nothing selected (in 5 of 5 refits)"
+    assert "(in 10 of 10 refits); not computable on all units: 1000 folds need 1000 patients" in rows.loc[1, "note"]
+    assert rows.loc[2, "note"] == "nothing selected (in 10 of 10 refits)"
     assert rows.loc[2, ["auc", "apparent"]].tolist() == [0.5, 0.5]
     pd.testing.assert_series_equal(rows.loc[3], table.loc[3], check_names=False)
 

@@ -37,8 +37,8 @@ def run_cells(
         X, y: its model data, index (patient, region), and outcome (0 or 1, or columns time and event).
         given: what the study gives the steps, see `given_by`.
         seed: of the study.
-        settings: folds of the study's own cross-validation, as `parts_of` takes them; ten where it has none, or as many
-            as there are patients.
+        settings: folds and repeats of the study's own cross-validation, as `parts_of` takes them; ten folds where it has
+            none, or as many as there are patients.
 
     Returns:
         a row per cell: cell, own, the choices, units; auc (of an outcome with time c, Harrell's), low and high, of a
@@ -47,7 +47,7 @@ def run_cells(
         final model), features, variables, joined by ";"; and a note on what could not be computed.
     """
     patients = X.index.get_level_values("patient").nunique()
-    parts = parts_of(X, y, seed, {"folds": min(FOLDS_OF_NONE, patients), **settings}, None)
+    parts = parts_of(X, y, seed, {"folds": min(FOLDS_OF_NONE, patients), **settings})
     return pd.DataFrame([_run(cell, X, y, given, parts) for cell in cells])
 
 
