@@ -37,8 +37,8 @@ def run_cells(
         X, y: its model data, index (patient, region), and outcome (0 or 1, or columns time and event).
         given: what the study gives the steps, see `given_by`.
         seed: of the study.
-        settings: folds and repeats of the study's own cross-validation, as `parts_of` takes them; ten folds where it has
-            none, or as many as there are patients.
+        settings: folds and repeats of the study's own cross-validation, as `parts_of` takes them; ten folds where it
+            has none, or as many as there are patients.
 
     Returns:
         a row per cell: cell, own, the choices, units; auc (of an outcome with time c, Harrell's), low and high, of a
