@@ -125,7 +125,7 @@ def lasso_data():
 
 def honest_data():
     rows = [
-        (score, estimate, auc, auc - 0.1, auc + 0.05, honest)
+        (score, estimate, auc, auc - 0.1, auc + 0.05, honest, 0.5 if honest else None, 0.45, 0.62)
         for score, shift in (("Radscore", 0.0), ("Fusion model", 0.08))
         for estimate, auc, honest in (
             ("Apparent", 0.85 + shift, False),
@@ -133,7 +133,8 @@ def honest_data():
             ("Optimism-corrected (.632+)", 0.7 + shift, True),
         )
     ]
-    return pd.DataFrame(rows, columns=["score", "estimate", "auc", "low", "high", "honest"])
+    columns = ["score", "estimate", "auc", "low", "high", "honest", "chance", "chance_low", "chance_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def marker_data():

@@ -18,7 +18,7 @@ from nenflow.report.drawing import JOURNAL
 from nenflow.report.page import Printed, Section, Text, render_page, report_context, save_blocks
 from nenflow.report.results import read_results, software_versions
 from nenflow.report.sections import is_simulated, report_sections, study_summary
-from nenflow.report.sections_models import honest_sentences
+from nenflow.report.sections_honest import honest_sentences
 from nenflow.report.tables import estimates
 from nenflow.tables import write_table
 
@@ -490,7 +490,7 @@ def test_a_missing_value_of_the_template_is_an_error():
 def test_honest_sentences_are_built_from_the_numbers():
     results = model_results()
     table = estimates(results["evaluation/fusion/performance.json"], results["evaluation/fusion/validation.json"])
-    words = honest_sentences(table, "fusion", "lesion")
+    words = honest_sentences(table, "fusion", "AUC", "lesion")
     # 13 of the 15 pairs of an event and another lesion are in order
     assert words.startswith("As such studies print it, the AUC of the fusion model is 0.867 (")
     assert "seems to confirm it: 0.850 (0.700–0.950)." in words
@@ -523,7 +523,7 @@ def test_an_interval_beside_its_estimate_is_not_shown():
 def test_without_validation_only_the_apparent_figure_is_there_and_called_too_high():
     table = estimates(model_results()["evaluation/fusion/performance.json"], None)
     assert list(table["estimate"]) == ["Apparent", "Apparent"]
-    assert "it is too high" in honest_sentences(table, "Radscore", "lesion")
+    assert "it is too high" in honest_sentences(table, "Radscore", "AUC", "lesion")
 
 
 def test_results_are_read_by_their_place_and_nothing_else(tmp_path):

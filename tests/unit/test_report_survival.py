@@ -29,9 +29,9 @@ from nenflow.models.score import integer_score, observed_risk, quantile_cut_offs
 from nenflow.models.tables import multivariable_table, univariable_table
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.results import read_results
+from nenflow.report.sections_honest import honest_blocks
 from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.sections_survival import (
-    cox_honest,
     cox_validation_words,
     survival_blocks,
 )
@@ -526,10 +526,48 @@ def test_concordances_are_ordered_and_mark_the_honest_ones():
 
 
 def test_optimism_and_chance_are_said_in_words():
-    words = cox_honest("death", estimates(APPARENT, VALIDATED))[0].text
+    words = honest_blocks("death", estimates(APPARENT, VALIDATED), "C-index", "patient")[0].text
     assert "0.660 (0.480–0.800) is left" in words
     assert words.endswith(": 0.050 of the first figure is optimism, and chance (0.5) cannot be ruled out.")
-    assert "resampled" not in cox_honest("death", estimates(APPARENT, None))[0].text
+    assert "resampled" not in honest_blocks("death", estimates(APPARENT, None), "C-index", "patient")[0].text
+
+
+CHANCE = {
+    "permutations": 199,
+    "scores": {
+        "death": {
+            "apparent": {"observed": 0.71, "median": 0.6, "low": 0.5, "high": 0.7, "p": 0.02},
+            "corrected": {"observed": 0.66, "median": 0.51, "low": 0.5, "high": 0.58, "p": 0.005},
+            "harrell": {"observed": 0.69, "median": 0.52, "low": 0.42, "high": 0.64, "p": 0.01},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("p", "said"),
+    [
+        (1 / 200, "; none of 199 permutations reached 0.660 (p = 0.005)."),
+        (
+            31 / 200,
+            "; 30 of 199 permutations reached 0.660 (p = 0.155), so the finding does not stand out from chance.",
+        ),
+    ],
+)
+def test_the_level_of_chance_is_said_beside_the_figures(p, said):
+    corrected = CHANCE["scores"]["death"]["corrected"] | {"p": p}
+    chance = CHANCE | {"scores": {"death": CHANCE["scores"]["death"] | {"corrected": corrected}}}
+    words, drawing = honest_blocks("death", estimates(APPARENT, VALIDATED, chance), "C-index", "patient")
+    assert "the same analysis prints a median C-index of 0.600, up to 0.700 in 95%" in words.text
+    assert "the honest one is 0.510, up to 0.580 in 95%" in words.text
+    assert words.text.endswith(said)
+    assert "apparent: C-index 0.710 (0.650–0.770), by chance 0.600 (0.500–0.700)" in drawing.alt
+
+
+def test_the_bootstrap_of_a_finished_model_has_the_chance_level_of_the_apparent_figure():
+    table = estimates(APPARENT, VALIDATED, CHANCE).set_index("estimate")
+    assert table["chance_high"].to_dict() == {"Apparent": 0.7, PUBLISHED: 0.7, HARRELL: 0.64, PLUS632: 0.58}
+    assert (table["permutations"] == 199).all()
 
 
 def test_slope_and_errors_are_said_in_words():

@@ -67,7 +67,7 @@ wildcard_constraints:
     model="[A-Za-z0-9-]+",
     published="[A-Za-z0-9-]+",
     step="[A-Za-z0-9-]+",
-    batch="[0-9]+",
+    batch="[0-9]+-[0-9]+",
     cells="[0-9]+-[0-9]+",
 
 
@@ -412,10 +412,14 @@ def evaluation_settings(*keys):
     return chosen
 
 
-def batches(wildcards):
-    """Numbers of the jobs that the resamples are spread over."""
-    evaluation = STUDIES[wildcards.study]["evaluation"]
-    return range(-(-evaluation["resamples"] // evaluation["resamples_per_job"]))
+def batches(study, what):
+    """Names of the jobs that resamples (or permutations) are spread over, by their numbers: "0-99", "100-199", ...
+
+    A job depends on its own numbers only, so that more of them add jobs and repeat none.
+    """
+    evaluation = STUDIES[study]["evaluation"]
+    size = evaluation[f"{what}_per_job"]
+    return [f"{first}-{first + size - 1}" for first in range(0, evaluation[what], size)]
 
 
 def marker_analysis(wildcards):
@@ -570,9 +574,11 @@ def report_inputs(wildcards):
         ]
         files += expand("models/{model}/{name}", model=model, name=names)
         files += expand("models/{model}/steps/{step}.json", model=model, step=STEPS[wildcards.study, model])
+        files += expand("models/{model}/shrunken/{name}", model=model, name=["model.json", "nomogram.json", "points.csv"])
         if "score" in settings:
             files += expand("models/{model}/{name}", model=model, name=["score.json", "strata.csv"])
-        names = ["performance.json", "roc.csv", "validation.json", "calibration.csv", "calibration_groups.csv"]
+        names = ["performance.json", "roc.csv", "validation.json", "chance.json", "calibration.csv"]
+        names += ["calibration_groups.csv"]
         names += ["decision_corrected.csv", "comparison.csv", "sample_size.csv"]
         names += ["cross_validation.json"] if CROSS_VALIDATIONS & set(study["evaluation"]) else []
         files += expand("evaluation/{model}/{name}", model=model, name=names)

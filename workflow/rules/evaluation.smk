@@ -43,7 +43,6 @@ rule refit_resamples:
         steps=model_steps,
         analysis=model_analysis,
         readings=readings,
-        evaluation=evaluation_settings("resamples", "resamples_per_job"),
         seed=setting("seed"),
         code=library_code("evaluation/refit_resamples.py"),
     script:
@@ -58,10 +57,12 @@ rule validate_model:
         fixed="results/{study}/evaluation/{model}/resamples_fixed.csv",
         decision="results/{study}/evaluation/{model}/decision.csv",
         refits=lambda wildcards: expand(
-            "results/{{study}}/evaluation/{{model}}/resamples/{batch}.csv", batch=batches(wildcards)
+            "results/{{study}}/evaluation/{{model}}/resamples/{batch}.csv",
+            batch=batches(wildcards.study, "resamples"),
         ),
         calibrations=lambda wildcards: expand(
-            "results/{{study}}/evaluation/{{model}}/resamples/{batch}_calibration.csv", batch=batches(wildcards)
+            "results/{{study}}/evaluation/{{model}}/resamples/{batch}_calibration.csv",
+            batch=batches(wildcards.study, "resamples"),
         ),
     output:
         resamples="results/{study}/evaluation/{model}/resamples_refit.csv",
@@ -77,6 +78,68 @@ rule validate_model:
         code=library_code("evaluation/validate_model.py"),
     script:
         "../scripts/evaluation/validate_model.py"
+
+
+rule shrink_model:
+    """The model with all coefficients shrunk by its corrected calibration slope, and its nomogram."""
+    input:
+        model="results/{study}/models/{model}/model.json",
+        scores="results/{study}/models/{model}/scores.csv",
+        validation="results/{study}/evaluation/{model}/validation.json",
+    output:
+        model="results/{study}/models/{model}/shrunken/model.json",
+        nomogram="results/{study}/models/{model}/shrunken/nomogram.json",
+        points="results/{study}/models/{model}/shrunken/points.csv",
+    log:
+        "logs/{study}/evaluation/shrink_model_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        code=library_code("models/shrink_model.py"),
+    script:
+        "../scripts/models/shrink_model.py"
+
+
+rule permute_outcomes:
+    """Repeat the whole protocol on outcomes permuted between patients: one of several jobs."""
+    input:
+        dataset="results/{study}/models/{model}/dataset.csv",
+        readings=model_readings,
+    output:
+        "results/{study}/evaluation/{model}/permutations/{batch}.csv",
+    log:
+        "logs/{study}/evaluation/permute_outcomes_{model}_{batch}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        steps=model_steps,
+        analysis=model_analysis,
+        readings=readings,
+        seed=setting("seed"),
+        code=library_code("evaluation/permute_outcomes.py"),
+    script:
+        "../scripts/evaluation/permute_outcomes.py"
+
+
+rule rate_chance:
+    """What the protocol finds where nothing can be found, beside what it found: range and p of each figure."""
+    input:
+        validation="results/{study}/evaluation/{model}/validation.json",
+        permutations=lambda wildcards: expand(
+            "results/{{study}}/evaluation/{{model}}/permutations/{batch}.csv",
+            batch=batches(wildcards.study, "permutations"),
+        ),
+    output:
+        permutations="results/{study}/evaluation/{model}/permutations.csv",
+        chance="results/{study}/evaluation/{model}/chance.json",
+    log:
+        "logs/{study}/evaluation/rate_chance_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        code=library_code("evaluation/rate_chance.py"),
+    script:
+        "../scripts/evaluation/rate_chance.py"
 
 
 rule cross_validate:

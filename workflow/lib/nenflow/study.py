@@ -27,6 +27,7 @@ FEATURE_STEPS = ["combat", "stability", "zscore", "spearman"]  # act on image fe
 CLINICAL_STEPS = ["terms", "univariable", "backward", "forward"]
 IMAGING = ["images", "extractions", "stability"]  # a study has all of these blocks, or none: then it is clinical only
 TEMPLATE = "template"  # the folder that new studies are copied from; it is no study itself
+PERMUTATIONS, PERMUTATIONS_PER_JOB = 200, 50  # where a study does not say
 ONLY_RATER = "reader"  # who drew the regions of a feature table, where a study names nobody
 CASE_PARTS = ["patient", "phase", "region", "rater"]  # what names a segmentation
 # Columns of the tables that models see.
@@ -46,6 +47,9 @@ def load_study(path: Path, schemas: Path) -> dict[str, Any]:
     study = _read_yaml(path)
     problems = list(violations(study, read_schema(schemas, "study"), path.name))
     if not problems:  # names can only be followed in a file that has the right shape
+        if "evaluation" in study:
+            permutations = study["evaluation"].setdefault("permutations", PERMUTATIONS)
+            study["evaluation"].setdefault("permutations_per_job", min(permutations, PERMUTATIONS_PER_JOB))
         problems = [f"{path.name}, {problem}" for problem in _cross_check(study, path.parent)]
     refuse(problems, path.name)
     if imports_features(study):
@@ -196,6 +200,8 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield from _check_survival(study, name, settings)
     if study.get("models") and "evaluation" not in study:
         yield "models: a study with models needs the key 'evaluation'"
+    if "evaluation" in study:
+        yield from _check_jobs(study["evaluation"])
     if "leave_out" in study.get("evaluation", {}):
         yield from _check_leave_out(study, study["evaluation"]["leave_out"])
     if "repeats" in study.get("evaluation", {}) and "folds" not in study["evaluation"]:
@@ -523,6 +529,17 @@ def _check_score(study: dict[str, Any], model: dict[str, Any], where: str) -> It
     for name in model["clinical"]:
         if study["variables"].get(name, {}).get("type") == "continuous":
             yield f"{where}: '{name}' is continuous, so its values have no whole points; divide it into levels"
+
+
+def _check_jobs(evaluation: dict[str, Any]) -> Iterable[str]:
+    """Whole jobs only: were the last one shorter, it would have to be done again when more are asked for."""
+    for what in ("resamples", "permutations"):
+        total, size = evaluation[what], evaluation[f"{what}_per_job"]
+        if total % size:
+            yield (
+                f"evaluation/{what}: {total} cannot be shared out in jobs of {size}; make it a multiple of {size}, or "
+                f"set {what}_per_job to a number that divides it"
+            )
 
 
 def _check_leave_out(study: dict[str, Any], name: str) -> Iterable[str]:

@@ -8,10 +8,9 @@ start_log(snakemake.log[0])
 params = snakemake.params
 features = read_table(snakemake.input.readings) if snakemake.input.readings else None
 X, y = split(read_table(snakemake.input.dataset, index=UNIT))
-batch, total = params.evaluation["resamples_per_job"], params.evaluation["resamples"]
-first = int(snakemake.wildcards.batch) * batch
+first, last = map(int, snakemake.wildcards.batch.split("-"))
 
 protocol = build_protocol(params.steps, **given_by(params.analysis, features, params.readings, params.seed))
-refits, curves = refit_resamples(protocol, X, y, params.seed, range(first, min(first + batch, total)))
+refits, curves = refit_resamples(protocol, X, y, params.seed, range(first, last + 1))
 write_table(refits, snakemake.output.resamples)
 write_table(curves, snakemake.output.calibration)

@@ -223,7 +223,7 @@ def survival_curve(time, event, survival, at: float, grid) -> np.ndarray:
         x = _log_log(survival)
         knots = spline_knots(x, KNOTS)
         fit = fit_cox(spline_columns(x, knots), time, event)
-        baseline = hazard_steps(fit, spline_columns(x, knots), time, event)
+        baseline = hazard_steps(fit.linear_predictor(spline_columns(x, knots)), time, event, fit.ties)
     except InputError:
         return nothing
     if fit.separated:

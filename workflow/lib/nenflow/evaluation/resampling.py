@@ -58,6 +58,31 @@ def unit_resample(y, seed: int, number: int, stratified: bool = False) -> np.nda
     return np.concatenate([rows[rng.integers(len(rows), size=len(rows))] for rows in strata])
 
 
+def permuted_rows(y: pd.Series | pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+    """Give the outcomes of patients to others: `y.iloc[rows]` in the place of y.
+
+    Patients are put in a random order and their outcomes dealt out in it, one after the other, so that those of one
+    patient's lesions stay together; only where patients differ in their number of lesions do some fall apart.
+
+    Args:
+        y: outcomes, with a level "patient" in the index; a column stratum, where there is one, stays where it is:
+            patients change places within it.
+        rng: decides the order.
+
+    Returns:
+        Row positions, each once.
+    """
+    strata = y["stratum"].to_numpy() if is_survival(y) and "stratum" in y else np.zeros(len(y))
+    _, patients = np.unique(y.index.get_level_values("patient"), return_inverse=True)
+    rows = np.empty(len(y), dtype=int)
+    for stratum in np.unique(strata):
+        inside = np.flatnonzero(strata == stratum)
+        codes = np.unique(patients[inside], return_inverse=True)[1]
+        place = rng.permutation(codes.max() + 1)[codes]
+        rows[inside[np.argsort(codes, kind="stable")]] = inside[np.argsort(place, kind="stable")]
+    return rows
+
+
 def bootstrap_interval(statistic: Callable[[np.ndarray], float], draws: Iterable[np.ndarray]) -> tuple[float, float]:
     """95 % percentile interval of any figure of the drawn rows (Efron and Tibshirani 1993, chapter 13).
 

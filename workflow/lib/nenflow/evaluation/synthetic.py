@@ -9,6 +9,7 @@ import pandas as pd
 from nenflow.errors import InputError
 from nenflow.evaluation.discrimination import DIGITS
 from nenflow.evaluation.markers import rate_markers, refuse_unknown
+from nenflow.evaluation.resampling import permuted_rows
 from nenflow.models.oversampling import grow, oversample
 from nenflow.models.ranks import midranks
 from nenflow.tables import LARGEST
@@ -84,7 +85,7 @@ def permute_synthetic(
     totals, values, rows = _totals(y, counts), X.to_numpy(dtype=float), []
     for number in numbers:
         rng = np.random.default_rng([seed, _STREAM, number])
-        permuted = _permuted(y, rng)
+        permuted = y.to_numpy(dtype=int)[permuted_rows(y, rng)]
         try:
             grown, outcome = grow(values, permuted, totals, method, neighbours, int(rng.integers(2**31)))
         except InputError as error:
@@ -120,15 +121,6 @@ def chance_level(permutations: pd.DataFrame, synthetic: pd.DataFrame) -> pd.Data
 def _totals(y: pd.Series, counts: Mapping[int, int]) -> dict[int, int]:
     """Units of each class, originals included, as `oversample` wants them."""
     return {value: int((y == value).sum()) + count for value, count in counts.items()}
-
-
-def _permuted(y: pd.Series, rng: np.random.Generator) -> np.ndarray:
-    """The outcomes of patients in another order of patients; lesions of a patient mostly stay together."""
-    _, patients = np.unique(y.index.get_level_values("patient"), return_inverse=True)
-    place = rng.permutation(patients.max() + 1)[patients]
-    outcome = np.empty(len(y), dtype=int)
-    outcome[np.argsort(patients, kind="stable")] = y.to_numpy(dtype=int)[np.argsort(place, kind="stable")]
-    return outcome
 
 
 def _turned_auc(X: np.ndarray, event: np.ndarray) -> np.ndarray:

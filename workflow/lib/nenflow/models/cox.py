@@ -276,17 +276,19 @@ def baseline_hazard(
     Raises:
         InputError: values are missing, or so far from 0 that no hazard at 0 can be computed.
     """
-    return pd.DataFrame(hazard_steps(fit, X, time, event, strata))
+    return pd.DataFrame(hazard_steps(fit.linear_predictor(X), time, event, fit.ties, strata))
 
 
 def hazard_steps(
-    fit: CoxFit, X: np.ndarray, time: np.ndarray, event: np.ndarray, strata: np.ndarray | None = None
+    predictor: np.ndarray, time: np.ndarray, event: np.ndarray, ties: str, strata: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """The columns of `baseline_hazard`: every refit needs several, and a table of pandas takes ten times longer."""
+    """The columns of `baseline_hazard` for a linear predictor of shape (n,).
+
+    Apart from it, since every refit needs several, and a table of pandas takes ten times longer.
+    """
     time, died = check_survival(time, event)
     codes, labels = _strata(strata, len(time))
     order, first, last = _order(time, codes)
-    predictor = fit.linear_predictor(X)
     if not np.isfinite(predictor).all():
         raise InputError("A baseline hazard needs complete variables; complete the table or leave rows out.")
     if np.abs(predictor).max() > _FARTHEST:
@@ -295,7 +297,7 @@ def hazard_steps(
             "subtract a typical value from it."
         )
     Z = np.column_stack([np.ones(len(order)), predictor[order]])
-    ends, _, risk, _, _ = _turns(Z, died[order], first, last, fit.ties == "efron", np.ones(1))
+    ends, _, risk, _, _ = _turns(Z, died[order], first, last, ties == "efron", np.ones(1))
     hazard = np.bincount(ends, weights=1 / risk, minlength=len(order))
     rows = np.flatnonzero(last)  # where a time is complete; the hazard of its events stands there
     rows = rows[np.lexsort((time[order[rows]], codes[order[rows]]))]

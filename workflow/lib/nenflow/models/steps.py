@@ -329,7 +329,7 @@ class CoxModel(_Final):
         fit, document, filled = self._fit(X, y)
         # ASSUME the baseline of imputed tables is that of the table filled with expected values.
         values, outcome = values_of(filled, list(X.columns)), (y["time"].to_numpy(), y["event"].to_numpy())
-        baseline = hazard_steps(fit, values, *outcome, outcome_strata(y))
+        baseline = hazard_steps(fit.linear_predictor(values), *outcome, fit.ties, outcome_strata(y))
         columns = ["stratum", "time", "hazard"] if self.strata else ["time", "hazard"]
         predictor = np.round(linear_predictor(document, filled), DECIMALS)
         self.document_ = plain(

@@ -13,6 +13,7 @@ from nenflow.report.drawing import (
     CYCLE,
     DOUBLE,
     GREY,
+    PALE,
     RED,
     SINGLE,
     SMALL,
@@ -55,7 +56,8 @@ def honest_figure(estimates: pd.DataFrame, measure: str = "AUC") -> Figure:
     """AUCs (or C-indices) as a paper prints them beside those that repeat the whole analysis in each resample.
 
     Args:
-        estimates: rows from top to bottom: score, estimate (its name), auc, low, high, honest (True or False).
+        estimates: rows from top to bottom: score, estimate (its name), auc, low, high, honest (True or False), and
+            under no effect chance (median), chance_low, chance_high, blank where it is not known.
         measure: what is shown, for the axis.
     """
     scores = list(dict.fromkeys(estimates["score"]))
@@ -76,7 +78,7 @@ def honest_figure(estimates: pd.DataFrame, measure: str = "AUC") -> Figure:
             label.set(fontweight="bold", fontsize=TEXT)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    lowest = np.nanmin([0.5, *estimates["auc"], *estimates["low"]])
+    lowest = np.nanmin([0.5, *estimates["auc"], *estimates["low"], *estimates["chance_low"]])
     axes.set(xlim=(max(math.floor(lowest * 20 - 0.5) / 20, 0), 1.0), ylim=(place + 0.6, 0.7))
     axes.set_xlabel(f"{measure} (95% interval); 0.5 is chance")
     return figure
@@ -84,6 +86,10 @@ def honest_figure(estimates: pd.DataFrame, measure: str = "AUC") -> Figure:
 
 def _estimate(axes: Axes, place: float, row: pd.Series) -> None:
     colour = RED if row["honest"] else BLUE
+    if pd.notna(row["chance"]):
+        width = row["chance_high"] - row["chance_low"]
+        axes.barh(place, width, 0.62, row["chance_low"], color=PALE, zorder=0)
+        axes.plot([row["chance"]] * 2, [place - 0.31, place + 0.31], color=GREY, lw=1.4, zorder=1)
     if pd.notna(row["low"]) and pd.notna(row["high"]):
         axes.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.4, solid_capstyle="butt")
     axes.plot(row["auc"], place, "D" if row["honest"] else "o", ms=5.5, color=colour, mec="white", mew=0.5,

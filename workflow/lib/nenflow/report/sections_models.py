@@ -7,23 +7,20 @@ import pandas as pd
 from scipy.special import expit
 
 from nenflow.models.terms import term_of
-from nenflow.report.figures_evaluation import calibration_figure, decision_figure, honest_figure, roc_figure
+from nenflow.report.figures_evaluation import calibration_figure, decision_figure, roc_figure
 from nenflow.report.figures_model import lasso_figure, nomogram_figure
 from nenflow.report.figures_survival import forest_figure
 from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
 from nenflow.report.sections_candidates import candidates_blocks, null_blocks
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
+from nenflow.report.sections_honest import above_chance, honest_blocks
 from nenflow.report.sections_survival import (
     cox_calibration,
     cox_decision,
     cox_discrimination,
-    cox_honest,
     cox_validation_words,
 )
 from nenflow.report.tables import (
-    HARRELL,
-    PLUS632,
-    PUBLISHED,
     assumptions_table,
     coded_label,
     discrimination_table,
@@ -135,58 +132,16 @@ def _event(study: Mapping[str, Any], model: str) -> str:
 _INDEX_COLUMNS = ["apparent", "training", "test", "optimism", "corrected"]
 
 
-def honest_sentences(table: pd.DataFrame, score: str, unit: str) -> str:
-    """Two sentences that say what a paper would print of a score and what is left when everything is repeated."""
-    rows = table[table["score"] == score].set_index("estimate")
-
-    def said(estimate: str) -> str:
-        return interval(*rows.loc[estimate, ["auc", "low", "high"]])
-
-    published = f"As such studies print it, the AUC of {the_score(score)} is {said('Apparent')}"
-    if PUBLISHED not in rows.index:
-        return f"{published}. It was measured on the {unit}s that the model was made from, so it is too high."
-    published += f", and a bootstrap of the finished model seems to confirm it: {said(PUBLISHED)}."
-    honest = rows.loc[PLUS632]
-    lost = rows.loc["Apparent", "auc"] - honest["auc"]
-    text = "When the whole analysis is repeated on resampled patients, every selection included, "
-    text += f"{said(PLUS632)} is left (.632+ bootstrap; {decimal(rows.loc[HARRELL, 'auc'])} with Harrell's correction)"
-    text += f": {decimal(lost)} of the first figure is optimism" if lost >= 0.0005 else ", no less than before"
-    text += ", and chance (0.5) cannot be ruled out" if honest["low"] <= 0.5 else ""
-    return f"{published} {text}."
-
-
 def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     performance = files.rated(model)
     kind = "hazard" if files.is_cox() else "odds"
-    table = estimates(performance, files.evaluation("validation.json"))
-    honest = _above_chance(table, model, "C-index" if files.is_cox() else "AUC")
+    measure = "C-index" if files.is_cox() else "AUC"
+    table = estimates(performance, files.evaluation("validation.json"), files.evaluation("chance.json"))
+    honest = above_chance(table, model, measure)
     candidates = files.model("candidates.csv")
     blocks: list[Any] = null_blocks(candidates, study["variables"], _event(study, model), kind, honest)
     blocks += [Text(sentence) for sentence in _constant(files, model).values()]
-    if not performance:
-        return blocks
-    if files.is_cox():
-        return [*blocks, *cox_honest(model, table)]
-    final = list(performance)[-1]
-    figure = honest_figure(table.assign(score=table["score"].map(score_label)))
-    caption = "AUC with 95% interval. Apparent: on the data the model was made from (DeLong). Published bootstrap: the "
-    caption += "finished model on resampled units. Optimism-corrected: the whole protocol refitted in each resample of "
-    caption += "patients; by Harrell's subtraction, which keeps some optimism, and by the .632+ rule, which does not."
-    alt = "; ".join(
-        f"{score_label(row.score)}, {row.estimate.lower()}: AUC {interval(row.auc, row.low, row.high)}"
-        for row in table.itertuples()
-    )
-    words = honest_sentences(table, final, study["unit"])
-    if final != model:
-        words = f"What follows is of the {score_label(final)} alone, which the selection did not keep. {words}"
-    return [*blocks, Text(words), Drawing(f"honest_{model}", figure, caption, f"{alt}.")]
-
-
-def _above_chance(table: pd.DataFrame, model: str, measure: str) -> str:
-    """The model's corrected figure in words; blank where there is none, or its interval does not exclude chance."""
-    rows = table[(table["score"] == model) & (table["estimate"] == PLUS632) & (table["low"] > 0.5)]
-    said = [interval(row.auc, row.low, row.high) for row in rows.itertuples()]
-    return f"the {measure} of {the_score(model)} is {said[0]}" if said else ""
+    return [*blocks, *honest_blocks(model, table, measure, study["unit"])] if performance else blocks
 
 
 def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
@@ -325,11 +280,12 @@ def _assumptions(study: Mapping[str, Any], model: str, files: _Files) -> list[An
 
 
 def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
-    document = files.model("nomogram.json")
+    document, shrunken = files.model("nomogram.json"), files.model("shrunken/nomogram.json")
     if not document or not document["variables"]:
         return []
     event = "survival" if files.is_cox() else _event(study, model)
-    figure = nomogram_figure(document, study["variables"], event, time_unit(study, study["models"][model]["endpoint"]))
+    unit = time_unit(study, study["models"][model]["endpoint"])
+    figure = nomogram_figure(document, study["variables"], event, unit)
     below = "survival" if files.is_cox() else "probability"
     caption = f"Read the points of each variable on the top line, add them up, and read the {below} below the sum."
     alt = f"Nomogram of {count(len(document['variables']), 'variable')} for the {below} of {_event(study, model)}."
@@ -340,7 +296,16 @@ def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
         shown = points_table(points, study["variables"], factors)
         blocks.append(Printed(f"points_{model}", shown, "The nomogram as a table of points.", full=points))
         blocks.append(Printed(f"total-points_{model}", total_points_table(points), f"Total points and {below}."))
-    return blocks
+    if not shrunken:
+        return blocks
+    if not shrunken["variables"]:
+        return [*blocks, Text(f"For new patients no nomogram can be given. {shrunken['note']}")]
+    factor = files.model("shrunken/model.json")["shrinkage"]
+    caption = f"The same model for new patients: every coefficient is multiplied by {decimal(factor, 2)}, the "
+    caption += f"calibration slope corrected for optimism, so that each {below} is less extreme than above."
+    figure = nomogram_figure(shrunken, study["variables"], event, unit)
+    alt = f"Nomogram of the model shrunk by {decimal(factor, 2)}."
+    return [*blocks, Drawing(f"nomogram-shrunken_{model}", figure, caption, alt)]
 
 
 def _score(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
@@ -459,7 +424,7 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     caption = f"AUC as published ({count(resamples['published'], 'resample')}) and with everything refitted ({done})."
     blocks: list[Any] = [Text(_resample_words(document, rated))]
     if rated:
-        table = estimates(rated, document)
+        table = estimates(rated, document, files.evaluation("chance.json"))
         caption = caption.replace("AUC", "C-index") if files.is_cox() else caption
         blocks.append(Printed(f"validation_{model}", validation_table(table), caption))
         blocks += _indexes(model, document)

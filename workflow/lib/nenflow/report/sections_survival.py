@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from nenflow.report.figures_evaluation import decision_figure, honest_figure
+from nenflow.report.figures_evaluation import decision_figure
 from nenflow.report.figures_survival import (
     incidence_figure,
     survival_calibration_figure,
@@ -14,8 +14,8 @@ from nenflow.report.figures_survival import (
 )
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.sections_effects import effect_blocks
-from nenflow.report.tables import HARRELL, PLUS632, cutpoints_table, median_text, survival_table
-from nenflow.report.wording import decimal, interval, listed, p_text, score_label, the_score
+from nenflow.report.tables import cutpoints_table, median_text, survival_table
+from nenflow.report.wording import decimal, interval, listed, p_text, score_label
 from nenflow.tables import ALL
 
 
@@ -115,25 +115,6 @@ def _cutpoints(study: Mapping[str, Any], endpoint: str, table: pd.DataFrame) -> 
     note += "column). The corrected p (Lausen and Schumacher 1992; permutation) knows of the search."
     caption = f"{_title(study, endpoint)}: best cut-points (maximally selected log-rank statistics)."
     return [Printed(f"cutpoints_{endpoint}", shown, caption, note, table)]
-
-
-def cox_honest(model: str, table: pd.DataFrame) -> list[Any]:
-    """The C-index as papers print it beside what is left when everything is repeated; `table` is of `estimates`."""
-    rows = table[table["score"] == table["score"].iloc[-1]].set_index("estimate")
-    words = f"As such studies print it, the C-index of {the_score(model)} is {interval(*rows.loc['Apparent'][1:4])}"
-    if PLUS632 in rows.index:
-        lost = rows.loc["Apparent", "auc"] - rows.loc[PLUS632, "auc"]
-        words += (
-            f". When the whole analysis is repeated on resampled patients, {interval(*rows.loc[PLUS632][1:4])} is left "
-            f"(.632+ bootstrap; {decimal(rows.loc[HARRELL, 'auc'])} with Harrell's correction)"
-        )
-        words += f": {decimal(lost)} of the first figure is optimism" if lost >= 0.0005 else ""
-        words += ", and chance (0.5) cannot be ruled out" if rows.loc[PLUS632, "low"] <= 0.5 else ""
-    figure = honest_figure(table.assign(score=table["score"].map(score_label)), "C-index")
-    caption = "C-index with 95% interval. Apparent: on the data the model was made from. Published bootstrap: the "
-    caption += "finished model on resampled patients. Optimism-corrected: the whole protocol refitted in each resample."
-    alt = "; ".join(f"{row.estimate}: {interval(row.auc, row.low, row.high)}" for row in table.itertuples())
-    return [Text(f"{words}."), Drawing(f"honest_{model}", figure, caption, f"C-index. {alt}.")]
 
 
 def cox_discrimination(

@@ -22,7 +22,8 @@ from nenflow.report.wording import (
     significant,
 )
 
-PUBLISHED, HARRELL, PLUS632 = "Published bootstrap", "Optimism-corrected (Harrell)", "Optimism-corrected (.632+)"
+APPARENT, PUBLISHED = "Apparent", "Published bootstrap"
+HARRELL, PLUS632 = "Optimism-corrected (Harrell)", "Optimism-corrected (.632+)"
 INSET = "\u2003"  # an em space before a level: it stands in from its variable, in a file and on a page
 
 
@@ -300,7 +301,14 @@ def interval_only(ends: list[float | None]) -> str:
     return text[text.index("(") + 1 : -1] if "(" in text else decimal(None)
 
 
-def estimates(performance: Mapping[str, Any], validation: Mapping[str, Any] | None) -> pd.DataFrame:
+# Where chance.json has the distribution under no effect of each estimate. A bootstrap of the finished model has the
+# apparent figure as its mean, so that both have the same.
+_CHANCE = {APPARENT: "apparent", PUBLISHED: "apparent", HARRELL: "harrell", PLUS632: "corrected"}
+
+
+def estimates(
+    performance: Mapping[str, Any], validation: Mapping[str, Any] | None, chance: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """AUCs (C-indices) of each score as `honest_figure` takes them: apparent, published bootstrap, both corrected ones.
 
     Harrell's interval is left out where it does not hold its own estimate, see `evaluation.validation.harrell`.
@@ -308,24 +316,38 @@ def estimates(performance: Mapping[str, Any], validation: Mapping[str, Any] | No
     Args:
         performance: performance.json of a model.
         validation: its validation.json, if there is one.
+        chance: its chance.json, if there is one.
 
     Returns:
-        columns score, estimate, auc (or C-index), low, high, honest.
+        columns score, estimate, auc (or C-index), low, high, honest (True or False); under no effect chance (median),
+        chance_low, chance_high, p, and the number of permutations.
     """
     rows = []
     for score, figures in performance.items():
         measure, ends = ("auc", "auc_delong") if "auc_delong" in figures else ("c", "c_interval")
-        rows.append((score, "Apparent", figures[measure], *figures[ends], False))
+        found = [(APPARENT, figures[measure], *figures[ends], False)]
         checked = (validation or {}).get("scores", {}).get(score)
         if checked:
             published, harrell, plus632 = (checked[name] for name in ("published", "harrell", "corrected"))
             low, high = harrell["interval"]
             held = low is not None and high is not None and low <= harrell[measure] <= high
-            rows.append((score, PUBLISHED, published["mean"], *published["interval"], False))
-            rows.append((score, HARRELL, harrell[measure], *((low, high) if held else (None, None)), True))
-            rows.append((score, PLUS632, plus632[measure], *plus632["interval"], True))
-    table = pd.DataFrame(rows, columns=["score", "estimate", "auc", "low", "high", "honest"])
-    return table.astype({"auc": float, "low": float, "high": float})
+            found.append((PUBLISHED, published["mean"], *published["interval"], False))
+            found.append((HARRELL, harrell[measure], *((low, high) if held else (None, None)), True))
+            found.append((PLUS632, plus632[measure], *plus632["interval"], True))
+        rows += [(score, *row, *_by_chance(chance, score, row[0])) for row in found]
+    columns = ["score", "estimate", "auc", "low", "high", "honest"]
+    table = pd.DataFrame(rows, columns=[*columns, *_BY_CHANCE])
+    return table.astype(dict.fromkeys(["auc", "low", "high", *_BY_CHANCE], float))
+
+
+_BY_CHANCE = ["chance", "chance_low", "chance_high", "p", "permutations"]
+
+
+def _by_chance(chance: Mapping[str, Any] | None, score: str, estimate: str) -> list[float | None]:
+    figures = (chance or {}).get("scores", {}).get(score)
+    if not figures:
+        return [None] * len(_BY_CHANCE)
+    return [*(figures[_CHANCE[estimate]][key] for key in ("median", "low", "high", "p")), chance["permutations"]]
 
 
 def validation_table(estimates: pd.DataFrame) -> pd.DataFrame:
@@ -334,7 +356,16 @@ def validation_table(estimates: pd.DataFrame) -> pd.DataFrame:
     for score, table in estimates.groupby("score", sort=False):
         cells = {row.estimate: interval(row.auc, row.low, row.high) for row in table.itertuples()}
         rows.append({"Score": score_label(score)} | cells)
+        known = table.dropna(subset="p")
+        if len(known):
+            by_chance = {row.estimate: _chance_cell(row) for row in known.itertuples()}
+            rows.append({"Score": f"{score_label(score)}, outcomes permuted"} | by_chance)
     return pd.DataFrame(rows)
+
+
+def _chance_cell(row: Any) -> str:
+    p = p_text(row.p)
+    return f"{interval(row.chance, row.chance_low, row.chance_high)}, p {p if p[0] in '<>' else f'= {p}'}"
 
 
 def exclusions_table(exclusions: pd.DataFrame, unit: str, most: int = 50) -> pd.DataFrame:

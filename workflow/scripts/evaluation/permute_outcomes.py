@@ -1,0 +1,14 @@
+from nenflow.evaluation.permutation import permute_protocol
+from nenflow.logs import start_log
+from nenflow.models.dataset import split
+from nenflow.models.protocol import build_protocol, given_by
+from nenflow.tables import UNIT, read_table, write_table
+
+start_log(snakemake.log[0])
+params = snakemake.params
+features = read_table(snakemake.input.readings) if snakemake.input.readings else None
+X, y = split(read_table(snakemake.input.dataset, index=UNIT))
+first, last = map(int, snakemake.wildcards.batch.split("-"))
+
+protocol = build_protocol(params.steps, **given_by(params.analysis, features, params.readings, params.seed))
+write_table(permute_protocol(protocol, X, y, params.seed, range(first, last + 1)), snakemake.output[0])
