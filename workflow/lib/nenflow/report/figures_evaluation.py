@@ -61,7 +61,7 @@ def honest_figure(estimates: pd.DataFrame, measure: str = "AUC") -> Figure:
         measure: what is shown, for the axis.
     """
     scores = list(dict.fromkeys(estimates["score"]))
-    figure = new_figure(DOUBLE, 16 + 6 * len(estimates) + 7 * len(scores))
+    figure = new_figure(DOUBLE, 20 + 6 * len(estimates) + 7 * len(scores))
     axes = figure.subplots()
     axes.axvline(0.5, color=GREY, lw=0.8, ls="--", zorder=0)
     place, ticks = 0.0, {}
@@ -81,6 +81,9 @@ def honest_figure(estimates: pd.DataFrame, measure: str = "AUC") -> Figure:
     lowest = np.nanmin([0.5, *estimates["auc"], *estimates["low"], *estimates["chance_low"]])
     axes.set(xlim=(max(math.floor(lowest * 20 - 0.5) / 20, 0), 1.0), ylim=(place + 0.6, 0.7))
     axes.set_xlabel(f"{measure} (95% interval); 0.5 is chance")
+    if estimates["chance"].notna().any():
+        note = "Grey: outcomes permuted between patients (median and central 95%)"
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{note}", linespacing=1.5)
     return figure
 
 
