@@ -800,3 +800,29 @@ def test_a_measured_variable_is_a_number_of_the_patient(tmp_path):
     rule = {"measure": "mode", "of": "lesion*", "phase": "arterial"}
     (unknown,) = problems(tmp_path, measured_as(measured=rule))
     assert unknown.endswith("'mode' is not allowed; allowed are 'volume', 'mean', 'maximum', 'peak'")
+
+
+def evaluated(**settings):
+    def change(study):
+        study["evaluation"].update(settings)
+
+    return change
+
+
+def test_the_level_of_chance_is_asked_for_by_default(tmp_path):
+    assert clinical(tmp_path) == []
+    evaluation = load_study(tmp_path / "trial/study.yaml", SCHEMAS)["evaluation"]
+    assert (evaluation["permutations"], evaluation["permutations_per_job"]) == (200, 50)
+    assert clinical(tmp_path, evaluated(permutations=20)) == []  # fewer than a job would do
+    assert load_study(tmp_path / "trial/study.yaml", SCHEMAS)["evaluation"]["permutations_per_job"] == 20
+
+
+def test_resamples_fill_their_jobs(tmp_path):
+    """A shorter last job would have to be done again when more resamples are asked for."""
+    (found,) = clinical(tmp_path, evaluated(resamples=25))
+    assert found == (
+        "evaluation/resamples: 25 cannot be shared out in jobs of 10; make it a multiple of 10, or set "
+        "resamples_per_job to a number that divides it"
+    )
+    (found,) = clinical(tmp_path, evaluated(permutations=30, permutations_per_job=20))
+    assert found.startswith("evaluation/permutations: 30 cannot be shared out in jobs of 20; make it a multiple of 20")

@@ -574,7 +574,9 @@ def report_inputs(wildcards):
         ]
         files += expand("models/{model}/{name}", model=model, name=names)
         files += expand("models/{model}/steps/{step}.json", model=model, step=STEPS[wildcards.study, model])
-        files += expand("models/{model}/shrunken/{name}", model=model, name=["model.json", "nomogram.json", "points.csv"])
+        files += expand(
+            "models/{model}/shrunken/{name}", model=model, name=["model.json", "nomogram.json", "points.csv"]
+        )
         if "score" in settings:
             files += expand("models/{model}/{name}", model=model, name=["score.json", "strata.csv"])
         names = ["performance.json", "roc.csv", "validation.json", "chance.json", "calibration.csv"]
