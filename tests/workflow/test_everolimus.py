@@ -28,7 +28,7 @@ def everolimus(tmp_path_factory):
     edit(folder / "extraction/original.yaml", lambda file: file["setting"].update(resampledPixelSpacing=[4.5] * 3))
 
     def fewer(study):
-        study["evaluation"].update(resamples=20, resamples_per_job=20)
+        study["evaluation"].update(resamples=20, resamples_per_job=20, permutations=4)
         study["markers"]["synthetic"].update(permutations=10)
 
     edit(folder / "study.yaml", fewer)

@@ -16,7 +16,7 @@ POINTS = ["ki67", "invasion", "nodes", "adjuvant"]
 def lms(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("lms"))
     project.study("lms")
-    fewer = {"resamples": 10, "resamples_per_job": 10}
+    fewer = {"resamples": 10, "resamples_per_job": 10, "permutations": 4}
     edit(project.folder / "config/studies/lms/study.yaml", lambda study: study["evaluation"].update(fewer))
     project.run()
     return project.folder / "results/lms"

@@ -42,7 +42,7 @@ STUDY = {
             "steps": [{"univariable": {"p": 0.99}}, {"cox": {}}],
         }
     },
-    "evaluation": {"resamples": 4, "resamples_per_job": 4},
+    "evaluation": {"resamples": 4, "resamples_per_job": 4, "permutations": 2},
 }
 MEASURED = {
     "volume": ("Tumour volume (mL)", "volume", "*"),

@@ -43,7 +43,7 @@ STUDY = {
             ],
         }
     },
-    "evaluation": {"resamples": 4, "resamples_per_job": 4},
+    "evaluation": {"resamples": 4, "resamples_per_job": 4, "permutations": 2},
 }
 PARAMETERS = {
     "imageType": {"Original": {}},

@@ -21,7 +21,7 @@ TOTALS = {
 def pnec(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("pnec"))
     project.study("pnec")
-    fewer = {"resamples": 10, "resamples_per_job": 10}
+    fewer = {"resamples": 10, "resamples_per_job": 10, "permutations": 4}
     edit(project.folder / "config/studies/pnec/study.yaml", lambda study: study["evaluation"].update(fewer))
     project.run()
     return project.folder / "results/pnec"

@@ -36,7 +36,10 @@ def prrt(tmp_path_factory):
     project.study("prrt")
     folder = project.folder / "config/studies/prrt"
     edit(folder / "simulation.yaml", fewer_patients)
-    edit(folder / "study.yaml", lambda study: study["evaluation"].update(resamples=12, resamples_per_job=12))
+    edit(
+        folder / "study.yaml",
+        lambda study: study["evaluation"].update(resamples=12, resamples_per_job=12, permutations=4),
+    )
     project.run()
     return project.folder / "results/prrt"
 

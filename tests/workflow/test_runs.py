@@ -25,6 +25,8 @@ SLICES = 1.0  # seconds between looks at a run that is to be interrupted
 
 # What a change in one patient's images must run again, and how often; the rest of the plan follows from files.
 ONE_PATIENT = {"import_images": 1, "extract_features": 2}
+# Rules that refit the protocol, and those that sum up what they found.
+REFITTING = ("refit_resamples", "validate_model", "shrink_model", "permute_outcomes", "rate_chance")
 
 # Everything that a run leaves but the simulated input; all of it must be the same bytes.
 RESULTS = ("cohort", "images", "features", "stability", "models", "evaluation", "report")
@@ -109,7 +111,7 @@ def test_an_overwritten_slice_runs_its_patient_only(copy):
     ("module", "rules"),
     [
         ("report/wording.py", {"write_report", "write_gallery"}),
-        ("evaluation/decision.py", {"evaluate_model", "refit_resamples", "validate_model", "write_report"}),
+        ("evaluation/decision.py", {"evaluate_model", "write_report", *REFITTING}),
         ("evaluation/markers.py", {"rate_markers", "rate_synthetic", "permute_synthetic", "write_report"}),
     ],
 )
@@ -125,6 +127,14 @@ def test_a_changed_setting_runs_what_depends_on_it(copy):
     planned = copy.planned()
     assert planned["import_images"] == 8
     assert "simulate_cohort" not in planned
+
+
+def test_more_resamples_repeat_none(copy):
+    """Jobs are named after their numbers, and depend on nothing else of the settings."""
+    settings = copy.folder / "config/studies/tiny/study.yaml"
+    edit(settings, lambda study: study["evaluation"].update(resamples=40, permutations=6))
+    planned = copy.planned()
+    assert (planned["refit_resamples"], planned["permute_outcomes"]) == (2, 1)  # 20 more in tens, 2 more in twos
 
 
 def real_study(project, change_cases=lambda rows: rows, **settings):
