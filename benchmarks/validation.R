@@ -42,40 +42,41 @@ keep_first <- function(rho, threshold) {
   kept
 }
 
+regress <- function(terms, data, control = glm.control()) {
+  formula <- reformulate(if (length(terms)) terms else "1", "y")
+  suppressWarnings(glm(formula, family = binomial, data = data, control = control))
+}
+
 # Separated: a predictor beyond 15 that goes on growing when the fit is allowed more rounds.
-is_separated <- function(fit) {
+is_separated <- function(fit, terms, data) {
   largest <- max(abs(fit$linear.predictors))
   if (largest <= 15) return(FALSE)
-  further <- suppressWarnings(update(fit, control = glm.control(epsilon = 1e-15, maxit = 40)))
+  further <- regress(terms, data, glm.control(epsilon = 1e-15, maxit = 40))
   max(abs(further$linear.predictors)) > largest + 1
 }
 
-regress <- function(names, data) {
-  suppressWarnings(glm(reformulate(if (length(names)) names else "1", "y"), family = binomial, data = data))
-}
-
-p_values <- function(names, data) {
-  fit <- regress(names, data)
-  p <- setNames(rep(1, length(names)), names) # of a variable without variation
-  if (is_separated(fit)) {
-    for (name in names) {
-      less <- regress(setdiff(names, name), data)
-      p[name] <- pchisq(less$deviance - fit$deviance, less$df.residual - fit$df.residual, lower.tail = FALSE)
+p_values <- function(terms, data) {
+  fit <- regress(terms, data)
+  p <- setNames(rep(1, length(terms)), terms) # of a variable without variation
+  if (is_separated(fit, terms, data)) {
+    for (term in terms) {
+      less <- regress(setdiff(terms, term), data)
+      p[term] <- pchisq(less$deviance - fit$deviance, less$df.residual - fit$df.residual, lower.tail = FALSE)
     }
   } else {
-    found <- summary(fit)$coefficients[-1, 4]
-    p[rownames(summary(fit)$coefficients)[-1]] <- found
+    found <- summary(fit)$coefficients
+    p[rownames(found)[-1]] <- found[-1, 4]
   }
   list(p = p, fit = fit)
 }
 
-backward <- function(names, data, threshold) {
-  while (length(names)) {
-    tested <- p_values(names, data)
-    if (max(tested$p) <= threshold) return(list(names = names, fit = tested$fit))
-    names <- names[-which.max(tested$p)]
+backward <- function(terms, data, threshold) {
+  while (length(terms)) {
+    tested <- p_values(terms, data)
+    if (max(tested$p) <= threshold) return(list(terms = terms, fit = tested$fit))
+    terms <- terms[-which.max(tested$p)]
   }
-  list(names = names, fit = regress(names, data))
+  list(terms = terms, fit = regress(terms, data))
 }
 
 area <- function(outcome, score) {
@@ -95,8 +96,8 @@ refit <- function(number) {
   everybody <- timed("scores", scale(features[, kept], centre, spread) %*% coefs[-1] + coefs[1])
   original <- data.frame(y = y, Radscore = as.numeric(everybody), clinical)
   data <- original[rows, ]
-  names <- setdiff(colnames(original), "y")
-  screened <- timed("univariable", names[sapply(names, function(name) p_values(name, data)$p) < 0.05])
+  terms <- setdiff(colnames(original), "y")
+  screened <- timed("univariable", terms[sapply(terms, function(term) p_values(term, data)$p) < 0.05])
   final <- timed("backward", backward(screened, data, 0.05))
   areas <- timed("scores", {
     told <- predict(final$fit, original)
@@ -106,7 +107,7 @@ refit <- function(number) {
     resample = number,
     pruned = paste(kept, collapse = ";"),
     lasso = paste(kept[coefs[-1] != 0], collapse = ";"),
-    selected = paste(final$names, collapse = ";"),
+    selected = paste(final$terms, collapse = ";"),
     auc_radscore_train = areas[1], auc_radscore_test = areas[2], auc_train = areas[3], auc_test = areas[4]
   )
 }

@@ -90,6 +90,10 @@ def test_ranks_give_spearmans_rho():
     X = features(3)
     ranks = unit_ranks(X)
     np.testing.assert_allclose(ranks @ ranks.T, spearmanr(X).statistic, atol=EXACT)
+    rows = np.random.default_rng(1).integers(0, len(X), len(X))  # copies are ranked once
+    ranks = unit_ranks(X[rows])
+    assert ranks.shape[1] == len(np.unique(rows)) < len(X)
+    np.testing.assert_allclose(ranks @ ranks.T, spearmanr(X[rows]).statistic, atol=EXACT)
 
 
 @pytest.mark.parametrize("method", METHODS)

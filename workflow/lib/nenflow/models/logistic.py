@@ -11,7 +11,7 @@ from math import exp, log1p
 
 import numpy as np
 from numba import njit
-from scipy.special import chdtrc, chdtri, expit, ndtr
+from scipy.special import chdtrc, chdtri, ndtr
 
 from nenflow.errors import InputError
 from nenflow.models.likelihood import backward, cholesky, forward, independent, interval_end, separates
@@ -64,13 +64,9 @@ def fit_logistic(X: np.ndarray, y: np.ndarray, firth: bool = False) -> Fit:
     """
     design, y = _design(X, y)
     kept = independent(design)
-    used = np.ascontiguousarray(design[:, kept])
-    start = np.zeros(used.shape[1])
-    free = np.ones(used.shape[1], dtype=np.bool_)
-    found, log_likelihood, converged = _maximise(used, y, start, free, firth)
-    moderate = converged and np.abs(used @ found).max() <= _MODERATE
-    separated = not moderate and is_separated(used[:, 1:], y, found)
-    information = _information(used, found)
+    used = design if kept.all() else np.ascontiguousarray(design[:, kept])
+    found, log_likelihood, converged, largest, information = _fitted(used, y, firth)
+    separated = not (converged and largest <= _MODERATE) and is_separated(used[:, 1:], y, found)
     covariance = np.full((design.shape[1],) * 2, np.nan)
     covariance[np.ix_(kept, kept)] = np.linalg.pinv(information) if separated else np.linalg.inv(information)
     coef = np.zeros(design.shape[1])
@@ -174,16 +170,12 @@ def _design(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     design[:, 1:] = X
     if not np.isfinite(design).all():
         raise InputError("A logistic model cannot be fitted with missing values; complete the table or leave rows out.")
-    if not np.isin(y, (0, 1)).all():
+    events = np.count_nonzero(y == 1)
+    if events + np.count_nonzero(y == 0) < len(y):
         raise InputError("The outcome of a logistic model must be 0 or 1 in every lesion; leave out those without one.")
-    if y.min() == y.max():
+    if events in (0, len(y)):
         raise InputError("The outcome is the same in all lesions; a logistic model needs lesions with and without it.")
     return design, y
-
-
-def _information(design: np.ndarray, coef: np.ndarray) -> np.ndarray:
-    probability = expit(design @ coef)
-    return design.T @ (design * (probability * (1 - probability))[:, None])
 
 
 @njit(cache=True)
@@ -274,3 +266,21 @@ def _maximise(design, y, start, free, firth):
         if decrement < _CONVERGED:
             return coef, value, True
     return coef, value, False
+
+
+@njit(cache=True)
+def _fitted(design, y, firth):
+    """The maximum over all coefficients: those of `_maximise`, the largest linear predictor, and the information."""
+    n, k = design.shape
+    coef, value, converged = _maximise(design, y, np.zeros(k), np.ones(k, np.bool_), firth)
+    largest, information = 0.0, np.zeros((k, k))
+    for i in range(n):
+        eta = 0.0
+        for a in range(k):
+            eta += design[i, a] * coef[a]
+        largest = max(largest, abs(eta))
+        weight = exp(-abs(eta)) / (1 + exp(-abs(eta))) ** 2
+        for a in range(k):
+            for b in range(k):
+                information[a, b] += weight * design[i, a] * design[i, b]
+    return coef, value, converged, largest, information

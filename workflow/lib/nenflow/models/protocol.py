@@ -219,6 +219,13 @@ def from_document(document: dict[str, Any], clinical: Sequence[str]) -> Pipeline
     return Pipeline(steps)
 
 
+def _through(steps: Sequence[tuple[str, Any]], X: pd.DataFrame) -> pd.DataFrame:
+    """What fitted steps make of a table; a pipeline of them does the same after a millisecond of preparations."""
+    for _, step in steps:
+        X = step.transform(X)
+    return X
+
+
 def scores(protocol: Pipeline, X: pd.DataFrame, strata: Sequence[str] | None = None) -> pd.DataFrame:
     """Scores of each lesion from a fitted protocol, with X's index.
 
@@ -234,9 +241,8 @@ def scores(protocol: Pipeline, X: pd.DataFrame, strata: Sequence[str] | None = N
     """
     names = list(protocol.named_steps)
     after = names.index("lasso") + 1 if "lasso" in names else 0
-    passed_on = protocol[:after].transform(X) if after else X  # once: the steps before the LASSO see all features
-    last = protocol[after:-1].transform(passed_on) if len(names) > after + 1 else passed_on
-    final = protocol[-1]
+    passed_on = _through(protocol.steps[:after], X)  # once: the steps before the LASSO see all features
+    last, final = _through(protocol.steps[after:-1], passed_on), protocol[-1]
     signature = passed_on[SIGNATURE].to_numpy() if after else np.full(len(X), np.nan)
     table = {SIGNATURE: signature, "linear_predictor": final.decision_function(last)}
     if isinstance(final, CoxModel):

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from nenflow.errors import InputError
-from nenflow.models.ranks import midranks
+from nenflow.models.copies import without_copies
 
 METHODS = ("keep-first", "caret-exact", "caret-fast")
 _DIGITS = 15  # to which caret-fast compares mean correlations
@@ -54,15 +54,38 @@ def prune(values: np.ndarray, threshold: float, method: str = "keep-first") -> t
 
 
 def unit_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks of each column of (n, p), ties averaged, centred and of length one: rows whose products are Spearman's rho.
+    """Ranks of each column of (n, p), ties averaged, centred and scaled: rows whose products are Spearman's rho.
+
+    Rows that are copies are ranked once and count as often as they occur, which the scale contains.
 
     Returns:
-        shape (p, n); zeros for a column without variation.
+        shape (p, rows that are no copies); zeros for a column without variation.
     """
-    ranks = midranks(values.T)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    length = np.sqrt((ranks**2).sum(axis=1, keepdims=True))
-    return ranks / np.where(length > 0, length, 1)
+    first, copy_of = without_copies(values)
+    columns = np.ascontiguousarray(values[first].T)
+    return _unit_ranks(columns, np.argsort(columns, axis=1), np.bincount(copy_of).astype(float))
+
+
+@njit(cache=True)
+def _unit_ranks(columns, order, counts):
+    p, n = columns.shape
+    ranks, root = np.empty((p, n)), np.sqrt(counts)
+    middle = (counts.sum() + 1) / 2
+    for j in range(p):
+        first, before, square = 0, 0.0, 0.0
+        while first < n:
+            last, tied = first, counts[order[j, first]]
+            while last + 1 < n and columns[j, order[j, last + 1]] == columns[j, order[j, first]]:
+                last += 1
+                tied += counts[order[j, last]]
+            rank = before + (tied + 1) / 2 - middle
+            square += tied * rank * rank
+            for place in range(first, last + 1):
+                ranks[j, order[j, place]] = rank * root[order[j, place]]
+            first, before = last + 1, before + tied
+        if square > 0:
+            ranks[j] /= np.sqrt(square)
+    return ranks
 
 
 def _caret_exact(size: np.ndarray, threshold: float) -> np.ndarray:
