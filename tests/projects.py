@@ -1,5 +1,6 @@
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,14 @@ def compile_once():
     with (ROOT / "workflow/lib/nenflow/.compiling").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow/lib")})
+
+
+def write_validation(title, lines):
+    """Put a part of docs/validation.md, from its title to the next, in the place of what it said before."""
+    path = ROOT / "docs/validation.md"
+    parts = {part.split("\n")[0]: part for part in re.split(r"^# ", path.read_text("utf-8"), flags=re.MULTILINE)[1:]}
+    parts[title] = "\n".join([title, "", *lines])
+    path.write_text("\n".join(f"# {part.rstrip()}\n" for part in parts.values()), encoding="utf-8")
 
 
 def edit(path, change):

@@ -12,7 +12,7 @@ import pytest
 from nenflow.models.cox import fit_cox, profile_interval
 from nenflow.simulation.patients import draw_patients
 from nenflow.study import load_simulation
-from projects import ROOT
+from projects import ROOT, write_validation
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +25,8 @@ WALD = 1.959964
 ERRORS = 3.0  # Monte Carlo standard errors that a mean may be off
 FRACTION = 0.4  # of a standard deviation that a bias may reach: it then adds under 8 % to the root mean square error
 
-INTRODUCTION = """# What simulated cohorts say of the estimates
-
+TITLE = "What simulated cohorts say of the estimates"
+INTRODUCTION = """\
 Written by `make test-slow` (tests/slow/test_simulation_truth.py); seeds 1, 2, 3 and so on, so always the same figures.
 
 Each study of clinical variables is simulated over and over from its simulation.yaml: the published margins, the
@@ -152,4 +152,4 @@ def test_what_was_found_is_written():
                 covers = f"{100 * row['wald']:.1f} | {100 * row['profile']:.1f}"
                 lines.append(f"| {name} | {row['truth']:.3f} | {bias} | {percent} | {tenfold} | {covers} |")
             lines.append("")
-    (ROOT / "docs/validation.md").write_text("\n".join(lines), encoding="utf-8")
+    write_validation(TITLE, lines)
