@@ -181,6 +181,8 @@ def model_results(selected=True):
         "models/fusion/univariable.csv": pd.DataFrame(odds),
         "models/fusion/multivariable.csv": pd.DataFrame(odds).head(1).assign(odds_ratio=5.0),
         "models/fusion/nomogram.json": nomogram(documents["logistic"]),
+        "models/fusion/shrunken/nomogram.json": nomogram(documents["logistic"]),
+        "models/fusion/shrunken/model.json": {"shrinkage": 0.68},
         "evaluation/fusion/performance.json": figures,
         "evaluation/fusion/roc.csv": pd.concat(roc),
         "evaluation/fusion/decision_corrected.csv": decision_curve(y, scores["probability"]),
@@ -269,7 +271,7 @@ def test_page_is_well_formed_and_accessible(page):
 
 
 def test_figures_are_in_the_page_and_beside_it(page, folder):
-    names = ["calibration", "decision", "forest", "honest", "lasso", "nomogram", "roc"]
+    names = ["calibration", "decision", "forest", "honest", "lasso", "nomogram", "nomogram-shrunken", "roc"]
     expected = {"flow_development", "stability_development_wavelet", *(f"{name}_fusion" for name in names)}
     assert {path.stem for path in (folder / "figures").glob("*.png")} == expected
     assert {path.stem for path in (folder / "figures").glob("*.pdf")} == expected
@@ -497,6 +499,18 @@ def test_honest_sentences_are_built_from_the_numbers():
     assert "0.620 (0.400–0.800) is left (.632+ bootstrap; 0.700 with Harrell's correction)" in words
     assert "0.247 of the first figure is optimism, and chance (0.5) cannot be ruled out." in words
     assert words.count(". ") == 1  # two sentences
+
+
+def test_the_shrunken_nomogram_says_by_how_much_or_why_there_is_none():
+    results = model_results()
+
+    def said():
+        sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
+        return sections["nomogram"][-1]
+
+    assert "every coefficient is multiplied by 0.68, the calibration slope corrected for optimism" in said().caption
+    results["models/fusion/shrunken/nomogram.json"] = {"variables": {}, "survival": [], "note": "Nothing is left."}
+    assert said().text == "For new patients no nomogram can be given. Nothing is left."
 
 
 @pytest.mark.parametrize(("low", "null"), [(0.4, True), (0.51, False)])
