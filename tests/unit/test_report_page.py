@@ -374,6 +374,11 @@ def test_where_only_the_final_model_is_empty_the_radscore_is_still_rated():
         "models/fusion/multivariable.csv": results["models/fusion/multivariable.csv"].assign(variable="intercept"),
         "models/fusion/nomogram.json": nomogram(empty | {"scales": {}}),
     }
+    figures = {"auc": 0.867, "low": 0.7, "high": 0.95, "n": 10, "events": 4, "threshold": 0.4, "time": None}
+    rows = [{"scheme": "apparent", "score": score} | figures for score in ("fusion", "Radscore")]
+    columns = ["scheme", "kind", "name", "share", "refits"]
+    results["evaluation/fusion/schemes.csv"] = pd.DataFrame(rows)
+    results["evaluation/fusion/schemes_selection.csv"] = pd.DataFrame(columns=columns)
     sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
     assert [sections[name] for name in ("nomogram", "calibration", "decision")] == [[], [], []]
     nothing, words, drawing = sections["honest"]
@@ -382,7 +387,8 @@ def test_where_only_the_final_model_is_empty_the_radscore_is_still_rated():
     assert "Fusion" not in drawing.alt
     assert list(sections["roc"][1].table["Score"]) == ["Radscore"]
     assert "No variable survived" in sections["odds"][0].note
-    assert list(sections["validation"][1].table["Score"]) == ["Radscore"]
+    assert list(sections["validation"][1].table) == ["Scheme", "n (events)", "AUC of the Radscore"]
+    assert sections["validation"][1].table.iloc[1, 2] == "0.867 (0.700–0.950)"
     assert "calibration slope" not in sections["validation"][0].text
 
 

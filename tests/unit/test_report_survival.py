@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from lifelines import CoxPHFitter, KaplanMeierFitter
 
-from nenflow.documents import write_json
+from nenflow.documents import plain, write_json
 from nenflow.evaluation.apparent import apparent_figures, scores_of
 from nenflow.evaluation.corrected import corrected_benefit, corrected_calibration, grouped_calibration
 from nenflow.evaluation.groups import (
@@ -17,9 +17,11 @@ from nenflow.evaluation.groups import (
     survival_summary,
     survival_tests,
 )
+from nenflow.evaluation.judging import judge_resamples
 from nenflow.evaluation.refitting import refit_resamples
 from nenflow.evaluation.resampling import patient_resample, resample_fixed
 from nenflow.evaluation.sample_size import sample_size_of
+from nenflow.evaluation.schemes import scheme_table, selection_shares
 from nenflow.evaluation.validation import summarise
 from nenflow.models.assumptions import check_assumptions, subdistribution_table
 from nenflow.models.nomogram import nomogram
@@ -293,7 +295,10 @@ def write_model(folder):
     draws = [patient_resample(y.index, 1, number) for number in RESAMPLES]
     figures, roc, decision = apparent_figures(y, scored, "death", ENDPOINT["times"], draws)
     fixed = resample_fixed(y, scores_of(scored, "death"), 1, RESAMPLES)
+    others = judge_resamples(y, scored, figures["death"]["rates"], 1, RESAMPLES).assign(score="death")
+    fixed = fixed.merge(others, on=["resample", "score"])
     refits, optimism = refit_resamples(protocol, X, y, 1, RESAMPLES)
+    checked = plain(summarise(figures, fixed, refits))
     drawn, score = nomogram(cox, terms), integer_score(cox, "smallest", terms)
     total = total_score(score, final)
     cutoffs = quantile_cut_offs(total)
@@ -304,7 +309,7 @@ def write_model(folder):
         "models/death/nomogram": drawn,
         "models/death/score": {**score, "cutoffs": cutoffs, "strata": names},
         "evaluation/death/performance": figures,
-        "evaluation/death/validation": summarise(figures, fixed, refits),
+        "evaluation/death/validation": checked,
     }
     tables = {
         "models/death/scores": scored,
@@ -314,6 +319,8 @@ def write_model(folder):
         "models/death/subdistribution": subdistribution_table(final, y),
         "models/death/points": nomogram_points(drawn),
         "models/death/strata": observed_risk(strata_of(total, cutoffs), y, names, ENDPOINT["times"]),
+        "evaluation/death/schemes": scheme_table(figures, checked, fixed),
+        "evaluation/death/schemes_selection": selection_shares(checked, None, {"variables": list(cox["coefficients"])}),
         "evaluation/death/roc": roc,
         "evaluation/death/calibration": corrected_calibration(y, scored, optimism),
         "evaluation/death/calibration_groups": grouped_calibration(y, scored),
@@ -464,9 +471,12 @@ def test_the_honest_c_index_stands_beside_the_published_one(sections, results):
     assert of_kind(blocks, Drawing)[0].name == "honest_death"
     validation = sections["validation"].blocks
     printed = table_of(validation, "validation_death")
-    assert list(printed.table) == ["Score", "Apparent", PUBLISHED, HARRELL, PLUS632]
-    assert "C-index" in printed.caption
-    assert "AUC" not in printed.caption
+    assert printed.table["Scheme"].str.strip().tolist() == [
+        *("As published", "Apparent, on its own units", "Bootstrap of the finished model"),
+        *("Honest: all refitted in resamples", "Optimism bootstrap (Harrell)", ".632+ bootstrap"),
+    ]
+    assert printed.table["C-index (95% CI)"].iloc[5].startswith(f"{checked['corrected']['c']:.3f} (")
+    assert not any("AUC" in name for name in printed.table)
     assert f"corrected calibration slope {checked['slope']:.2f}" in of_kind(validation, Text)[0].text
     indexes = table_of(validation, "indexes_death").table
     assert indexes["Index"].tolist() == ["Dxy", "R²", "Slope", "D", "U", "Q", "G"]

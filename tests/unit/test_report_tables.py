@@ -14,7 +14,6 @@ from nenflow.report.tables import (
     odds_ratio_table,
     parameters_table,
     rated_table,
-    selection_table,
     signature_table,
     with_powers,
 )
@@ -103,12 +102,6 @@ def test_the_interval_of_medcalc_stands_beside_the_others():
     ends = {"auc_delong": [0.7, 1.0], "auc_hanley_mcneil": [0.7, 1.0], "auc_binomial": exact_interval(0.87 * 24, 24)}
     row = discrimination_table({"death": {"auc": 0.87, **ends, "youden": {}}}).iloc[0]
     assert [end[:4] for end in row["95% CI, exact binomial"].split("–")] == ["0.67", "0.97"]
-
-
-def test_selection_shows_the_most_frequent():
-    shares = {"ki67": 0.5, "original_glcm_Idn": 0.9, "b": 0.001}
-    printed = selection_table(shares, VARIABLES, most=2)
-    assert printed.to_numpy().tolist() == [["GLCM Idn", "90%"], ["Ki-67 (%)", "50%"]]
 
 
 def test_a_models_cut_off_stands_there_as_probability_too():

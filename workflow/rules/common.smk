@@ -5,6 +5,7 @@ import sys
 import tomllib
 from functools import cache
 from pathlib import Path
+from zlib import crc32
 
 import yaml
 from snakemake.exceptions import WorkflowError
@@ -151,6 +152,12 @@ def cohort_tables(study, cohort):
     return tables
 
 
+def cohort_seed(wildcards):
+    """Params function: the study's seed; a further simulated cohort has another, or it would be the same patients."""
+    seed = STUDIES[wildcards.study]["seed"]
+    return seed if wildcards.cohort == DEVELOPMENT else crc32(f"{wildcards.cohort} {seed}".encode())
+
+
 def cohort_data(wildcards):
     """Params function: the folder that the paths in cases.csv start from; none in a study without images."""
     settings = STUDIES[wildcards.study]["cohorts"][wildcards.cohort]
@@ -218,15 +225,15 @@ def per_patient(pattern):
     return files
 
 
-def analysis_inputs(wildcards, analysis):
+def analysis_inputs(wildcards, analysis, cohort=DEVELOPMENT):
     """The tables that the dataset of an analysis (a model, or the markers) is put together from."""
-    study, cohort = wildcards.study, f"results/{wildcards.study}/cohort/{DEVELOPMENT}"
-    tables = {name: f"{cohort}/{name}.csv" for name in ("patients", "lesions", "exclusions")}
-    tables["cases"] = case_status(wildcards, DEVELOPMENT)
-    if measures := measured_variables(study, DEVELOPMENT):
+    study, folder = wildcards.study, f"results/{wildcards.study}/cohort/{cohort}"
+    tables = {name: f"{folder}/{name}.csv" for name in ("patients", "lesions", "exclusions")}
+    tables["cases"] = case_status(wildcards, cohort)
+    if measures := measured_variables(study, cohort):
         tables["measures"] = measures
     if "extraction" in analysis:
-        tables["features"] = f"results/{study}/features/{DEVELOPMENT}/{analysis['extraction']}.csv"
+        tables["features"] = f"results/{study}/features/{cohort}/{analysis['extraction']}.csv"
     return tables
 
 
@@ -400,6 +407,26 @@ def published_file(wildcards):
 # Evaluation
 
 CROSS_VALIDATIONS = {"folds", "leave_out", "temporal"}  # keys of the block `evaluation` that leave patients out
+
+
+def outside_figures(wildcards):
+    """Figures of a model in units that it was not fitted to, as far as the study asks for such."""
+    folder = f"results/{wildcards.study}/evaluation/{wildcards.model}"
+    asked = set(STUDIES[wildcards.study]["evaluation"])
+    files = {"crossed": f"{folder}/cross_validation.json"} if CROSS_VALIDATIONS & asked else {}
+    return files | ({"external": f"{folder}/external.json"} if "external" in asked else {})
+
+
+def external_tables(wildcards):
+    """What the dataset of a model is put together from in the external cohort."""
+    study = STUDIES[wildcards.study]
+    return analysis_inputs(wildcards, study["models"][wildcards.model], study["evaluation"]["external"])
+
+
+def external_analysis(wildcards):
+    """Params function: what a finished model needs of a patient: it fills missing values where it has learnt how to."""
+    analysis = model_analysis(wildcards)
+    return analysis | {"missing": "impute" if analysis.get("missing") == "impute" else "complete"}
 
 
 def evaluation_settings(*keys):
@@ -582,7 +609,12 @@ def report_inputs(wildcards):
         names = ["performance.json", "roc.csv", "validation.json", "chance.json", "calibration.csv"]
         names += ["calibration_groups.csv"]
         names += ["decision_corrected.csv", "comparison.csv", "sample_size.csv"]
-        names += ["cross_validation.json"] if CROSS_VALIDATIONS & set(study["evaluation"]) else []
+        names += ["schemes.csv", "schemes_selection.csv"]
+        if CROSS_VALIDATIONS & set(study["evaluation"]):
+            names += ["cross_validation.json", "cross_validation_decision.csv"]
+        if "external" in study["evaluation"]:
+            names += ["external.json", "external_flow.csv", "external_exclusions.csv", "external_scores.csv"]
+            names += ["external_calibration.csv", "external_calibration_groups.csv"]
         files += expand("evaluation/{model}/{name}", model=model, name=names)
     files += expand("multiverse/{model}/cells.csv", model=study.get("multiverse", []))
     for published in study.get("published", {}):

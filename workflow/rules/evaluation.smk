@@ -151,6 +151,7 @@ rule cross_validate:
     output:
         units="results/{study}/evaluation/{model}/cross_validation.csv",
         figures="results/{study}/evaluation/{model}/cross_validation.json",
+        decision="results/{study}/evaluation/{model}/cross_validation_decision.csv",
     log:
         "logs/{study}/evaluation/cross_validate_{model}.log",
     conda:
@@ -165,6 +166,65 @@ rule cross_validate:
         code=library_code("evaluation/cross_validate.py"),
     script:
         "../scripts/evaluation/cross_validate.py"
+
+
+use rule assemble_dataset as assemble_external with:
+    input:
+        unpack(external_tables),
+    output:
+        dataset="results/{study}/evaluation/{model}/external_dataset.csv",
+        exclusions="results/{study}/evaluation/{model}/external_exclusions.csv",
+        flow="results/{study}/evaluation/{model}/external_flow.csv",
+    log:
+        "logs/{study}/evaluation/assemble_external_{model}.log",
+    params:
+        study=settings("unit", "variables", "endpoints", "stability"),
+        analysis=external_analysis,
+        pattern=aggregated_regions,
+        code=library_code("models/assemble_dataset.py"),
+
+
+rule validate_external:
+    """The finished model in the external cohort, at the threshold and the cut-off of the units it was made from."""
+    input:
+        model="results/{study}/models/{model}/model.json",
+        performance="results/{study}/evaluation/{model}/performance.json",
+        dataset="results/{study}/evaluation/{model}/external_dataset.csv",
+    output:
+        scores="results/{study}/evaluation/{model}/external_scores.csv",
+        figures="results/{study}/evaluation/{model}/external.json",
+        calibration="results/{study}/evaluation/{model}/external_calibration.csv",
+        groups="results/{study}/evaluation/{model}/external_calibration_groups.csv",
+    log:
+        "logs/{study}/evaluation/validate_external_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        analysis=model_analysis,
+        code=library_code("evaluation/validate_external.py"),
+    script:
+        "../scripts/evaluation/validate_external.py"
+
+
+rule compare_schemes:
+    """All schemes of validation side by side, and how often the refits of each selected what the model has."""
+    input:
+        unpack(outside_figures),
+        model="results/{study}/models/{model}/model.json",
+        performance="results/{study}/evaluation/{model}/performance.json",
+        fixed="results/{study}/evaluation/{model}/resamples_fixed.csv",
+        validation="results/{study}/evaluation/{model}/validation.json",
+    output:
+        schemes="results/{study}/evaluation/{model}/schemes.csv",
+        selection="results/{study}/evaluation/{model}/schemes_selection.csv",
+    log:
+        "logs/{study}/evaluation/compare_schemes_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        code=library_code("evaluation/compare_schemes.py"),
+    script:
+        "../scripts/evaluation/compare_schemes.py"
 
 
 rule evaluate_published:

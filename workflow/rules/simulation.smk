@@ -22,7 +22,7 @@ rule simulate_cohort:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        seed=setting("seed"),
+        seed=cohort_seed,
         code=library_code("simulation/simulate_cohort.py"),
     script:
         "../scripts/simulation/simulate_cohort.py"

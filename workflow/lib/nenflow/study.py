@@ -206,6 +206,10 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield from _check_leave_out(study, study["evaluation"]["leave_out"])
     if "repeats" in study.get("evaluation", {}) and "folds" not in study["evaluation"]:
         yield "evaluation/repeats: it is folds that are dealt repeatedly; the key 'folds' is missing"
+    others = [name for name in study["cohorts"] if name != "development"]
+    if study.get("evaluation", {}).get("external", "") not in ["", *others]:
+        known = f"declared are {', '.join(others)}" if others else "declare it under cohorts"
+        yield f"evaluation/external: '{study['evaluation']['external']}' is no cohort beside development; {known}"
     if "temporal" in study.get("evaluation", {}):
         yield from _check_temporal(study, study["evaluation"]["temporal"]["variable"])
     if "stability" in study:

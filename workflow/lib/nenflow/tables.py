@@ -11,6 +11,9 @@ WHOLE = "patient"  # the region of a unit that is a whole patient
 ALL = "all"  # in tables of survival, the group of everybody
 LARGEST = "largest of all"  # in tables of single features, stands for a marker: the best of a cohort's
 FOLDS = "folds"  # in tables of a cross-validation, the scheme of random folds; others have the name of a variable
+# In the table of all schemes: the units a model was made from, the bootstraps of the finished model and of refits, and
+# another cohort.
+APPARENT, FINISHED, OPTIMISM, PLUS632, EXTERNAL = "apparent", "finished", "optimism", "632plus", "external"
 TEMPORAL = "temporal"  # likewise, of the split of early and later patients
 
 

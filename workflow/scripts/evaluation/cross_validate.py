@@ -1,5 +1,5 @@
 from nenflow.documents import write_json
-from nenflow.evaluation.crossvalidation import cross_validate, parts_of
+from nenflow.evaluation.crossvalidation import cross_validate, out_of_fold_decision, parts_of
 from nenflow.logs import start_log
 from nenflow.models.dataset import split
 from nenflow.models.protocol import build_protocol, given_by
@@ -17,3 +17,4 @@ parts = parts_of(X, y, params.seed, params.evaluation, patients)
 units, figures = cross_validate(protocol, X, y, parts, params.score)
 write_table(units, snakemake.output.units)
 write_json(figures, snakemake.output.figures)
+write_table(out_of_fold_decision(units, y), snakemake.output.decision)

@@ -16,9 +16,10 @@ from sklearn.pipeline import Pipeline
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
+from nenflow.evaluation.decision import THRESHOLDS, net_benefit, net_benefit_survival
 from nenflow.evaluation.judging import expected_events, judge
 from nenflow.evaluation.operating import OperatingPoint, above, acted_on, cut_off, operating_point, outcome_values
-from nenflow.models.base import is_survival, outcome_strata
+from nenflow.models.base import is_survival, outcome_strata, survival_columns
 from nenflow.models.lasso import folds_of
 from nenflow.models.protocol import scores as protocol_scores
 from nenflow.models.score import fit_score, observed_risk, strata_of, total_score
@@ -156,6 +157,37 @@ def mean_figures(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             found[name] = _mean(values)
             spread |= {name: float(np.nanstd(values, ddof=1))} if np.isfinite(values).sum() > 1 else {}
     return found | ({"sd": spread} if spread else {})
+
+
+def out_of_fold_decision(units: pd.DataFrame, y: pd.Series | pd.DataFrame) -> pd.DataFrame:
+    """Decision curve of predictions for units that were not fitted to: those of the folds, pooled.
+
+    Of several repeats the mean net benefit at each threshold. Units that could not be predicted do not count.
+
+    Args:
+        units: from `cross_validate`.
+        y: the outcome, as there.
+
+    Returns:
+        columns threshold, net_benefit, and of an outcome with time also time, a curve per time; without rows where
+        there are no folds.
+    """
+    curves = [pd.DataFrame(columns=[*(["time"] if is_survival(y) else []), "threshold", "net_benefit"])]
+    for repeat, rows in units[(units["scheme"] == FOLDS) & units["linear_predictor"].notna()].groupby("repeat"):
+        rows = rows.set_index(UNIT)
+        outcome = y.loc[rows.index]
+        if not is_survival(y):
+            benefit = net_benefit(outcome, rows["probability"], THRESHOLDS)
+            curves.append(pd.DataFrame({"threshold": THRESHOLDS, "net_benefit": benefit, "repeat": repeat}))
+            continue
+        for at, name in survival_columns(rows).items():
+            benefit = net_benefit_survival(outcome["time"], outcome["event"], 1 - rows[name], at, THRESHOLDS)
+            table = {"time": at, "threshold": THRESHOLDS, "net_benefit": benefit, "repeat": repeat}
+            curves.append(pd.DataFrame(table))
+    if len(curves) == 1:
+        return curves[0]
+    together, by = pd.concat(curves[1:]), list(curves[0].columns[:-1])
+    return together.groupby(by, as_index=False)["net_benefit"].mean()
 
 
 def _mean(values: Sequence[float]) -> float:

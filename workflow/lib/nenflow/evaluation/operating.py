@@ -46,7 +46,8 @@ def operating_point(y: pd.Series | pd.DataFrame, times: Sequence[float] = ()) ->
     """
     if not is_survival(y):
         return OperatingPoint(float(np.clip(np.mean(y), *EXTREMES)))
-    at, curve = float(max(times)), cumulative_incidence(y["time"], y["event"])
+    # a study has times; a model built without any predicts no risk that could be acted on
+    at, curve = float(max(times, default=y["time"].max())), cumulative_incidence(y["time"], y["event"])
     by_then = curve.loc[curve["time"] <= at, "incidence"].max()
     return OperatingPoint(float(np.clip(np.nan_to_num(by_then), *EXTREMES)), at)
 

@@ -127,6 +127,8 @@ def refit_once(
 
 def _acting(values: pd.DataFrame, y, parts: Mapping[str, np.ndarray], point: OperatingPoint) -> dict[str, float]:
     """Net benefit, sensitivity and specificity on each part, at the cut-off that the drawn rows give."""
+    if is_survival(y) and not survival_columns(values):
+        return {}
     outcome = outcome_values(y)
     marker, risk = acted_on(values)
     called, row = above(marker, cut_off(outcome[parts["train"]], marker[parts["train"]], point)), {}

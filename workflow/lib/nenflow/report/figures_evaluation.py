@@ -129,13 +129,14 @@ def calibration_figure(calibration: pd.DataFrame, predicted: pd.Series, event: s
 
 
 @journal
-def decision_figure(decision: pd.DataFrame, model: str) -> Figure:
+def decision_figure(decision: pd.DataFrame, model: str, outside: pd.DataFrame | None = None) -> Figure:
     """Decision curve (Vickers 2006): net benefit of the model, of treating all and of treating none.
 
     Args:
         decision: columns threshold, strategy (model, all, none), net_benefit, and where they are known low, high (a
             band) and corrected (a line).
         model: the model's name for the legend.
+        outside: columns threshold and net_benefit of predictions for units not fitted to, where there are any.
     """
     figure = new_figure(SINGLE, 70)
     axes = figure.subplots()
@@ -152,8 +153,11 @@ def decision_figure(decision: pd.DataFrame, model: str) -> Figure:
         if strategy == "model" and "corrected" in curve:
             label = f"{model}, optimism-corrected"
             axes.plot(curve["threshold"], curve["corrected"], label=plain_text(label), color=BLACK, lw=1.2, ls=":")
+    if outside is not None and len(outside):
+        label = plain_text(f"{model}, cross-validated")
+        axes.plot(outside["threshold"], outside["net_benefit"], label=label, color=BLACK, lw=0.8)
     # "Treat all" falls without bound: below a little under zero it says nothing more.
     top = max(decision["net_benefit"].max(), 0.02)
     axes.set(xlim=(0, 1), ylim=(-0.12 * top, 1.08 * top), xlabel="Threshold probability", ylabel="Net benefit")
-    axes.legend(loc="upper right")  # the curves fall from left to right
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)  # five entries cover curves
     return figure

@@ -410,7 +410,7 @@ def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], param
     if "evaluation" in study and study.get("models"):
         settings.append(("Resamples", f"{study['evaluation']['resamples']:,}"))
         words = {"folds": "Folds of the cross-validation", "repeats": "Repeats of the cross-validation"}
-        words |= {"leave_out": "Left out level by level", "temporal": "Temporal split"}
+        words |= {"leave_out": "Left out level by level", "temporal": "Temporal split", "external": "External cohort"}
         chosen = study["evaluation"]
         settings += [
             (words[key], _words(chosen[key]) if key == "temporal" else str(chosen[key]))

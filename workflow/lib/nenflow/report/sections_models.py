@@ -14,6 +14,7 @@ from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
 from nenflow.report.sections_candidates import candidates_blocks, null_blocks
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
 from nenflow.report.sections_honest import above_chance, honest_blocks
+from nenflow.report.sections_schemes import scheme_blocks
 from nenflow.report.sections_survival import (
     cox_calibration,
     cox_decision,
@@ -31,11 +32,9 @@ from nenflow.report.tables import (
     ratio_column,
     sample_size_table,
     score_table,
-    selection_table,
     signature_table,
     strata_table,
     total_points_table,
-    validation_table,
     with_powers,
 )
 from nenflow.report.wording import (
@@ -399,13 +398,15 @@ def _decision(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     if decision is None or model in _constant(files, model):
         return []
     if files.is_cox():
-        return cox_decision(study, model, decision)
-    figure = decision_figure(decision, score_label(model))
+        return cox_decision(study, model, decision, files.evaluation("cross_validation_decision.csv"))
+    outside = files.evaluation("cross_validation_decision.csv")
+    figure = decision_figure(decision, score_label(model), outside)
     caption = "Net benefit (Vickers and Elkin 2006) of acting on the model, on everybody, on nobody. Apparent, on the "
     caption += (
         "data the model was made from, with a 95% band of the finished model on resampled patients; dotted: less "
     )
-    caption += "the optimism of refitting everything in resamples."
+    caption += "the optimism of refitting everything in resamples"
+    caption += "." if outside is None or outside.empty else "; thin: of predictions for the folds that were left out."
     curves = decision.pivot_table(index="threshold", columns="strategy", values="net_benefit")
     better = curves[curves["model"] > curves[["all", "none"]].max(axis=1)].index
     alt = "Decision curve; the model has the highest net benefit at no threshold."
@@ -419,25 +420,10 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     document, rated = files.evaluation("validation.json"), files.rated(model)
     if not document:
         return []
-    resamples = document["resamples"]
-    done = count(resamples["refitted"], "resample")
-    caption = f"AUC as published ({count(resamples['published'], 'resample')}) and with everything refitted ({done})."
-    blocks: list[Any] = [Text(_resample_words(document, rated))]
-    if rated:
-        table = estimates(rated, document, files.evaluation("chance.json"))
-        caption = caption.replace("AUC", "C-index") if files.is_cox() else caption
-        blocks.append(Printed(f"validation_{model}", validation_table(table), caption))
-        blocks += _indexes(model, document)
-    names = {"variables": "The final model's variables", "features": "The Radscore's features"}
-    for kind, words in names.items():
-        shares = document["selection"][kind]
-        if shares:
-            shown = selection_table(shares, study["variables"])
-            full = pd.DataFrame({"name": list(shares), "share": list(shares.values())})
-            note = f"The {len(shown)} most frequent of {len(shares)}." if len(shares) > len(shown) else ""
-            title = f"{words}: how often {done} selected them."
-            blocks.append(Printed(f"selection-{kind}_{model}", shown, title, note, full))
-    return blocks
+    tables = files.evaluation("schemes.csv"), files.evaluation("schemes_selection.csv")
+    by_chance = estimates(rated, document, files.evaluation("chance.json"))
+    blocks = [Text(_resample_words(document, rated)), *scheme_blocks(study, model, *tables, by_chance)]
+    return [*blocks, *(_indexes(model, document) if rated else [])]
 
 
 def _cross_validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:

@@ -171,16 +171,20 @@ def cox_calibration(
     return blocks
 
 
-def cox_decision(study: Mapping[str, Any], model: str, decision: pd.DataFrame | None) -> list[Any]:
-    """Decision curves at each of the endpoint's times."""
+def cox_decision(
+    study: Mapping[str, Any], model: str, decision: pd.DataFrame | None, outside: pd.DataFrame | None = None
+) -> list[Any]:
+    """Decision curves at each of the endpoint's times; `outside`: of predictions for folds that were left out."""
     if decision is None:
         return []
     unit = _title(study, study["models"][model]["endpoint"])
     blocks = []
     for time, rows in decision.groupby("time"):
         caption = f"Net benefit of acting on the risk of the event by {time:g} ({unit}); apparent with 95% interval "
-        caption += "(finished model, resampled patients), and corrected for optimism by refitting."
-        figure = decision_figure(rows, score_label(model))
+        caption += "(finished model, resampled patients), and corrected for optimism by refitting"
+        here = None if outside is None else outside[outside["time"] == time]
+        caption += "." if here is None or here.empty else "; thin: of predictions for the folds that were left out."
+        figure = decision_figure(rows, score_label(model), here)
         blocks.append(Drawing(f"decision_{model}_{time:g}", figure, caption, f"Decision curve at {time:g}."))
     return blocks
 

@@ -350,20 +350,8 @@ def _by_chance(chance: Mapping[str, Any] | None, score: str, estimate: str) -> l
     return [*(figures[_CHANCE[estimate]][key] for key in ("median", "low", "high", "p")), chance["permutations"]]
 
 
-def validation_table(estimates: pd.DataFrame) -> pd.DataFrame:
-    """AUCs of each score side by side: apparent, as published, and corrected; see `estimates`."""
-    rows = []
-    for score, table in estimates.groupby("score", sort=False):
-        cells = {row.estimate: interval(row.auc, row.low, row.high) for row in table.itertuples()}
-        rows.append({"Score": score_label(score)} | cells)
-        known = table.dropna(subset="p")
-        if len(known):
-            by_chance = {row.estimate: _chance_cell(row) for row in known.itertuples()}
-            rows.append({"Score": f"{score_label(score)}, outcomes permuted"} | by_chance)
-    return pd.DataFrame(rows)
-
-
-def _chance_cell(row: Any) -> str:
+def chance_cell(row: Any) -> str:
+    """What outcomes permuted between patients give of an estimate (a row of `estimates`), and its p."""
     p = p_text(row.p)
     return f"{interval(row.chance, row.chance_low, row.chance_high)}, p {p if p[0] in '<>' else f'= {p}'}"
 
@@ -564,10 +552,3 @@ def assumptions_table(assumptions: pd.DataFrame, variables: Mapping[str, Any]) -
         else:
             cells |= {"Proportional hazards: χ²": decimal(row["value"], 2), "p": p_text(row["p"])}
     return pd.DataFrame(list(rows.values())).fillna("")
-
-
-def selection_table(shares: Mapping[str, float], variables: Mapping[str, Any], most: int = 20) -> pd.DataFrame:
-    """In what share of the resamples each variable or feature was selected, the most frequent first."""
-    ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
-    names = [coded_label(name, variables, set(shares)) for name, _ in ordered]
-    return pd.DataFrame({"Variable": names, "Selected in": [percent(share) for _, share in ordered]})
