@@ -84,14 +84,13 @@ class SpearmanPruning(TransformerMixin, Step):
     def fit(self, X: pd.DataFrame, y: pd.Series | None = None) -> Self:
         """Choose features by their correlations in X."""
         features = self._features(X)
-        rival, rho = prune(values_of(X, features), self.threshold, self.method)
+        rivals = [found.tolist() for found in prune(values_of(X, features), self.threshold, self.method)]
+        pairs = list(zip(features, *rivals, strict=True))
         self.document_ = {
             "threshold": self.threshold,
             **({} if self.method == "keep-first" else {"method": self.method}),
-            "kept": [features[j] for j in np.flatnonzero(rival < 0)],
-            "dropped": {
-                features[j]: {"for": features[rival[j]], "rho": float(rho[j])} for j in np.flatnonzero(rival >= 0)
-            },
+            "kept": [name for name, rival, _ in pairs if rival < 0],
+            "dropped": {name: {"for": features[rival], "rho": rho} for name, rival, rho in pairs if rival >= 0},
         }
         return self
 

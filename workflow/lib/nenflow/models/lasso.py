@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from nenflow.errors import InputError
 from nenflow.models.copies import without_copies
-from nenflow.models.penalised import advance, standardise, start, steepest
+from nenflow.models.penalised import advance, foretell, standardise, start, steepest
 from nenflow.models.ranks import midranks
 
 # Conventions of glmnet, as its documentation gives them.
@@ -62,7 +62,12 @@ class Path:
 
     def at(self, lambdas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients (n, n_features) and intercepts (n,) at other penalties, interpolated linearly in lambda."""
-        return _between(np.asarray(lambdas), self.lambdas, self.coefs, self.intercepts)
+        position = np.interp(-np.asarray(lambdas), -self.lambdas, np.arange(len(self.lambdas)))
+        left = position.astype(int)
+        right = np.minimum(left + 1, len(self.lambdas) - 1)
+        share = position - left
+        coefs = (1 - share)[:, None] * self.coefs[left] + share[:, None] * self.coefs[right]
+        return coefs, (1 - share) * self.intercepts[left] + share * self.intercepts[right]
 
 
 @dataclass(frozen=True)
@@ -210,9 +215,8 @@ class _Search:
         Solves as much of the path as that takes.
         """
         self.reach(int(np.searchsorted(-self.lambdas, -lambdas[-1])) + 1)
-        found = self.lambdas[: self.solved], self.betas[: self.solved], self.intercepts[: self.solved]
-        betas, intercepts = _between(lambdas, *found)
-        return ((X - self.centre) / self.scale) @ betas.T + intercepts
+        known, found = self.lambdas[: self.solved], (self.betas, self.intercepts)
+        return foretell(np.ascontiguousarray(X), self.centre, self.scale, known, *found, lambdas)
 
 
 def cross_validate(
@@ -326,18 +330,6 @@ def _checked(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             )
         y = np.column_stack([y[:, 0], y[:, 1] == 1])
     return X, y
-
-
-def _between(
-    lambdas: np.ndarray, known: np.ndarray, coefs: np.ndarray, intercepts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Solutions at penalties between those known, linear in lambda; those of the ends beyond the ends."""
-    position = np.interp(-lambdas, -known, np.arange(len(known)))
-    left = position.astype(int)
-    right = np.minimum(left + 1, len(known) - 1)
-    share = position - left
-    between = (1 - share)[:, None] * coefs[left] + share[:, None] * coefs[right]
-    return between, (1 - share) * intercepts[left] + share * intercepts[right]
 
 
 def _way(largest: float, lambdas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -531,12 +523,13 @@ def folds_of(y: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.n
     held = np.stack([np.bincount(group, y == outcome, n_groups) for outcome in (0, 1)], axis=1)
     order = np.random.default_rng(seed).permutation(n_groups)
     order = order[np.argsort(-np.ptp(held[order], axis=1), kind="stable")]  # what is hard to place goes first
-    dealt = np.zeros((n_folds, 2))
+    dealt, held_by, sizes = np.zeros((n_folds, 2)), [0] * n_folds, held.sum(axis=1).tolist()
     fold_of_group = np.empty(n_groups, dtype=int)
     for number in order:
         # where least of what the group brings lies already: the fold that keeps the shares' variance least
         crowded = dealt @ (held[number] / np.maximum(counts, 1) ** 2)
-        fold = np.lexsort((dealt.sum(axis=1), crowded))[0]
+        fold = min(zip(crowded.tolist(), held_by, range(n_folds), strict=True))[2]
         fold_of_group[number] = fold
         dealt[fold] += held[number]
+        held_by[fold] += sizes[number]
     return fold_of_group[group]

@@ -67,10 +67,11 @@ def fit_logistic(X: np.ndarray, y: np.ndarray, firth: bool = False) -> Fit:
     used = design if kept.all() else np.ascontiguousarray(design[:, kept])
     found, log_likelihood, converged, largest, information = _fitted(used, y, firth)
     separated = not (converged and largest <= _MODERATE) and is_separated(used[:, 1:], y, found)
-    covariance = np.full((design.shape[1],) * 2, np.nan)
-    covariance[np.ix_(kept, kept)] = np.linalg.pinv(information) if separated else np.linalg.inv(information)
-    coef = np.zeros(design.shape[1])
-    coef[kept] = found
+    coef, covariance = found, np.linalg.pinv(information) if separated else np.linalg.inv(information)
+    if used is not design:
+        coef, of_used = np.zeros(design.shape[1]), covariance
+        covariance = np.full((design.shape[1],) * 2, np.nan)
+        coef[kept], covariance[np.ix_(kept, kept)] = found, of_used
     se = np.sqrt(np.diag(covariance))
     p = np.where(kept, 2 * ndtr(-np.abs(coef / se)), 1.0)
     return Fit(coef, se, covariance, p, log_likelihood, bool(separated), firth, ~kept)

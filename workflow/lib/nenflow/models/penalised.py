@@ -510,3 +510,38 @@ def advance(s, lambdas, first, end, alpha, threshold, may_stop, betas, intercept
     s.state[:] = np.array([m, known, k, solid])
     s.level[0] = intercept
     return end, False
+
+
+@_compiled
+def foretell(X, centre, scale, known, betas, intercepts, lambdas):
+    """Linear predictors of rows at penalties between those solved, the solutions interpolated linearly in lambda.
+
+    Args:
+        X: features as given, shape (n, p).
+        centre, scale: those that the solutions' features were standardised by.
+        known: penalties solved, falling, of the first rows of betas (n_lambdas, p) and intercepts.
+        lambdas: falling, shape (k,); beyond the ends the solution is that of the end.
+
+    Returns:
+        shape (n, k).
+    """
+    n, p = X.shape
+    eta = np.empty((n, lambdas.size))
+    left, last = 0, known.size - 1
+    row = np.empty(n)
+    for number in range(lambdas.size):
+        lam = lambdas[number]
+        while left < last and known[left + 1] >= lam:
+            left += 1
+        share = 0.0
+        if left < last and lam < known[left]:
+            share = (known[left] - lam) / (known[left] - known[left + 1])
+        right = min(left + 1, last)
+        row[:] = (1 - share) * intercepts[left] + share * intercepts[right]
+        for j in range(p):
+            beta = (1 - share) * betas[left, j] + share * betas[right, j]
+            if beta != 0.0:
+                for i in range(n):
+                    row[i] += beta * ((X[i, j] - centre[j]) / scale[j])
+        eta[:, number] = row
+    return eta

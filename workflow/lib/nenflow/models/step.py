@@ -37,6 +37,10 @@ class Step(BaseEstimator):
     def _with_clinical(self, features: np.ndarray, names: list[str], X: pd.DataFrame) -> pd.DataFrame:
         """New features (n, k), then X's clinical variables, as one block of numbers, which pandas is fast on."""
         clinical = set(self.clinical)
-        passed = [name for name in X.columns.tolist() if name in clinical]
-        values = np.column_stack([features, X.to_numpy().take(places_of(X, passed), axis=1).astype(float)])
-        return pd.DataFrame(values, index=X.index, columns=pd.Index([*names, *passed], dtype=X.columns.dtype))
+        columns = X.columns.tolist()
+        passed = [name for name in columns if name in clinical]
+        values = np.empty((len(X), len(names) + len(passed)))
+        values[:, : len(names)] = features
+        values[:, len(names) :] = X.to_numpy().take(places_of(X, passed), axis=1)
+        same = [*names, *passed] == columns
+        return pd.DataFrame(values, X.index, X.columns if same else pd.Index([*names, *passed], dtype=X.columns.dtype))
