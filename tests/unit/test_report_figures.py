@@ -9,7 +9,13 @@ from PIL import Image
 from nenflow.evaluation.groups import incidence_curves, survival_curves
 from nenflow.report.drawing import save_figure, text_width, wrap
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
-from nenflow.report.figures_evaluation import calibration_figure, decision_figure, honest_figure, roc_figure
+from nenflow.report.figures_evaluation import (
+    calibration_figure,
+    chance_figure,
+    decision_figure,
+    honest_figure,
+    roc_figure,
+)
 from nenflow.report.figures_model import lasso_figure, nomogram_axes, nomogram_figure, tick_text
 from nenflow.report.figures_multiverse import specification_figure
 from nenflow.report.figures_survival import (
@@ -137,6 +143,12 @@ def honest_data():
     return pd.DataFrame(rows, columns=columns)
 
 
+def chance_data():
+    rng = np.random.default_rng(1)
+    shown = {"Apparent": rng.uniform(0.5, 0.93, 200), "Optimism-corrected (.632+)": rng.normal(0.52, 0.02, 200)}
+    return pd.DataFrame(shown)
+
+
 def marker_data():
     names = [f"wavelet-HHL_gldm_LargeDependenceHighGrayLevelEmphasis{number}" for number in range(25)]
     auc = np.linspace(0.95, 0.5, 25)
@@ -190,6 +202,7 @@ DRAW = {
     "calibration": lambda: calibration_figure(calibration_data(), pd.Series([0.1, 0.5, 0.9, 0.91]), "ineffective"),
     "decision": lambda: decision_figure(decision_data(), "Fusion model"),
     "honest": lambda: honest_figure(honest_data()),
+    "chance": lambda: chance_figure(chance_data(), pd.Series({"Apparent": 0.967, "Optimism-corrected (.632+)": 0.819})),
     "specification": lambda: specification_figure(cell_data(), "AUC", CHOICES),
     "specification with gaps": lambda: specification_figure(cell_data(lacking=9), "C-index", CHOICES),
 }

@@ -31,7 +31,7 @@ from nenflow.models.score import integer_score, observed_risk, quantile_cut_offs
 from nenflow.models.tables import multivariable_table, univariable_table
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.results import read_results
-from nenflow.report.sections_honest import honest_blocks
+from nenflow.report.sections_honest import chance_blocks, honest_blocks
 from nenflow.report.sections_models import model_limits, model_sections
 from nenflow.report.sections_survival import (
     cox_validation_words,
@@ -544,6 +544,8 @@ def test_optimism_and_chance_are_said_in_words():
 
 CHANCE = {
     "permutations": 199,
+    "resamples": 10,
+    "nothing_selected": 0.25,
     "scores": {
         "death": {
             "apparent": {"observed": 0.71, "median": 0.6, "low": 0.5, "high": 0.7, "p": 0.02},
@@ -572,6 +574,16 @@ def test_the_level_of_chance_is_said_beside_the_figures(p, said):
     assert "the honest one is 0.510, up to 0.580 in 95%" in words.text
     assert words.text.endswith(said)
     assert "apparent: C-index 0.710 (0.650–0.770), by chance 0.600 (0.500–0.700)" in drawing.alt
+
+
+def test_the_distribution_under_no_effect_is_drawn_for_the_model_alone():
+    rows = [(number, score, 0.5, 0.5) for number in range(199) for score in ("Radscore", "model")]
+    permuted = pd.DataFrame(rows, columns=["permutation", "score", "apparent", "corrected"])
+    (drawing,) = chance_blocks("death", CHANCE, permuted, "C-index")
+    assert "in 199 permutations of the outcomes" in drawing.caption
+    assert "In 25% of the permutations nothing was selected: 0.5." in drawing.caption
+    assert drawing.alt.startswith("C-index. Apparent: 0.710, in permutations 0.600 (0.500–0.700);")
+    assert chance_blocks("death", None, None, "C-index") == []
 
 
 def test_the_bootstrap_of_a_finished_model_has_the_chance_level_of_the_apparent_figure():

@@ -606,7 +606,7 @@ def report_inputs(wildcards):
         )
         if "score" in settings:
             files += expand("models/{model}/{name}", model=model, name=["score.json", "strata.csv"])
-        names = ["performance.json", "roc.csv", "validation.json", "chance.json", "calibration.csv"]
+        names = ["performance.json", "roc.csv", "validation.json", "chance.json", "permutations.csv", "calibration.csv"]
         names += ["calibration_groups.csv"]
         names += ["decision_corrected.csv", "comparison.csv", "sample_size.csv"]
         names += ["schemes.csv", "schemes_selection.csv"]

@@ -95,17 +95,18 @@ def summarise_permutations(permutations: pd.DataFrame, scores: Mapping[str, Mapp
         scores: `scores` of validation.json.
 
     Returns:
-        permutations: how many; not_computable: how many of them could not be fitted; nothing_selected: in what share
-        the final model had no variable; scores: per score and figure (apparent, corrected, harrell, out_of_bag) the
-        study's own (observed), the median, and the 2.5th and 97.5th percentile (low, high) under no effect, and p: of
-        the permutations, the study's own outcome among them, the share that reaches it (Phipson and Smyth, Stat Appl
-        Genet Mol Biol 2010; 9:39).
+        permutations: how many; resamples: of each; not_computable: how many of the permutations could not be fitted;
+        nothing_selected: in what share the final model had no variable; scores: per score and figure (apparent,
+        corrected, harrell, out_of_bag) the study's own (observed), the median, and the 2.5th and 97.5th percentile
+        (low, high) under no effect, and p: of the permutations, the study's own outcome among them, the share that
+        reaches it (Phipson and Smyth, Stat Appl Genet Mol Biol 2010; 9:39).
     """
     note = permutations.drop_duplicates("permutation")["note"].astype(object).fillna("").astype(str)
     own = {score: SIGNATURE if score == SIGNATURE else "model" for score in scores}
     return plain(
         {
             "permutations": int(permutations["permutation"].nunique()),
+            "resamples": RESAMPLES,
             "not_computable": int(note.str.startswith("not computable").sum()),
             "nothing_selected": float((note == "nothing selected").mean()),
             "scores": {

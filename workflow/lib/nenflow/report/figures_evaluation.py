@@ -102,6 +102,27 @@ def _estimate(axes: Axes, place: float, row: pd.Series) -> None:
 
 
 @journal
+def chance_figure(permuted: pd.DataFrame, found: pd.Series, measure: str = "AUC") -> Figure:
+    """Figures of permuted outcomes, where there is nothing to find, and the study's own as a line.
+
+    Args:
+        permuted: a row per permutation, and a column for each kind of figure: a panel each, from left to right.
+        found: the study's own figure of each kind.
+        measure: what is shown, for the axes.
+    """
+    figure = new_figure(DOUBLE, 52)
+    panels = figure.subplots(1, len(permuted.columns), sharex=True, sharey=True, squeeze=False)[0]
+    low = math.floor(20 * min(permuted.min().min(), found.min(), 0.5)) / 20
+    bins = np.linspace(low, 1, round((1 - low) / 0.02) + 1)
+    for axes, (name, values), colour in zip(panels, permuted.items(), [BLUE, RED], strict=True):
+        axes.hist(values, bins=bins, color=GREY)
+        axes.axvline(found[name], color=colour, lw=1.6)
+        axes.set(xlabel=measure, title=f"{plain_text(name)}: {found[name]:.3f}", xlim=(low, 1.005))
+    panels[0].set_ylabel("Permutations")
+    return figure
+
+
+@journal
 def calibration_figure(calibration: pd.DataFrame, predicted: pd.Series, event: str) -> Figure:
     """Calibration: apparent and bias-corrected curve against the ideal line, the spread of predictions below.
 

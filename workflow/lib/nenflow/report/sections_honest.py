@@ -1,13 +1,17 @@
 """The first part of a report: what a paper would print of a model, what is left when all is repeated, and chance."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from nenflow.report.figures_evaluation import honest_figure
+from nenflow.models.base import SIGNATURE
+from nenflow.report.figures_evaluation import chance_figure, honest_figure
 from nenflow.report.page import Drawing, Text
 from nenflow.report.tables import APPARENT, HARRELL, PLUS632, PUBLISHED
-from nenflow.report.wording import count, decimal, interval, p_text, score_label, the_score
+from nenflow.report.wording import count, decimal, interval, p_text, percent, score_label, the_score
+
+ENDS = ("median", "low", "high")
 
 _SIGNIFICANT = 0.05
 
@@ -75,6 +79,36 @@ def _chance_sentence(rows: pd.DataFrame, measure: str) -> str:
     words += f"{reached or 'none'} of {count(permutations, 'permutation')} "
     words += f"reached {decimal(honest['auc'])} (p = {p_text(honest['p'])})"
     return words + (", so the finding does not stand out from chance." if honest["p"] > _SIGNIFICANT else ".")
+
+
+def chance_blocks(
+    model: str, chance: Mapping[str, Any] | None, permutations: pd.DataFrame | None, measure: str
+) -> list[Any]:
+    """The distribution of the model's figures in permuted outcomes.
+
+    Args:
+        model: its name.
+        chance, permutations: its chance.json and permutations.csv; None where they are not known.
+        measure: AUC or C-index.
+    """
+    figures = (chance or {}).get("scores", {}).get(model)
+    if not figures or permutations is None:
+        return []
+    shown = {"apparent": APPARENT, "corrected": PLUS632}
+    rows = permutations.loc[permutations["score"] != SIGNATURE, list(shown)].rename(columns=shown)
+    found = pd.Series({name: figures[figure]["observed"] for figure, name in shown.items()})
+    nothing = chance["nothing_selected"]
+    caption = f"{measure} of the whole analysis in {count(len(rows), 'permutation')} of the outcomes between patients "
+    caption += "(bars), and the study's own (line). "
+    if nothing:
+        caption += f"In {percent(nothing)} of the permutations nothing was selected: 0.5. "
+    caption += "p counts the study's own outcome as one permutation more. A permutation is validated with "
+    caption += f"{chance['resamples']} resamples, so that its honest figure scatters more and p is rather too large."
+    alt = "; ".join(
+        f"{name}: {decimal(found[name])}, in permutations {interval(*(figures[key][end] for end in ENDS))}"
+        for key, name in shown.items()
+    )
+    return [Drawing(f"chance_{model}", chance_figure(rows, found, measure), caption, f"{measure}. {alt}.")]
 
 
 def above_chance(table: pd.DataFrame, model: str, measure: str) -> str:

@@ -13,7 +13,7 @@ from nenflow.report.figures_survival import forest_figure
 from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
 from nenflow.report.sections_candidates import candidates_blocks, null_blocks
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
-from nenflow.report.sections_honest import above_chance, honest_blocks
+from nenflow.report.sections_honest import above_chance, chance_blocks, honest_blocks
 from nenflow.report.sections_schemes import scheme_blocks
 from nenflow.report.sections_survival import (
     cox_calibration,
@@ -420,10 +420,14 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     document, rated = files.evaluation("validation.json"), files.rated(model)
     if not document:
         return []
+    chance, permutations = files.evaluation("chance.json"), files.evaluation("permutations.csv")
     tables = files.evaluation("schemes.csv"), files.evaluation("schemes_selection.csv")
-    by_chance = estimates(rated, document, files.evaluation("chance.json"))
+    by_chance = estimates(rated, document, chance)
     blocks = [Text(_resample_words(document, rated)), *scheme_blocks(study, model, *tables, by_chance)]
-    return [*blocks, *(_indexes(model, document) if rated else [])]
+    if not rated:
+        return blocks
+    measure = "C-index" if files.is_cox() else "AUC"
+    return [*blocks, *chance_blocks(model, chance, permutations, measure), *_indexes(model, document)]
 
 
 def _cross_validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
