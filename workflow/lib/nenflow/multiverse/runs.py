@@ -46,6 +46,8 @@ def run_cells(
         fitted to all units, on these; selected, how many features the LASSO kept there (without one: variables of the
         final model), features, variables, joined by ";"; and a note on what could not be computed.
     """
+    # One block of memory, or drawing rows is slow; names as plain objects, as pandas is slow to find its own strings.
+    X = pd.DataFrame(X.to_numpy(dtype=float), X.index, X.columns.astype(object))
     patients = X.index.get_level_values("patient").nunique()
     parts = parts_of(X, y, seed, {"folds": min(FOLDS_OF_NONE, patients), **settings})
     return pd.DataFrame([_run(cell, X, y, given, parts) for cell in cells])
