@@ -750,6 +750,44 @@ def test_what_is_left_out_is_a_variable_of_patients_that_no_model_knows(tmp_path
     assert left_out("response") == [kind.format("response"), uses.format("response")]
 
 
+def test_schemes_of_validation_name_what_there_is(tmp_path):
+    def asked(**evaluation):
+        return problems(tmp_path, changed(lambda study: study["evaluation"].update(evaluation)))
+
+    assert asked(folds=5, repeats=2, temporal={"variable": "age", "from": 60}) == []
+    study = changed(lambda study: study["evaluation"].pop("folds"))
+    study["evaluation"]["repeats"] = 3
+    lacking = "evaluation/repeats: it is folds that are dealt repeatedly; the key 'folds' is missing"
+    assert problems(tmp_path, study) == [lacking]
+    where = "evaluation/temporal/variable: "
+    assert asked(temporal={"variable": "year", "from": 1})[0].startswith(f"{where}'year' is not a declared variable")
+    kind = where + "'{}' is not a continuous variable of patients that the table has"
+    assert asked(temporal={"variable": "sex", "from": 1}) == [kind.format("sex")]
+    assert asked(temporal={"variable": "diameter", "from": 1}) == [kind.format("diameter")]
+    assert asked(external="elsewhere") == [
+        "evaluation/external: 'elsewhere' is no cohort beside development; declare one under cohorts"
+    ]
+    assert asked(external="development")[0].startswith("evaluation/external: 'development' is no cohort beside")
+
+    def other_cohort(study):
+        study["cohorts"]["elsewhere"] = {"simulation": "simulation.yaml"}
+        study["evaluation"]["external"] = "elsewhere"
+
+    assert problems(tmp_path, changed(other_cohort)) == []
+
+    def called_as_a_scheme(study):
+        study["variables"]["folds"] = {
+            "label": "Folds",
+            "level": "patient",
+            "type": "categorical",
+            "levels": ["a", "b"],
+        }
+        study["evaluation"]["leave_out"] = "folds"
+
+    (collides,) = problems(tmp_path, changed(called_as_a_scheme))
+    assert collides.startswith("evaluation/leave_out: 'folds' is what another scheme of validation is called")
+
+
 def by_patient(**images):
     def change(study):
         study["unit"] = "patient"

@@ -86,4 +86,7 @@ def test_the_table_of_schemes_has_it_last_and_the_report_prints_it(external):
     assert table.loc["temporal", "n"] == later.sum()
     page = (external / "report/report.html").read_text(encoding="utf-8")
     assert "External cohort “elsewhere”" in page
+    assert "400 patients with 280 events; nobody was left out." in page
+    assert (external / "report/figures/calibration_external_plain.pdf").exists()
+    assert (external / "report/figures/calibration_external_followed_36.pdf").exists()
     assert "Later patients (Age (years) from 65 on)" in page

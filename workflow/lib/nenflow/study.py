@@ -30,6 +30,8 @@ TEMPLATE = "template"  # the folder that new studies are copied from; it is no s
 PERMUTATIONS, PERMUTATIONS_PER_JOB = 200, 50  # where a study does not say
 ONLY_RATER = "reader"  # who drew the regions of a feature table, where a study names nobody
 CASE_PARTS = ["patient", "phase", "region", "rater"]  # what names a segmentation
+# What schemes of validation are called in tables, beside the variables whose levels are left out.
+SCHEMES = frozenset(["apparent", "finished", "optimism", "632plus", "folds", "temporal", "external"])
 # Columns of the tables that models see.
 KEY_COLUMNS = ["patient", "region", "phase", "rater", "outcome", "time", "event", "stratum"]
 
@@ -201,17 +203,7 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
     if study.get("models") and "evaluation" not in study:
         yield "models: a study with models needs the key 'evaluation'"
     if "evaluation" in study:
-        yield from _check_jobs(study["evaluation"])
-    if "leave_out" in study.get("evaluation", {}):
-        yield from _check_leave_out(study, study["evaluation"]["leave_out"])
-    if "repeats" in study.get("evaluation", {}) and "folds" not in study["evaluation"]:
-        yield "evaluation/repeats: it is folds that are dealt repeatedly; the key 'folds' is missing"
-    others = [name for name in study["cohorts"] if name != "development"]
-    if study.get("evaluation", {}).get("external", "") not in ["", *others]:
-        known = f"declared are {', '.join(others)}" if others else "declare it under cohorts"
-        yield f"evaluation/external: '{study['evaluation']['external']}' is no cohort beside development; {known}"
-    if "temporal" in study.get("evaluation", {}):
-        yield from _check_temporal(study, study["evaluation"]["temporal"]["variable"])
+        yield from _check_evaluation(study, study["evaluation"])
     if "stability" in study:
         yield from _check_readings(study)
     if "images" in study:
@@ -546,12 +538,28 @@ def _check_jobs(evaluation: dict[str, Any]) -> Iterable[str]:
             )
 
 
+def _check_evaluation(study: dict[str, Any], evaluation: dict[str, Any]) -> Iterable[str]:
+    yield from _check_jobs(evaluation)
+    if "repeats" in evaluation and "folds" not in evaluation:
+        yield "evaluation/repeats: it is folds that are dealt repeatedly; the key 'folds' is missing"
+    if "leave_out" in evaluation:
+        yield from _check_leave_out(study, evaluation["leave_out"])
+    if "temporal" in evaluation:
+        yield from _check_temporal(study, evaluation["temporal"]["variable"])
+    others = [name for name in study["cohorts"] if name != "development"]
+    if "external" in evaluation and evaluation["external"] not in others:
+        known = f"such are {', '.join(others)}" if others else "declare one under cohorts"
+        yield f"evaluation/external: '{evaluation['external']}' is no cohort beside development; {known}"
+
+
 def _check_leave_out(study: dict[str, Any], name: str) -> Iterable[str]:
     """A centre is left out to see how models do where they were not made, so that they cannot know it."""
     where, variable = "evaluation/leave_out", study["variables"].get(name)
     if variable is None:
         yield _unknown(where, name, study["variables"], "variable")
         return
+    if name in SCHEMES:
+        yield f"{where}: '{name}' is what another scheme of validation is called; give the variable another name"
     if variable["type"] != "categorical" or variable["level"] != "patient":
         yield f"{where}: '{name}' is not a categorical variable of patients"
     for model, settings in study.get("models", {}).items():

@@ -14,7 +14,7 @@ from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
 from nenflow.report.sections_candidates import candidates_blocks, null_blocks
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
 from nenflow.report.sections_honest import above_chance, chance_blocks, honest_blocks
-from nenflow.report.sections_schemes import scheme_blocks
+from nenflow.report.sections_schemes import external_blocks, scheme_blocks
 from nenflow.report.sections_survival import (
     cox_calibration,
     cox_decision,
@@ -89,6 +89,12 @@ class _Files:
         self.model = lambda name: results.get(f"models/{model}/{name}")
         self.step = lambda name: results.get(f"models/{model}/steps/{name}.json")
         self.evaluation = lambda name: results.get(f"evaluation/{model}/{name}")
+
+    def external(self) -> dict[str, Any]:
+        """What there is of the model in an external cohort, by the rest of the name."""
+        names = ["json", "exclusions.csv", "scores.csv", "calibration.csv", "calibration_groups.csv"]
+        files = {name: self.evaluation(f"external{'.' if name == 'json' else '_'}{name}") for name in names}
+        return {name: content for name, content in files.items() if content is not None}
 
     def final(self) -> dict[str, Any] | None:
         """The final model's document, of either kind."""
@@ -427,7 +433,8 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     if not rated:
         return blocks
     measure = "C-index" if files.is_cox() else "AUC"
-    return [*blocks, *chance_blocks(model, chance, permutations, measure), *_indexes(model, document)]
+    blocks += [*chance_blocks(model, chance, permutations, measure), *_indexes(model, document)]
+    return blocks + (external_blocks(study, model, files.external()) if model in rated else [])
 
 
 def _cross_validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:

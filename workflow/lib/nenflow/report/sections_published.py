@@ -30,7 +30,8 @@ def published_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> li
         blocks += _performance(study, files, model)
         blocks += _ratios(study, name, model, results.get(f"models/{own}/multivariable.csv"))
         blocks += _nomogram(study, settings["endpoint"], name, files, own, results)
-        blocks += _calibration(study, settings["endpoint"], name, files)
+        words = "The published model in this cohort"
+        blocks += calibration_blocks(study, settings["endpoint"], f"published_{name}", words, files)
     return blocks
 
 
@@ -102,15 +103,24 @@ def _beside(published: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
     return joined.loc[order].fillna("").reset_index()
 
 
-def _calibration(study: Mapping[str, Any], endpoint: str, name: str, files: Mapping[str, Any]) -> list[Any]:
+def calibration_blocks(
+    study: Mapping[str, Any], endpoint: str, name: str, words: str, files: Mapping[str, Any]
+) -> list[Any]:
+    """Calibration of a model where nothing of it was fitted.
+
+    Args:
+        name: of the figures' files, behind "calibration_".
+        words: which model where, as a caption begins.
+        files: performance.json, calibration.csv, calibration_groups.csv, and of a binary outcome scores.csv.
+    """
     curves, groups = files["calibration.csv"], files["calibration_groups.csv"]
-    caption = "The published model in this cohort: observed against predicted"
-    alt = "Calibration of the published model beside the diagonal of perfect calibration."
+    caption = f"{words}: observed against predicted"
+    alt = f"Calibration. {words}, beside the diagonal of perfect calibration."
     if "time" not in curves:
         event = event_words(study, endpoint)
         figure = calibration_figure(curves.assign(corrected=float("nan")), files["scores.csv"]["probability"], event)
         p = p_text(files["performance.json"]["hosmer_lemeshow"]["p"])
-        return [Drawing(f"calibration_published_{name}", figure, f"{caption} (lowess); Hosmer-Lemeshow p {p}.", alt)]
+        return [Drawing(f"calibration_{name}", figure, f"{caption} (lowess); Hosmer-Lemeshow p {p}.", alt)]
     blocks = []
     for time, rows in groups.groupby("time"):
         known, curve = rows.dropna(subset=["observed"]), curves[(curves["time"] == time) & curves["apparent"].notna()]
@@ -118,5 +128,5 @@ def _calibration(study: Mapping[str, Any], endpoint: str, name: str, files: Mapp
             continue
         figure = survival_calibration_figure(known, curve, f"survival at {time:g}")
         said = f"{caption} survival at {time:g}, groups of prediction (Kaplan-Meier, 95% interval) and smooth curve."
-        blocks.append(Drawing(f"calibration_published_{name}_{time:g}", figure, said, alt))
+        blocks.append(Drawing(f"calibration_{name}_{time:g}", figure, said, alt))
     return blocks

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from nenflow.models.base import SIGNATURE
-from nenflow.report.page import Printed
-from nenflow.report.tables import HARRELL, INSET, PUBLISHED, chance_cell, coded_label
+from nenflow.report.page import Printed, Text
+from nenflow.report.sections_published import calibration_blocks
+from nenflow.report.tables import HARRELL, INSET, PUBLISHED, chance_cell, coded_label, exclusions_table
 from nenflow.report.tables import PLUS632 as ESTIMATE632
-from nenflow.report.wording import MISSING, count, decimal, interval, percent, shown_of, time_unit
+from nenflow.report.wording import MISSING, count, decimal, interval, percent, score_label, shown_of, time_unit
 from nenflow.tables import APPARENT, EXTERNAL, FINISHED, FOLDS, OPTIMISM, PLUS632, TEMPORAL
 
 _GROUPS = {"As published": [APPARENT, FINISHED], "Honest: all refitted in resamples": [OPTIMISM, PLUS632]}
@@ -112,6 +113,32 @@ def _note(study: Mapping[str, Any], model: str, table: pd.DataFrame) -> str:
     note += "O/E (observed over expected events) 1 are ideal." if pd.notna(time) else "intercept 0 are ideal."
     note += f" {MISSING}: not defined."
     return note
+
+
+def external_blocks(study: Mapping[str, Any], model: str, files: Mapping[str, Any]) -> list[Any]:
+    """Who of the external cohort was judged, who was not and why, and the calibration there.
+
+    Args:
+        files: what there is of the model in that cohort, without "external_" and "external." before the names.
+    """
+    if "json" not in files:
+        return []
+    cohort, document, excluded = study["evaluation"][EXTERNAL], files["json"], files["exclusions.csv"]
+    figures = document["figures"]
+    words = (
+        f"In the cohort “{cohort}” the finished {score_label(model)} was judged as it is, nothing of it being fitted: "
+    )
+    words += f"{count(figures['n'], study['unit'])} with {count(figures['events'], 'event')}"
+    words += f", and {count(len(excluded), study['unit'])} left out." if len(excluded) else "; nobody was left out."
+    blocks: list[Any] = [Text(words)]
+    if len(excluded):
+        name = f"exclusions-external_{model}"
+        shown = exclusions_table(excluded, study["unit"])
+        caption = f"Left out of the cohort “{cohort}”{shown_of(len(shown), len(excluded), name)}."
+        blocks.append(Printed(name, shown, caption, full=excluded))
+    of = {"performance.json": document["performance"], **files}
+    caption = f"{score_label(model)} in the cohort “{cohort}”"
+    return blocks + calibration_blocks(study, study["models"][model]["endpoint"], f"external_{model}", caption, of)
 
 
 def _selection_blocks(study: Mapping[str, Any], model: str, selection: pd.DataFrame) -> list[Any]:
