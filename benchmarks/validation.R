@@ -3,8 +3,8 @@
 # Only where the R way is known to fail does it follow nenflow: in a model that separates the outcomes Wald's p goes to 1
 # for the very variable that explains most, so that there the likelihood ratio decides.
 #
-# Rscript validation.R FOLDER THRESHOLD FIRST LAST: reads what validation.py wrote into the folder, refits the resamples
-# FIRST to LAST and writes r.csv (what was selected) and r_seconds.csv (CPU seconds by step) there.
+# Rscript validation.R FOLDER THRESHOLD: reads what validation.py wrote into the folder, refits the resamples and writes
+# r.csv (what was selected) and r_seconds.csv (CPU seconds by step) there.
 
 suppressPackageStartupMessages({
   library(glmnet)
@@ -13,7 +13,6 @@ suppressPackageStartupMessages({
 arguments <- commandArgs(trailingOnly = TRUE)
 folder <- arguments[1]
 threshold <- as.numeric(arguments[2])
-numbers <- seq(as.integer(arguments[3]), as.integer(arguments[4]))
 
 numbers_in <- function(name, columns) {
   file <- file.path(folder, name)
@@ -26,6 +25,7 @@ colnames(clinical) <- paste0("clinical", seq_len(shape[2]))
 y <- numbers_in("outcome.bin", 1)[, 1]
 drawn <- read.csv(file.path(folder, "resamples.csv"))
 drawn <- split(drawn, drawn$resample)
+numbers <- sort(as.integer(names(drawn)))
 
 seconds <- c(zscore = 0, spearman = 0, lasso = 0, univariable = 0, backward = 0, scores = 0)
 clock <- function() sum(proc.time()[c("user.self", "sys.self")])
