@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from nenflow.errors import InputError
 from nenflow.models.copies import without_copies
-from nenflow.models.penalised import advance, foretell, standardise, start, steepest
+from nenflow.models.penalised import advance, foretell, standardise, start
 from nenflow.models.ranks import midranks
 
 # Conventions of glmnet, as its documentation gives them.
@@ -163,7 +163,7 @@ class _Search:
         self.solver = start(Z, event, weights, ends, deaths)
         self.threshold, self.alpha = threshold, float(alpha)
         self.has_intercept, self.own_grid = y.ndim == 1, lambdas is None
-        largest = steepest(self.solver) / alpha
+        largest = self.solver.slope.max() / alpha  # the penalty that just selects nothing
         if self.own_grid:
             lambdas = largest * _GRID[weights.sum() >= len(Z)]
         self.lambdas = np.asarray(lambdas, dtype=float)

@@ -35,8 +35,9 @@ _STALE = 0.15  # the curvature is computed anew when a round shrinks the error b
 # `beta` and `gradient` follow that list; `active` lists, as positions in `work` and in order of entry, those whose
 # coefficient is not zero. H is the curvature of the mean log-likelihood at the weights w, the intercept eliminated; C
 # is the Cholesky factor of H over `active`. Counts travel beside: m features in `work`, the first `known` of them in H;
-# k in `active`, the first `solid` of them in C. `gradient` is that of the smooth part, loss and ridge. From penalty to
-# penalty `state` keeps these counts, and `level` the intercept and the null model's deviance.
+# k in `active`, the first `solid` of them in C. `gradient` is that of the smooth part, loss and ridge; `slope` its size
+# for features that are not listed, at the last solution. From penalty to penalty `state` keeps the counts, and `level`
+# the intercept and the null model's deviance.
 #
 # A row counts `weight` times in a logistic model (copies in a resample are fitted once), together n; the residual and w
 # contain the weight. A Cox model has none.
@@ -48,7 +49,7 @@ _STALE = 0.15  # the curvature is computed anew when a round shrinks the error b
 _Solver = namedtuple(
     "_Solver",
     "Z y weight n eta residual w mean H C work listed active beta before gradient step move ends deaths risk at_risk "
-    "means state level",
+    "means slope state level",
 )
 # Sums may be reordered and vectorised; infinities stay meaningful, so not all of fastmath. Loops instead of slices:
 # taking a slice costs as much as the product of two columns.
@@ -346,16 +347,21 @@ def _weigh(s):
 
 
 @_compiled
-def _list(s, m, bound):
-    """Put the features whose gradient exceeds the bound on the list."""
-    n = s.y.size
+def _look(s):
+    """The gradients of the features that are not on the list."""
     for j in range(s.listed.size):
-        if s.listed[j]:
-            continue
-        value = 0.0
-        for i in range(n):
-            value += s.Z[j, i] * s.residual[i]
-        if abs(value) / s.n > bound:
+        if not s.listed[j]:
+            value = 0.0
+            for i in range(s.y.size):
+                value += s.Z[j, i] * s.residual[i]
+            s.slope[j] = abs(value) / s.n
+
+
+@_compiled
+def _list(s, m, bound):
+    """Put the features whose gradient, as last looked at, exceeds the bound on the list."""
+    for j in range(s.listed.size):
+        if not s.listed[j] and s.slope[j] > bound:
             s.listed[j] = True
             s.work[m] = j
             m += 1
@@ -426,26 +432,15 @@ def start(Z, y, weight, ends, deaths):
         Z, y, weight, n, np.full(rows, intercept), weight * (y - share), weight * (share * (1 - share)), row.copy(),
         square, square.copy(), order, np.zeros(p, np.bool_), order.copy(), row.copy(), row.copy(), row.copy(), row,
         np.zeros(rows), ends, deaths, np.ones(rows), np.ones(ends.size), np.zeros((p, ends.size)),
-        np.zeros(4, np.int64), np.array([intercept, 0.0]),
+        row.copy(), np.zeros(4, np.int64), np.array([intercept, 0.0]),
     )  # fmt: skip
     if ends.size > 0:
         s.residual[:] = s.w[:] = 0.0  # they stay so for rows censored before the first event, which no one dies beside
         _follow(s)
         _weigh(s)
     s.level[1] = _deviance(s)
+    _look(s)
     return s
-
-
-@_compiled
-def steepest(s):
-    """The largest |slope| of the mean loss in a feature, at the null model: the penalty that just selects nothing."""
-    largest = 0.0
-    for j in range(s.Z.shape[0]):
-        value = 0.0
-        for i in range(s.y.size):
-            value += s.Z[j, i] * s.residual[i]
-        largest = max(largest, abs(value))
-    return largest / s.n
 
 
 @_compiled
@@ -489,6 +484,7 @@ def advance(s, lambdas, first, end, alpha, threshold, may_stop, betas, intercept
             k, solid, intercept, largest = _round(s, m, k, solid, intercept, last, far, lam, ridge, threshold)
             far = s.ends.size > 0
             if largest < threshold:
+                _look(s)
                 m = _list(s, m, lam * (1 + _SLACK))
                 solved = m == known
             if solved or (np.isnan(largest) and fresh):
