@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from nenflow.errors import InputError
-from nenflow.models.lasso import cross_validate, folds_of, lasso_path, selection_frequencies
+from nenflow.models.lasso import _partial_deviance, cross_validate, folds_of, lasso_path, selection_frequencies
 
 EXACT = 1e-12  # closed forms: rounding only
 STEP = 1e-6  # the last step that a threshold of 1e-12 allows
@@ -216,6 +216,18 @@ def test_cox_deviance_of_a_fold_is_that_of_all_less_that_of_the_others():
     assert null.cvsd[0] == pytest.approx(np.sqrt(spread / 2), rel=EXACT)
 
 
+def test_cox_deviance_stays_finite_where_predictors_are_worlds_apart():
+    # The first patient's risk is lost beside the second's (exp(-2000) is zero as a number), who dies before; then the
+    # first one is alone and certain to die, so that the deviance is that of the second's death, which was as certain.
+    X, y = np.array([[0.0], [1.0], [0.0], [1.0]]), np.array([[2.0, 1], [1, 1], [2, 1], [1, 1]])
+    folds = np.array([0, 0, 1, 1])
+    eta = X * np.array([[2000.0, -2000.0]])
+    forwards, backwards = _partial_deviance(eta, y, folds == 0)[0]
+    assert forwards == pytest.approx(0, abs=EXACT)
+    # Against the order: each of two deaths at the first time costs the distance, in all rows and in half of them.
+    assert backwards == pytest.approx((2 * 2 * 2000 - 2 * 2000) / 2, rel=EXACT)
+
+
 def test_a_fold_that_cannot_be_judged_drops_out():
     X, y = survival(5, 60)
     folds = folds_of(y, np.arange(60), 3, 1)
@@ -338,11 +350,13 @@ def test_all_events_at_one_time_say_nothing():
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 10_000), st.sampled_from([0.0, 1.0, 3.0]), st.sampled_from([1, 3]))
-def test_a_path_no_longer_than_its_choice_needs_makes_the_same_choice(seed, effect, repeats):
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 1.0, 3.0]), st.sampled_from([1, 3]), st.booleans())
+def test_a_path_no_longer_than_its_choice_needs_makes_the_same_choice(seed, effect, repeats, timed):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(60, 40))
     y = (effect * X[:, 0] + rng.logistic(size=60) > 0.3).astype(float)
+    if timed:
+        y = np.column_stack([np.exp(rng.gumbel(size=60) - effect * X[:, 0] / 2), rng.random(60) < 0.7])
     rows = np.sort(rng.integers(0, 60, 60))  # copies too, of which one fold has all
     X, y = X[rows], y[rows]
     folds = np.array([folds_of(y, rows, 5, [seed, number]) for number in range(repeats)])

@@ -247,8 +247,8 @@ def cross_validate(
         enrich: adds rows to those that a model is fitted to (oversampling): to each fold's training rows, and to all
             rows for the path; the lesions left out stay as they are.
         whole: whether the whole path is fitted and judged, as for a figure of it. Otherwise it goes as far as the best
-            penalty, and of a binary outcome's deviance the folds go no further than where their curve is past hope (see
-            `_hopeless`): the same penalty is found in a fraction of the time.
+            penalty, and judged by deviance the folds go no further than where their curve is past hope (see
+            `_until_hopeless`): the same penalty is found in a fraction of the time.
 
     Raises:
         InputError: there is one fold only, or outside some fold the outcome has one class only or no event, or the
@@ -270,7 +270,7 @@ def cross_validate(
 
     path = search(np.ones(len(y), dtype=bool))
     repeats = [_Folds(X, y, fold_of, search, measure) for fold_of in folds]
-    if whole or lambdas is not None or measure == "auc" or y.ndim == 2:
+    if whole or lambdas is not None or measure == "auc":
         path.reach(len(path.lambdas))
         curves = np.array([one.curve(path.lambdas[: path.solved]) for one in repeats])
     else:
@@ -436,7 +436,8 @@ def _until_hopeless(repeats: list[_Folds], lambdas: np.ndarray) -> np.ndarray:
     Where the left-out deviance exceeds its minimum by half of the null model's, predictions are worse than the
     outcome's mere frequency in a way that smaller penalties only make more extreme. Nothing proves that a curve never
     comes back from there; of 2,200 curves (resamples of two simulated studies, with signal and of pure noise, folds of
-    patients and of lesions) those that found a new minimum had never exceeded the one before by more than 0.15.
+    patients and of lesions) those that found a new minimum had never exceeded the one before by more than 0.15, of 390
+    curves of Cox models never by more than 0.04.
     """
     curves, done = [], 0
     while done < len(lambdas):
@@ -474,9 +475,10 @@ def _partial_deviance(eta: np.ndarray, y: np.ndarray, out: np.ndarray) -> tuple[
 def _partial(eta: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Partial-likelihood deviance (Breslow's ties) of linear predictors (n, k), against the saturated model, (k,)."""
     order, event, ends, deaths = _risk_sets(y)
-    eta = (eta - eta.max(axis=0))[order]
-    at_risk = np.cumsum(np.exp(eta), axis=0)[ends - 1]
-    return 2 * (deaths @ (np.log(at_risk) - np.log(deaths)[:, None]) - event @ eta)
+    eta = eta[order]
+    # Summed as logarithms: deep in the path predictors are so far apart that the risks of some are lost beside others'.
+    log_at_risk = np.logaddexp.accumulate(eta, axis=0)[ends - 1]
+    return 2 * (deaths @ (log_at_risk - np.log(deaths)[:, None]) - event @ eta)
 
 
 def _choose(cvm: np.ndarray, cvsd: np.ndarray, measure: str) -> tuple[int, int]:
