@@ -65,6 +65,7 @@ $(READY): envs/requirements.txt
 	@test ! -L .venv || { echo ".venv is a link to another folder, which would be emptied; remove the link."; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --use-pep517 --compile -r envs/requirements.txt
+	$(BIN)/python -m compileall -q workflow/lib
 	PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.compilation
 	@touch $@
 

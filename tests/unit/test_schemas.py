@@ -850,7 +850,7 @@ def evaluated(**settings):
 def test_the_level_of_chance_is_asked_for_by_default(tmp_path):
     assert clinical(tmp_path) == []
     evaluation = load_study(tmp_path / "trial/study.yaml", SCHEMAS)["evaluation"]
-    assert (evaluation["permutations"], evaluation["permutations_per_job"]) == (200, 50)
+    assert (evaluation["permutations"], evaluation["permutations_per_job"]) == (200, 100)
     assert clinical(tmp_path, evaluated(permutations=20)) == []  # fewer than a job would do
     assert load_study(tmp_path / "trial/study.yaml", SCHEMAS)["evaluation"]["permutations_per_job"] == 20
 

@@ -27,7 +27,7 @@ FEATURE_STEPS = ["combat", "stability", "zscore", "spearman"]  # act on image fe
 CLINICAL_STEPS = ["terms", "univariable", "backward", "forward"]
 IMAGING = ["images", "extractions", "stability"]  # a study has all of these blocks, or none: then it is clinical only
 TEMPLATE = "template"  # the folder that new studies are copied from; it is no study itself
-PERMUTATIONS, PERMUTATIONS_PER_JOB = 200, 50  # where a study does not say
+PERMUTATIONS, PERMUTATIONS_PER_JOB = 200, 100  # where a study does not say
 ONLY_RATER = "reader"  # who drew the regions of a feature table, where a study names nobody
 CASE_PARTS = ["patient", "phase", "region", "rater"]  # what names a segmentation
 # What schemes of validation are called in tables, beside the variables whose levels are left out.
