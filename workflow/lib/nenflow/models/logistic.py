@@ -83,9 +83,12 @@ def is_separated(X: np.ndarray, y: np.ndarray, direction: np.ndarray | None = No
     Albert & Anderson's condition as a linear program: is there a direction b with s * (1, x) b >= 0 for all lesions
     (s = 1 for events, -1 otherwise) and > 0 for one? It is bounded to a box and its sum maximised, so that it is zero
     only if there is none. The columns must be linearly independent. A `direction` (intercept first) that tells all
-    apart answers the question without the program.
+    apart answers the question without the program, and a single variable does by its order.
     """
     design, y = _design(X, y)
+    if design.shape[1] == 2:
+        with_event, without = design[y == 1, 1], design[y == 0, 1]
+        return bool(with_event.min() >= without.max() or without.min() >= with_event.max())
     spread = design.std(axis=0)
     spread[0] = 1
     centre = design.mean(axis=0)
