@@ -7,7 +7,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from nenflow.evaluation.groups import incidence_curves, survival_curves
+from nenflow.report.answer import Finding, Tally, answer_rows
 from nenflow.report.drawing import save_figure, text_width, wrap
+from nenflow.report.figures_answer import answer_figure
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
 from nenflow.report.figures_evaluation import (
     calibration_figure,
@@ -191,7 +193,20 @@ CHOICES = {
     "A step of a very long name, option": ["$1", "$2"],
 }
 
+
+def answer_data():
+    """Two models that were permuted or not, and many tests, one label as long as they get."""
+    models = [
+        Finding("the fusion model", "AUC", (0.967, 0.94, 0.993), (0.819, 0.607, 0.972), (0.5, 0.5, 0.644), p=0.005),
+        Finding(
+            "a model of a very long name that takes more than one line", "AUC", (1, np.nan, np.nan), (0.4, 0.1, 0.7)
+        ),
+    ]
+    return answer_rows(models, Tally("feature", 214, 88, 40, "false discovery rate", grown=187))
+
+
 DRAW = {
+    "answer": lambda: answer_figure(answer_data()),
     "flow": lambda: flow_figure(FLOW),
     "stability": lambda: stability_figure(stability_data(), "ICC2", 0.75),
     "markers": lambda: markers_figure(marker_data()),
@@ -218,9 +233,10 @@ def test_no_text_lies_on_another_or_is_cut(name):
 def test_the_same_input_gives_the_same_bytes_at_a_journal_s_width(tmp_path):
     for run in ("first", "second"):
         save_figure(DRAW["roc"](), tmp_path / run, simulated=False)
-    for ending in (".png", ".pdf"):
+    for ending in (".png", ".pdf", ".svg"):
         assert (tmp_path / f"first{ending}").read_bytes() == (tmp_path / f"second{ending}").read_bytes()
     assert b"CreationDate" not in (tmp_path / "first.pdf").read_bytes()
+    assert b"<dc:date>" not in (tmp_path / "first.svg").read_bytes()
     picture = Image.open(tmp_path / "first.png")
     assert picture.width == int(85 * DOTS_PER_MM)
     assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)  # stored per metre

@@ -24,8 +24,8 @@ from nenflow.tables import write_table
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "workflow" / "report"
 NASTY = '<script>alert("1")</script> & <b>bold</b>'
-SECTIONS = ["honest", "flow", "table-1", "table-2", "features", "lasso", "odds", "nomogram", "roc", "calibration",
-            "decision", "validation", "limits", "pictures", "versions"]  # fmt: skip
+SECTIONS = ["flow", "table-1", "table-2", "pictures", "stability", "chain", "lasso", "odds", "nomogram",
+            "roc", "calibration", "decision", "honest", "validation", "limits", "versions"]  # fmt: skip
 
 STUDY = {
     "title": f"Response {NASTY}",
@@ -191,6 +191,10 @@ def model_results(selected=True):
     }
 
 
+def blocks_of(results):
+    return {section.name: section.blocks for section in report_sections(STUDY, results, {})}
+
+
 def write_page(study, results, folder):
     simulated = is_simulated(study, results)
     sections = report_sections(study, results, {"Python": "3.11"})
@@ -238,7 +242,8 @@ class Outline(HTMLParser):
 
 
 def test_all_sections_stand_in_order(page):
-    assert re.findall(r'<section id="([a-z0-9-]+)"', page) == SECTIONS
+    assert re.findall(r'<section id="([a-z0-9-]+)"', page) == ["answer", *SECTIONS]  # before the contents
+    assert page.index('id="answer"') < page.index("<nav")
     assert re.findall(r'<li><a href="#([a-z0-9-]+)"', page) == SECTIONS
 
 
@@ -272,9 +277,9 @@ def test_page_is_well_formed_and_accessible(page):
 
 def test_figures_are_in_the_page_and_beside_it(page, folder):
     names = ["calibration", "decision", "forest", "honest", "lasso", "nomogram", "nomogram-shrunken", "roc"]
-    expected = {"flow_development", "stability_development_wavelet", *(f"{name}_fusion" for name in names)}
-    assert {path.stem for path in (folder / "figures").glob("*.png")} == expected
-    assert {path.stem for path in (folder / "figures").glob("*.pdf")} == expected
+    expected = {"answer", "flow_development", "stability_development_wavelet", *(f"{name}_fusion" for name in names)}
+    for ending in ("png", "pdf", "svg"):
+        assert {path.stem for path in (folder / "figures").glob(f"*.{ending}")} == expected
     embedded = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert {base64.b64decode(text) for text in embedded} == {
         path.read_bytes() for path in (folder / "figures").glob("*.png")
@@ -342,7 +347,7 @@ def test_a_study_without_models_has_their_sections_neither_in_page_nor_contents(
     flow = "cohort/development/flow.csv"
     results = {"evaluation/markers.csv": markers, flow: cohort_results()[flow]}
     page = write_page(study, results, tmp_path)
-    assert re.findall(r'<section id="([a-z0-9-]+)"', page) == ["flow", "markers", "versions"]
+    assert re.findall(r'<section id="([a-z0-9-]+)"', page) == ["answer", "flow", "markers", "versions"]
     assert "banner" not in re.sub(r"<style>.*</style>", "", page, flags=re.DOTALL)
     assert "Of 2 features the best, shape Sphericity, has an AUC of 0.90 (0.70–1.00)" in page
     assert "none stays under p = 0.05 after correction (false discovery rate), 1 by Bonferroni, which needs" in page
@@ -353,10 +358,10 @@ def test_a_study_without_models_has_their_sections_neither_in_page_nor_contents(
 
 def test_a_model_that_selects_nothing_is_reported():
     results = cohort_results() | model_results(selected=False)
-    sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
+    sections = blocks_of(results)
     assert "selected no feature" in sections["lasso"][0].text
     assert sections["nomogram"] == []
-    assert ("0", "in the final model: no variable survived the selection") in sections["features"][-1].links
+    assert ("0", "in the final model: no variable survived the selection") in sections["chain"][0].links
     for name in ("roc", "calibration", "decision"):
         assert sections[name] == [], name
     headline = [block.text for block in sections["honest"]]  # and no figure: neither score tells anything apart
@@ -379,7 +384,7 @@ def test_where_only_the_final_model_is_empty_the_radscore_is_still_rated():
     columns = ["scheme", "kind", "name", "share", "refits"]
     results["evaluation/fusion/schemes.csv"] = pd.DataFrame(rows)
     results["evaluation/fusion/schemes_selection.csv"] = pd.DataFrame(columns=columns)
-    sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
+    sections = blocks_of(results)
     assert [sections[name] for name in ("nomogram", "calibration", "decision")] == [[], [], []]
     nothing, words, drawing = sections["honest"]
     assert nothing.text.startswith("No variable survived the selection: the fusion model predicts the same")
@@ -470,7 +475,7 @@ def test_parameters_of_the_extraction_are_printed(tmp_path):
 
 def test_regions_that_need_a_look_are_counted_listed_and_shown_first(tmp_path):
     results = cohort_results() | image_results(regions=40)
-    blocks = {type(block).__name__: block for block in report_sections(STUDY, results, {})[-2].blocks}
+    blocks = {type(block).__name__: block for block in blocks_of(results)["pictures"]}
     assert list(blocks) == ["Text", "Printed", "Gallery"]
     assert blocks["Text"].text.startswith(
         "41 regions of 1 patient were measured, and 1 flagged for a closer look. 1 region could not be read or used. "
@@ -511,7 +516,7 @@ def test_the_shrunken_nomogram_says_by_how_much_or_why_there_is_none():
     results = model_results()
 
     def said():
-        sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
+        sections = blocks_of(results)
         return sections["nomogram"][-1]
 
     assert "every coefficient is multiplied by 0.68, the calibration slope corrected for optimism" in said().caption
@@ -526,7 +531,7 @@ def test_a_null_result_is_said_only_of_a_model_that_may_be_chance(low, null):
     names = ["Radscore", "differentiation", "sites"]
     numbers = {"sd": 1.0, "ratio": 1.2, "low": 0.8, "high": 1.8, "p": 0.04, "p_holm": 0.12}
     results["models/fusion/candidates.csv"] = pd.DataFrame([{"variable": n, "term": n} | numbers for n in names])
-    words = report_sections(STUDY, results, {})[0].blocks[0].text
+    words = blocks_of(results)["honest"][0].text
     assert words.startswith("A null result: none of 3 candidate variables") == null
     assert ("The model still does better than chance: " in words) == (not null)
     assert ("the AUC of the fusion model is 0.620 (0.510–0.800)" in words) == (not null)
@@ -580,7 +585,7 @@ def test_own_version_comes_first():
 def test_resamples_without_fit_are_counted_in_grammar(failed, words):
     results = model_results()
     results["evaluation/fusion/validation.json"]["resamples"]["not_computable"] = failed
-    sections = {section.name: section.blocks for section in report_sections(STUDY, results, {})}
+    sections = blocks_of(results)
     assert words in sections["validation"][0].text
 
 

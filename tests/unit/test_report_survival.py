@@ -32,7 +32,8 @@ from nenflow.models.tables import multivariable_table, univariable_table
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.results import read_results
 from nenflow.report.sections_honest import chance_blocks, honest_blocks
-from nenflow.report.sections_models import model_limits, model_sections
+from nenflow.report.sections_limits import model_limits
+from nenflow.report.sections_models import model_sections
 from nenflow.report.sections_survival import (
     cox_validation_words,
     survival_blocks,

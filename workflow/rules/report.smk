@@ -1,6 +1,6 @@
 # Report
 # Needs:    what the other stages deliver, as far as the study has it
-# Delivers: one HTML page per study that opens offline, its figures (PDF, PNG) and its tables (CSV); beside it the
+# Delivers: one HTML page per study that opens offline, its figures (PDF, SVG, PNG) and tables (CSV, HTML); beside it the
 #           gallery, a page with the picture of every case
 
 

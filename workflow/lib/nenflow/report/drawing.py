@@ -48,6 +48,8 @@ JOURNAL = {
     "lines.linewidth": 1.2,
     "axes.unicode_minus": True,
     "pdf.fonttype": 42,  # TrueType: text in the PDF can be searched and edited
+    "svg.fonttype": "path",  # outlines: an SVG looks the same where the font is not installed
+    "svg.hashsalt": "nenflow",  # names of clips and markers would be random otherwise
 }
 
 
@@ -85,7 +87,7 @@ def journal(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def save_figure(figure: Figure, stem: Path, simulated: bool) -> None:
-    """Write `stem`.pdf and `stem`.png (300 dots per inch); the same figure gives the same bytes.
+    """Write `stem`.pdf, `stem`.svg and `stem`.png (300 dots per inch); the same figure gives the same bytes.
 
     Args:
         figure: a figure made by one of this package's functions. It is changed: save it once.
@@ -102,6 +104,7 @@ def save_figure(figure: Figure, stem: Path, simulated: bool) -> None:
         figure.savefig(stem.with_name(stem.name + ".png"), dpi=DOTS, metadata={"Software": None})
         figure.set_layout_engine("none")  # laid out by now; to do it again takes as long as to draw
         figure.savefig(stem.with_name(stem.name + ".pdf"), metadata=nothing)
+        figure.savefig(stem.with_name(stem.name + ".svg"), metadata={"Date": None, "Creator": None})
 
 
 def _label_simulated(figure: Figure) -> None:

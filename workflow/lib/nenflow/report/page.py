@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from nenflow.report.drawing import save_figure
+from nenflow.report.printed_tables import render_table
 from nenflow.report.tables import INSET
 from nenflow.tables import write_table
 
+ANSWER = "answer"  # the section that stands on the first screen, before the contents
 _NARROW = 1200  # pixels; a figure of one column is not blown up to the page's width
 _THUMBNAIL = 320  # pixels, the longer side is at most twice that
 
@@ -65,9 +67,9 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Printed:
-    """A table for print (text in every cell, the first column names the row) and its file's name.
+    """A table for print (text in every cell, the first column names the row) and the name of its two files.
 
-    The file holds `full`, the numbers with all their digits, where there is such a table; one that is `from_print`
+    The CSV file holds `full`, the numbers with all their digits, where there is such a table; one that is `from_print`
     holds nothing of the study's data.
     """
 
@@ -97,7 +99,7 @@ class Section:
 
 
 def save_blocks(sections: Sequence[Section], folder: Path, simulated: bool) -> None:
-    """Write the figures (PDF and PNG) into `folder`/figures and the printed tables (CSV) into `folder`/tables.
+    """Write the figures (PDF, SVG, PNG) into `folder`/figures and the printed tables (CSV, HTML) into `folder`/tables.
 
     Args:
         sections: what the page shows.
@@ -108,9 +110,12 @@ def save_blocks(sections: Sequence[Section], folder: Path, simulated: bool) -> N
         if isinstance(block, Drawing):
             save_figure(block.figure, folder / "figures" / block.name, simulated and not block.from_print)
         elif isinstance(block, Printed):
+            made_up = simulated and not block.from_print
             table = block.table if block.full is None else block.full
-            table = table.assign(data="simulated") if simulated and not block.from_print else table
+            table = table.assign(data="simulated") if made_up else table
             write_table(table, folder / "tables" / f"{block.name}.csv")
+            page = render_table(_plain_table(block), made_up)
+            (folder / "tables" / f"{block.name}.html").write_text(page, encoding="utf-8")
 
 
 def report_context(
@@ -121,7 +126,7 @@ def report_context(
     Args:
         title: the study's title.
         summary: pairs of a question ("In whom:") and its answer.
-        sections: what the page shows; a section without blocks is left out.
+        sections: what the page shows; a section without blocks is left out, and the one named `ANSWER` comes first.
         folder: where `save_blocks` has written the figures.
         simulated: whether the data are.
     """
@@ -130,7 +135,11 @@ def report_context(
         for section in sections
         if section.blocks
     ]
-    return {"title": title, "summary": list(summary), "sections": shown, "simulated": simulated}
+    return {
+        "title": title, "summary": list(summary), "simulated": simulated,
+        "answer": [block for section in shown if section["name"] == ANSWER for block in section["blocks"]],
+        "sections": [section for section in shown if section["name"] != ANSWER],
+    }  # fmt: skip
 
 
 def render_page(context: Mapping[str, Any], templates: Path, template: str = "report.html.j2") -> str:

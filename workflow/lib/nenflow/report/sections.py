@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from nenflow.phases import phases_of
+from nenflow.report.answer import answer_blocks
 from nenflow.report.cases import (
     agreement_table,
     all_cases,
@@ -17,11 +18,12 @@ from nenflow.report.cases import (
     volumes_table,
 )
 from nenflow.report.figures_cohort import flow_figure, stability_figure
-from nenflow.report.page import Drawing, Gallery, Lines, Printed, Section, Text
+from nenflow.report.page import ANSWER, Drawing, Gallery, Printed, Section, Text
 from nenflow.report.sections_components import component_blocks
+from nenflow.report.sections_limits import limit_blocks
 from nenflow.report.sections_markers import marker_blocks
 from nenflow.report.sections_measures import lost_region_blocks, measured_blocks
-from nenflow.report.sections_models import model_limits, model_sections
+from nenflow.report.sections_models import model_sections
 from nenflow.report.sections_multiverse import multiverse_blocks
 from nenflow.report.sections_published import published_blocks
 from nenflow.report.sections_survival import survival_blocks
@@ -93,29 +95,22 @@ def report_sections(
     """
     models, rated = model_sections(study, results), marker_blocks(study, results)
     return [
-        models["honest"],
+        Section(ANSWER, "The answer", answer_blocks(study, results)),
         Section("flow", "Who was studied", _flow_blocks(study, results)),
         Section("table-1", "The cohort", _table_one_blocks(study, results)),
         Section("table-2", "The groups compared", _comparison_blocks(study, results)),
-        Section(
-            "features",
-            "Features and their stability",
-            [*_conformance_blocks(study, results), *_stability_blocks(study, results), *models["chain"].blocks],
-        ),
+        Section("pictures", "Images and their quality control", _picture_blocks(study, results)),
+        Section("features", "Features and conformance", _conformance_blocks(study, results)),
+        Section("stability", "Stability of the features", _stability_blocks(study, results)),
+        models["chain"],
         Section("markers", "Single features", [*(_marker_flow(study, results) if rated else []), *rated]),
-        Section("components", "Principal components", component_blocks(study, results)),
+        *(models[name] for name in ("lasso", "odds", "nomogram", "score", "roc", "calibration", "decision")),
         Section("survival", "Survival", survival_blocks(study, results)),
-        *(
-            models[name]
-            for name in (
-                *("lasso", "odds", "nomogram", "score"),
-                *("roc", "calibration", "decision", "validation", "cross-validation"),
-            )
-        ),
+        Section("components", "Principal components", component_blocks(study, results)),
+        *(models[name] for name in ("honest", "validation", "cross-validation")),
         Section("multiverse", "Multiverse analysis", multiverse_blocks(study, results)),
         Section("published", "Published models", published_blocks(study, results)),
-        Section("limits", "Notes and limits", _limit_blocks(study, results)),
-        Section("pictures", "Images", _picture_blocks(study, results)),
+        Section("limits", "Notes and limits", limit_blocks(study, results)),
         Section("versions", "Versions, seed and settings", _version_blocks(study, versions, parameters or {})),
     ]
 
@@ -350,21 +345,6 @@ def _marker_flow(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[A
     if flow is None or flow.equals(whole):
         return []
     return [_flow_drawing("markers", "the single features", flow, study["unit"])]
-
-
-def _limit_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
-    lines = list(study.get("notes", []))
-    for cohort in study["cohorts"]:
-        lines += results.get(f"cohort/{cohort}/notes.json", [])
-        flow = results.get(f"cohort/{cohort}/flow.csv")
-        if flow is not None and study["unit"] == "lesion" and flow.iloc[-1]["lesions"] > flow.iloc[-1]["patients"]:
-            last = flow.iloc[-1]
-            lines.append(
-                f"{count(last['lesions'], 'lesion')} come from {count(last['patients'], 'patient')}: lesions of one "
-                "patient are alike, so tests and intervals that take them as independent claim more than they know."
-            )
-    lines += model_limits(study, results)
-    return [Lines(lines)] if lines else []
 
 
 def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:

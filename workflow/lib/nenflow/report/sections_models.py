@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
-from scipy.special import expit
 
 from nenflow.models.terms import term_of
 from nenflow.report.figures_evaluation import calibration_figure, decision_figure, roc_figure
 from nenflow.report.figures_model import lasso_figure, nomogram_figure
 from nenflow.report.figures_survival import forest_figure
+from nenflow.report.model_files import ModelFiles, constant_scores
 from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
 from nenflow.report.sections_candidates import candidates_blocks, null_blocks
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
@@ -35,7 +35,6 @@ from nenflow.report.tables import (
     signature_table,
     strata_table,
     total_points_table,
-    with_powers,
 )
 from nenflow.report.wording import (
     count,
@@ -74,60 +73,12 @@ def model_sections(study: Mapping[str, Any], results: Mapping[str, Any]) -> dict
     for name, title in _TITLES.items():
         blocks: list[Any] = []
         for model in models:
-            part = _FILLERS[name](study, model, _Files(results, model))
+            part = _FILLERS[name](study, model, ModelFiles(results, model))
             if part and len(models) > 1:
                 blocks.append(Heading(score_label(model)))
             blocks += part
         sections[name] = Section(name, title, blocks)
     return sections
-
-
-class _Files:
-    """One model's results, by what they are; None where a stage has not delivered."""
-
-    def __init__(self, results: Mapping[str, Any], model: str):
-        self.model = lambda name: results.get(f"models/{model}/{name}")
-        self.step = lambda name: results.get(f"models/{model}/steps/{name}.json")
-        self.evaluation = lambda name: results.get(f"evaluation/{model}/{name}")
-
-    def external(self) -> dict[str, Any]:
-        """What there is of the model in an external cohort, by the rest of the name."""
-        names = ["json", "exclusions.csv", "scores.csv", "calibration.csv", "calibration_groups.csv"]
-        files = {name: self.evaluation(f"external{'.' if name == 'json' else '_'}{name}") for name in names}
-        return {name: content for name, content in files.items() if content is not None}
-
-    def final(self) -> dict[str, Any] | None:
-        """The final model's document, of either kind."""
-        return self.step("logistic") or self.step("cox")
-
-    def is_cox(self) -> bool:
-        """Whether the outcome comes with time."""
-        return self.step("cox") is not None
-
-    def rated(self, model: str) -> dict[str, Any]:
-        """What performance.json says of the scores that differ between people; nothing can be said of the others."""
-        constant = _constant(self, model)
-        performance = self.evaluation("performance.json") or {}
-        return {score: figures for score, figures in performance.items() if score not in constant}
-
-
-def _constant(files: _Files, model: str) -> dict[str, str]:
-    """The scores that are the same for everyone, each with the sentence that says so."""
-    lasso, final = files.step("lasso"), files.final()
-    sentences = {}
-    if lasso and not lasso["coefficients"]:
-        sentences["Radscore"] = (
-            "The LASSO selected no feature: the Radscore is the same for everyone and tells nothing apart."
-        )
-    if final and not final["variables"]:
-        same = "the survival of all"
-        if "intercept" in final:
-            same = f"a probability of {decimal(float(expit(final['intercept'])))}"
-        sentences[model] = (
-            f"No variable survived the selection: {the_score(model)} predicts the same for everyone, {same}. There is "
-            "no model to draw, to rate or to use."
-        )
-    return sentences
 
 
 def _event(study: Mapping[str, Any], model: str) -> str:
@@ -137,7 +88,7 @@ def _event(study: Mapping[str, Any], model: str) -> str:
 _INDEX_COLUMNS = ["apparent", "training", "test", "optimism", "corrected"]
 
 
-def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _honest(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     performance = files.rated(model)
     kind = "hazard" if files.is_cox() else "odds"
     measure = "C-index" if files.is_cox() else "AUC"
@@ -145,11 +96,11 @@ def _honest(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     honest = above_chance(table, model, measure)
     candidates = files.model("candidates.csv")
     blocks: list[Any] = null_blocks(candidates, study["variables"], _event(study, model), kind, honest)
-    blocks += [Text(sentence) for sentence in _constant(files, model).values()]
+    blocks += [Text(sentence) for sentence in constant_scores(files, model).values()]
     return [*blocks, *honest_blocks(model, table, measure, study["unit"])] if performance else blocks
 
 
-def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _chain(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     links = []
     stability, spearman, lasso = (files.step(name) for name in ("stability", "spearman", "lasso"))
     final = files.final()
@@ -170,7 +121,7 @@ def _chain(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     return [Chain(links)] if len(links) > 1 else []  # of clinical variables alone there is no chain to tell of
 
 
-def _lasso(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _lasso(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     document = files.step("lasso")
     if not document:
         return []
@@ -178,7 +129,7 @@ def _lasso(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     chosen = document["coefficients"]
     blocks: list[Any] = []
     if not chosen:
-        blocks.append(Text(_constant(files, model)["Radscore"]))
+        blocks.append(Text(constant_scores(files, model)["Radscore"]))
     if not path.empty:
         measure = document.get("measure", "deviance")
         best = "least deviance" if measure == "deviance" else "largest AUC"
@@ -204,7 +155,7 @@ def lasso_tables(document: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFram
     return coefficients, pd.DataFrame({name: path[key] for name, key in curve.items()})
 
 
-def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _odds(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     alone, together = files.model("univariable.csv"), files.model("multivariable.csv")
     if alone is None:
         return []
@@ -222,7 +173,7 @@ def _odds(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     caption = f"Table 3. {model_name} models of the event “{_event(study, model)}”."
     if "strata" in cox:
         note += f" Each {study['variables'][cox['strata']]['label']} has a baseline hazard of its own (stratified)."
-    if model in _constant(files, model):
+    if model in constant_scores(files, model):
         note = f"No variable survived the selection, so that there is no final model to print. {note}"
     blocks: list[Any] = [Printed(f"table3_{model}", table, caption, note, full)]
     blocks += _forest(study, model, together, kind)
@@ -244,7 +195,7 @@ def _forest(study: Mapping[str, Any], model: str, together: pd.DataFrame | None,
     return [Drawing(f"forest_{model}", forest_figure(ratios, f"{kind} ratio"), caption, f"{alt}.")]
 
 
-def _assumptions(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _assumptions(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     """Variance inflation, proportional hazards, and ratios that take a competing event into account."""
     table, blocks = files.model("assumptions.csv"), []
     if table is not None and len(table.dropna(subset=["variable"])):
@@ -284,7 +235,7 @@ def _assumptions(study: Mapping[str, Any], model: str, files: _Files) -> list[An
     return blocks
 
 
-def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _nomogram(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     document, shrunken = files.model("nomogram.json"), files.model("shrunken/nomogram.json")
     if not document or not document["variables"]:
         return []
@@ -313,7 +264,7 @@ def _nomogram(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     return [*blocks, Drawing(f"nomogram-shrunken_{model}", figure, caption, alt)]
 
 
-def _score(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _score(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     score, strata = files.model("score.json"), files.model("strata.csv")
     if score is None or strata is None:
         return []
@@ -333,7 +284,7 @@ def _score(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     ]
 
 
-def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _roc(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     performance, roc = files.rated(model), files.evaluation("roc.csv")
     if not performance or roc is None:
         return []
@@ -357,7 +308,7 @@ def _roc(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     ]
 
 
-def _comparison(model: str, files: _Files) -> list[Any]:
+def _comparison(model: str, files: ModelFiles) -> list[Any]:
     table = files.evaluation("comparison.csv")
     if table is None or table.empty:
         return []
@@ -374,9 +325,9 @@ def _comparison(model: str, files: _Files) -> list[Any]:
     return [Printed(f"comparison_{model}", shown, f"What {the_score(model)} adds to the Radscore.", note, table)]
 
 
-def _calibration(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _calibration(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     calibration, scores = files.evaluation("calibration.csv"), files.model("scores.csv")
-    if calibration is None or scores is None or model in _constant(files, model):
+    if calibration is None or scores is None or model in constant_scores(files, model):
         return []
     if files.is_cox():
         return cox_calibration(study, model, calibration, files.evaluation("calibration_groups.csv"))
@@ -389,7 +340,7 @@ def _calibration(study: Mapping[str, Any], model: str, files: _Files) -> list[An
     return [Drawing(f"calibration_{model}", figure, caption, alt)]
 
 
-def _calibration_words(files: _Files, model: str) -> str:
+def _calibration_words(files: ModelFiles, model: str) -> str:
     """Distances between prediction and curve, and Hosmer and Lemeshow's test."""
     figures = (files.evaluation("performance.json") or {}).get(model, {})
     errors, test = figures.get("calibration"), figures.get("hosmer_lemeshow")
@@ -399,9 +350,9 @@ def _calibration_words(files: _Files, model: str) -> str:
     return f" Apparent distance from the curve: {sizes}; Hosmer-Lemeshow p {p_text(test['p'])}."
 
 
-def _decision(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _decision(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     decision = files.evaluation("decision_corrected.csv")
-    if decision is None or model in _constant(files, model):
+    if decision is None or model in constant_scores(files, model):
         return []
     if files.is_cox():
         return cox_decision(study, model, decision, files.evaluation("cross_validation_decision.csv"))
@@ -422,7 +373,7 @@ def _decision(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
     return [Drawing(f"decision_{model}", figure, caption, alt)]
 
 
-def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _validation(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     document, rated = files.evaluation("validation.json"), files.rated(model)
     if not document:
         return []
@@ -437,7 +388,7 @@ def _validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any
     return blocks + (external_blocks(study, model, files.external()) if model in rated else [])
 
 
-def _cross_validation(study: Mapping[str, Any], model: str, files: _Files) -> list[Any]:
+def _cross_validation(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     document, score = files.evaluation("cross_validation.json"), files.model("score.json")
     return cross_validation_blocks(study, model, document, score)
 
@@ -481,118 +432,7 @@ def _resample_words(document: Mapping[str, Any], rated: Mapping[str, Any]) -> st
     return words
 
 
-def model_limits(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:
-    """What a careful reader should know about each model, from its numbers."""
-    lines = []
-    for model, settings in study.get("models", {}).items():
-        files = _Files(results, model)
-        prefix = f"{score_label(model)}: " if len(study["models"]) > 1 else ""
-        lines += [prefix + line for line in _events_per_variable(study, settings, files)]
-        lines += [prefix + line for line in [*_separation(study, files), *_planned(study, files)]]
-        lines += [prefix + line for line in [*_hazards(study, files), *_competition(study, settings, files)]]
-        lines += [prefix + line for line in _absent(study, files)]
-        for step in settings["steps"]:
-            if study["unit"] == "lesion" and (step.get("lasso") or {}).get("folds_by") == "lesion":
-                lines.append(
-                    f"{prefix}The LASSO's folds split patients: lesions of one patient stood on both sides of the "
-                    "cross-validation, which lets it select too many features."
-                )
-    return lines
-
-
-def _planned(study: Mapping[str, Any], files: _Files) -> list[str]:
-    """How many units such a model needs."""
-    plan = files.evaluation("sample_size.csv")
-    if plan is None:
-        return []
-    needed = plan[plan["criterion"] == "required"].iloc[0]
-    return [
-        f"By Riley's criteria a model of {count(needed['parameters'], 'candidate coefficient')} needs "
-        f"{count(needed['n'], study['unit'])} ({needed['events']:,.0f} events) to shrink by a tenth at most; this "
-        f"study has {needed['available']:,.0f}."
-    ]
-
-
-def _hazards(study: Mapping[str, Any], files: _Files) -> list[str]:
-    table = files.model("assumptions.csv")
-    if table is None:
-        return []
-    tests = table[(table["check"] == "proportional hazards") & (table["p"] < 0.05)]
-    names = [name for name in tests["variable"] if name != "GLOBAL"]
-    labels = [study["variables"][name]["label"] if name in study["variables"] else name for name in names]
-    if not labels:
-        return []
-    return [f"The hazards of {listed(labels)} are not in proportion (p < 0.05): a single ratio averages over time."]
-
-
-def _competition(study: Mapping[str, Any], settings: Mapping[str, Any], files: _Files) -> list[str]:
-    if not files.is_cox() or "competing" not in study["endpoints"][settings["endpoint"]]:
-        return []
-    return [
-        "Another event competes: the model's survival (nomogram, calibration, Brier score and AUC by time) counts it "
-        "as censored, as if it could be abolished; the real share with the event is smaller. Decision curves and "
-        "the risk by score use the cumulative incidence."
-    ]
-
-
-def _absent(study: Mapping[str, Any], files: _Files) -> list[str]:
-    """Coefficients without an estimate: a level that nobody has, or a variable that others determine."""
-    table = files.model("multivariable.csv")
-    if table is None or "variable" not in table:
-        return []
-    rows = table[(table["variable"] != "intercept") & table[ratio_column(table)].isna()]
-    labels = [f"“{coded_label(name, study['variables'])}”" for name in rows["variable"]]
-    if not labels:
-        return []
-    return [f"There is no estimate for {listed(labels)}: nobody has the level, or others determine it; it counts as 0."]
-
-
-def _separation(study: Mapping[str, Any], files: _Files) -> list[str]:
-    lines = []
-    final, alone = files.final(), files.model("univariable.csv")
-    if final and final["separated"]:
-        lines.append(
-            "The final model separates the outcomes without error, so that no odds ratio by maximum likelihood exists; "
-            "Firth's penalised likelihood is used, and the model surely promises too much."
-        )
-    if alone is not None:
-        names = alone.loc[alone["method"].str.contains("Firth"), "variable"]
-        labels = [coded_label(name, study["variables"]) for name in names]
-        if labels:
-            lines.append(f"Alone, {listed(labels)} separated the outcomes; the odds ratio shown is Firth's.")
-    tables = [table for table in (alone, files.model("multivariable.csv")) if table is not None and "variable" in table]
-    powers = dict.fromkeys(name for table in tables for name in with_powers(table))
-    if powers:
-        lines.append(
-            f"Ratios of {listed([coded_label(name, study['variables']) for name in powers])} have powers of ten: they "
-            "are per unit, and patients differ by far less than one. An interval over many powers also says that the "
-            "outcomes are nearly separated (quasi-separation)."
-        )
-    return lines
-
-
-def _events_per_variable(study: Mapping[str, Any], settings: Mapping[str, Any], files: _Files) -> list[str]:
-    performance = files.evaluation("performance.json")
-    if not performance:
-        return []
-    figures = list(performance.values())[-1]
-    smaller = figures["events"] if files.is_cox() else min(figures["events"], figures["n"] - figures["events"])
-    checks = files.model("assumptions.csv")
-    candidates = len(settings["clinical"]) + ("extraction" in settings)
-    if checks is not None:  # levels of factors and parts of splines count singly
-        candidates = int(checks.loc[checks["check"] == "events per variable", "df"].iloc[0])
-    what = "There are" if files.is_cox() else "The smaller class has"
-    whom = count(smaller, "event" if files.is_cox() else study["unit"])
-    stability = files.step("stability")
-    behind = stability and files.step("lasso")
-    features = f" and {stability['n_features']:,} image features behind the Radscore" if behind else ""
-    return [
-        f"{what} {whom}: {smaller / candidates:.1f} for each of the "
-        f"{candidates} candidate coefficients of the final model{features}. Ten or more are customary."
-    ]
-
-
-_FILLERS: dict[str, Callable[[Mapping[str, Any], str, _Files], list[Any]]] = {
+_FILLERS: dict[str, Callable[[Mapping[str, Any], str, ModelFiles], list[Any]]] = {
     "honest": _honest,
     "chain": _chain,
     "lasso": _lasso,

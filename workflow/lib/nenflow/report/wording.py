@@ -96,6 +96,11 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else " and ".join([", ".join(names[:-1]), names[-1]]) if names else ""
 
 
+def capital(words: str) -> str:
+    """Words as the beginning of a sentence."""
+    return words[:1].upper() + words[1:]
+
+
 def of_cohort(study: Mapping[str, Any], cohort: str) -> str:
     """Which cohort something is of, where a study has several: " (cohort “external”)"."""
     return f" (cohort “{cohort}”)" if len(study["cohorts"]) > 1 else ""
