@@ -16,6 +16,7 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/multiverse.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/progress.smk"
 
 
 rule all:
@@ -29,9 +30,12 @@ onstart:
     # a second; after some hundred jobs that takes a core for itself. On one's own machine there is no such limit.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    watch_run()
 
 
 onsuccess:
-    for study in STUDIES:
-        for line in excluded_units(study):
-            print(line)
+    end_run(success=True)
+
+
+onerror:
+    end_run(success=False)

@@ -1,6 +1,8 @@
 """The tiny study run for real: finished, repeated, interrupted, changed. Nothing of Snakemake is mocked."""
 
+import contextlib
 import os
+import pty
 import re
 import shutil
 import signal
@@ -177,7 +179,8 @@ def test_a_refused_case_is_excluded_with_its_reason_and_the_study_goes_on(copy):
         last = copy.path(flow).read_text().splitlines()[-1]
         assert last.startswith(f"analysed,7,{12 - len(broken)},")
     assert "P003" not in copy.path("features/development/original.csv").read_text()
-    assert f"{len(broken)} of the cohort development excluded" in output
+    assert f"tiny: {len(broken)} of the cohort development excluded" in output
+    assert re.search(rf"^  {', '.join(f'P003 {region}' for region in broken)}: ", output, re.MULTILINE)
 
 
 def test_a_case_excluded_at_sign_off_leaves_without_another_extraction(copy):
@@ -197,13 +200,35 @@ def test_a_case_excluded_at_sign_off_leaves_without_another_extraction(copy):
     assert copy.path("images/development/qc_signoff.csv").read_text() == decided
 
 
-def test_strict_stops_at_a_refused_case(copy):
+def test_strict_stops_at_a_refused_case_and_the_end_says_which_and_why(copy):
     break_segmentation(real_study(copy, strict=True))
     output = copy.run(check=False)
-    assert "P003 arterial lesion1 reader1:" in output
-    assert (
-        "P003" not in copy.path("images/development/cases.csv").read_text() or "Error in rule import_images" in output
-    )
+    assert "Error in rule import_images" in output  # Snakemake's own messages, where no terminal is
+    end = output[output.rindex("Failed: ") :].splitlines()
+    assert end[0] == "Failed: import_images, study tiny, cohort development, patient P003"
+    assert end[1].startswith("  P003 arterial lesion1 reader1: ")
+    assert end[2] == "  log: logs/tiny/images/import_images_development_P003.log"
+    assert re.match(r"1 of \d+ jobs failed; \d+ that need their results", end[3])
+    assert "Traceback" not in output
+
+
+def test_a_terminal_shows_a_bar_and_at_the_end_where_the_report_is(copy):
+    copy.path("report/report.html").unlink()
+    terminal, other_end = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "150"}
+    command = [part for part in copy.command() if part != "--nocolor"]
+    run = subprocess.Popen(command, cwd=copy.folder, stdout=other_end, stderr=other_end, env=environment)
+    os.close(other_end)
+    shown = ""
+    with contextlib.suppress(OSError):  # the end of what a terminal shows is an error
+        while part := os.read(terminal, 10_000):
+            shown += part.decode()
+    assert run.wait() == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert re.search(r"1/2 +jobs, 1 left", plain)
+    assert "write_report" in plain
+    assert "Ready: results/tiny/report/report.html" in plain
+    assert "rule write_report:" not in plain
 
 
 def test_wrong_tables_stop_the_run_with_one_list(copy):

@@ -665,17 +665,6 @@ def extraction_parameters(wildcards):
     return {name: yaml.safe_load(file.read_text(encoding="utf-8")) for name, file in files.items()}
 
 
-def excluded_units(study):
-    """A line for each cohort of a finished study that says how many units were excluded; none where none were."""
-    lines = []
-    for cohort in STUDIES[study]["cohorts"]:
-        table = Path(f"results/{study}/cohort/{cohort}/exclusions.csv")
-        count = len(table.read_text(encoding="utf-8").splitlines()) - 1 if table.is_file() else 0
-        if count:
-            lines.append(f"{study}: {count} of the cohort {cohort} excluded, each with its reason in {table}")
-    return lines
-
-
 def report_pictures(wildcards):
     """The folders of the images stage, for the pictures of their cases."""
     study = wildcards.study

@@ -5,12 +5,15 @@ from pathlib import Path
 
 from nenflow.errors import InputError
 
+ERROR = "Error: "  # begins the sentence for the user, by which it is found in a log
+
 
 def start_log(path: str | Path) -> None:
     """Send everything this process prints to a log file; the first call of every script.
 
     File descriptors 1 and 2 are redirected, not only Python's streams, so that messages of ITK and other compiled
-    code land there too. An `InputError` is logged as its one sentence, any other error with its traceback.
+    code land there too. An `InputError` is logged as its one sentence, the last thing in the log; any other error with
+    its traceback.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -34,6 +37,7 @@ def print_cause(error: Exception, path: Path) -> None:
 
 def _log_error(kind: type[BaseException], error: BaseException, trace: object) -> None:
     if isinstance(error, InputError):
-        print(error, file=sys.stderr)
+        sys.stdout.flush()  # what was printed before stands before
+        print(f"{ERROR}{error}", file=sys.stderr)
     else:
         traceback.print_exception(kind, error, trace)
