@@ -22,7 +22,7 @@ include: "workflow/rules/progress.smk"
 rule all:
     default_target: True
     input:
-        [page for study in STUDIES for page in pages(study)],
+        [file for study in STUDIES for file in [*pages(study), *exports(study)]],
 
 
 onstart:

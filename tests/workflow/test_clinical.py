@@ -12,6 +12,7 @@ from browser import needs_browser, open_page
 from nenflow.models.cox import fit_cox
 from nenflow.tables import read_table
 from projects import ROOT, Project
+from r_functions import SAME_IN_R, needs_r, run_r
 
 LIKELIHOOD = 1e-5  # relative: lifelines stops its search earlier
 DISPLAYED = 1e-9
@@ -136,3 +137,22 @@ def test_the_report_tells_of_survival(clinical, tmp_path):
     _, asked = open_page(page, tmp_path)
     assert asked == []
     assert not result(clinical, "report/gallery.html").exists()
+
+
+@needs_r
+@pytest.mark.parametrize("form", ["death", "death/shrunken", "points", "stratified", "relapse"])
+def test_the_exported_function_gives_the_same_numbers_in_r(clinical, form, tmp_path):
+    folder = result(clinical, f"models/{form}")
+    name, _, shrunken = form.partition("/")
+    table = pd.read_csv(clinical.folder / "config/studies/clinical/patients.csv").set_index("patient")
+    expected = read_table(result(clinical, f"models/{name}/scores.csv")).set_index("patient")
+    known = expected.index[table.loc[expected.index].drop(columns=["status", "months"]).notna().all(axis=1)]
+    found = run_r((folder / "predict.R").read_text(encoding="utf-8"), name, table.loc[known], tmp_path)
+    shown = list(found)
+    if shrunken:
+        shown = ["linear_predictor"]
+        expected["linear_predictor"] *= json.loads((folder / "model.json").read_text())["shrinkage"]
+        assert "shrunk" in (folder / "predict.R").read_text(encoding="utf-8")
+    difference = found[shown].to_numpy() - expected.loc[known, shown].to_numpy()
+    assert len(known) > 100
+    assert np.abs(difference).max() < SAME_IN_R

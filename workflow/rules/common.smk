@@ -567,6 +567,15 @@ def pages(study):
     return expand("results/{study}/report/{page}.html", study=study, page=names)
 
 
+def exports(study):
+    """The models of a study for other programs."""
+    forms = [form for model in STUDIES[study].get("models", {}) for form in (model, f"{model}/shrunken")]
+    forms += [f"published_{name}" for name in STUDIES[study].get("published", {})]
+    return expand(
+        "results/{study}/models/{form}/{name}", study=study, form=forms, name=["coefficients.csv", "predict.R"]
+    )
+
+
 def report_inputs(wildcards):
     """All results that the page shows; a study without models or markers has none of theirs."""
     study = STUDIES[wildcards.study]

@@ -156,3 +156,24 @@ rule score_model:
         code=library_code("models/score_model.py"),
     script:
         "../scripts/models/score_model.py"
+
+
+rule export_model:
+    """A model for other programs: a table of its coefficients, and a function for R without packages."""
+    input:
+        "results/{study}/models/{form}/model.json",
+    output:
+        coefficients="results/{study}/models/{form}/coefficients.csv",
+        function="results/{study}/models/{form}/predict.R",
+    log:
+        "logs/{study}/models/export_model_{form}.log",
+    wildcard_constraints:
+        # A model of the study, its form for new patients, or one taken from print.
+        form="[A-Za-z0-9-]+(?:/shrunken)?|published_[A-Za-z0-9-]+",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        name=lambda wildcards: wildcards.form.removeprefix("published_").removesuffix("/shrunken"),
+        code=library_code("models/export_model.py"),
+    script:
+        "../scripts/models/export_model.py"
