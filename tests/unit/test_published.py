@@ -134,7 +134,7 @@ COX = ("steps", "cox")
         (put("steps", "terms", "splines", value={"size": 3}), "are not the numbers of the knots"),
         (put(*COX, "scales", value={}), "steps/scales: 'size' has no axis"),
         (put(*COX, "baseline", "hazard", value=[0.1, 0.2]), "as many hazards as times"),
-        (put(*COX, "baseline", "hazard", value=[0.1, 0.3, 0.2]), "both must rise"),
+        (put(*COX, "baseline", "hazard", value=[0.1, 0.3, 0.2]), "times and hazards must rise"),
         (put(*COX, "times", value=[72]), "the last one is after the end of the baseline"),
     ],
 )

@@ -383,6 +383,11 @@ def final_step(ending):
     return file
 
 
+def final_table(wildcards):
+    """The table that the last step of a protocol, the model, is fitted to."""
+    return table_before(wildcards, STEPS[wildcards.study, wildcards.model][-1])
+
+
 def terms_step(wildcards):
     """How variables enter the regressions, where a protocol says so."""
     steps = STEPS[wildcards.study, wildcards.model]
@@ -402,6 +407,22 @@ def step_readings(wildcards):
 def published_file(wildcards):
     """The file of a model taken from print."""
     return study_file(wildcards.study, STUDIES[wildcards.study]["published"][wildcards.published]["file"])
+
+
+def model_parameters(wildcards):
+    """The parameter file behind a model's features; none for clinical variables, or features made elsewhere."""
+    study = STUDIES[wildcards.study]
+    extraction = study.get("extractions", {}).get(study["models"][wildcards.model].get("extraction"), {})
+    return study_file(wildcards.study, extraction["parameters"]) if "parameters" in extraction else []
+
+
+def model_extraction(wildcards):
+    """Params function: how a model's features were extracted; None for a model of clinical variables only."""
+    study = STUDIES[wildcards.study]
+    if "extraction" not in (model := study["models"][wildcards.model]):
+        return None
+    extraction = study["extractions"][model["extraction"]]
+    return {"conformance": extraction.get("conformance", "ibsi") if "parameters" in extraction else None}
 
 
 # Evaluation
@@ -571,9 +592,11 @@ def exports(study):
     """The models of a study for other programs."""
     forms = [form for model in STUDIES[study].get("models", {}) for form in (model, f"{model}/shrunken")]
     forms += [f"published_{name}" for name in STUDIES[study].get("published", {})]
-    return expand(
+    files = expand(
         "results/{study}/models/{form}/{name}", study=study, form=forms, name=["coefficients.csv", "predict.R"]
     )
+    models = STUDIES[study].get("models", {})
+    return files + expand("results/{study}/models/{model}/card.{form}", study=study, model=models, form=["json", "md"])
 
 
 def report_inputs(wildcards):

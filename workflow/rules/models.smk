@@ -177,3 +177,32 @@ rule export_model:
         code=library_code("models/export_model.py"),
     script:
         "../scripts/models/export_model.py"
+
+
+rule write_card:
+    """The model as one file for others: all that new patients need, and what is known of it; and the same to read."""
+    input:
+        model="results/{study}/models/{model}/model.json",
+        shrunken="results/{study}/models/{model}/shrunken/model.json",
+        dataset="results/{study}/models/{model}/dataset.csv",
+        final=final_table,
+        schemes="results/{study}/evaluation/{model}/schemes.csv",
+        table_one=f"results/{{study}}/cohort/{DEVELOPMENT}/table_one.csv",
+        parameters=model_parameters,
+        schemas=[f"{WORKFLOW}/schemas/model.schema.yaml"],
+    output:
+        card="results/{study}/models/{model}/card.json",
+        page="results/{study}/models/{model}/card.md",
+    log:
+        "logs/{study}/models/write_card_{model}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        study=settings(
+            "title", "licence", "seed", "unit", "cohorts", "variables", "endpoints", "images", "stability", "models"
+        ),
+        extraction=model_extraction,
+        version=VERSION,
+        code=library_code("models/write_card.py"),
+    script:
+        "../scripts/models/write_card.py"

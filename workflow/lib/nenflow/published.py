@@ -1,8 +1,9 @@
-"""Models taken from print: their files, read and checked against themselves and against a study.
+"""Model files, a study's own and those taken from print: read, checked against themselves and against a study.
 
 Light on purpose, as `study` is: the Snakefile checks them each time it is parsed.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,9 +11,32 @@ from typing import Any
 
 from nenflow.study import endpoint_variables, read_schema, refuse, violations
 
+FORM = "nenflow-model-1"  # of model files; another number where an older one can be read no more
+USE = "Research use only; not a medical device, not for decisions about a patient."
+SIGNATURE = "Radscore"  # as in models.base, which loads pandas
+
+
+def seal(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The model with the checksum of its content, which tells whether anything in the file was changed later."""
+    content = {key: value for key, value in model.items() if key != "checksum"}
+    return content | {"checksum": f"sha256:{_digest(content)}"}
+
+
+def parameters_digest(parameters: Mapping[str, Any], conformance: str) -> str:
+    """Digest of how features were extracted: the content of the parameter file, and what it was followed by.
+
+    Comments, spaces and the order of keys do not count.
+    """
+    return _digest({"parameters": parameters, "conformance": conformance})[:16]
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
 
 def read_model(path: Path, schemas: Path) -> dict[str, Any]:
-    """Read a published model, as `schemas/model.schema.yaml` describes it; reading one runs no code.
+    """Read a model file, as `schemas/model.schema.yaml` describes it; reading one runs no code.
 
     Raises:
         InputError: one line per mistake, each naming the place in the file.
@@ -53,7 +77,14 @@ def _read(path: Path, schemas: Path) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"{path.name} is not saved as UTF-8; save it again with that encoding"]
     except json.JSONDecodeError as error:
         return {}, [f"{path.name}, line {error.lineno} is not valid JSON: {error.msg}"]
+    if isinstance(model, dict) and model.get("schema") != FORM:
+        found = (
+            f"has the form '{model['schema']}'" if "schema" in model else "has no key 'schema', as older model files"
+        )
+        return {}, [f"{path.name} {found}, and only '{FORM}' can be read here; make the file anew with this version"]
     problems = list(violations(model, read_schema(schemas, "model"), path.name))
+    if not problems and model.get("checksum", checked := seal(model)["checksum"]) != checked:
+        problems = [f"{path.name} was changed after it was written (its checksum differs); get the original file"]
     return model, problems or [f"{path.name}, {problem}" for problem in _check_parts(model)]
 
 
@@ -86,7 +117,13 @@ def _check_parts(model: Mapping[str, Any]) -> Iterable[str]:
             yield f"steps/terms/factors/{name}: are not the levels under variables"
     if {name: len(places) for name, places in knots.items()} != terms.get("splines", {}):
         yield "steps/terms/splines: are not the numbers of the knots"
-    single = [name for name in model["variables"] if name not in {**factors, **knots}]
+    steps = model["steps"]
+    beside = {*factors, *knots, final.get("strata"), *_of_combat(steps)}
+    single = [name for name in model["variables"] if name not in beside]
+    if "lasso" in steps:
+        single += [name for name in final["variables"] if name == SIGNATURE]  # which selections may leave out
+    else:
+        single += model.get("features", {}).get("names", [])
     known = [*single, *(f"{name}={level}" for name, levels in factors.items() for level in levels[1:])]
     known += [name + "'" * bend for name, places in knots.items() for bend in range(len(places) - 1)]
     for key in ("variables", "coefficients"):
@@ -97,9 +134,22 @@ def _check_parts(model: Mapping[str, Any]) -> Iterable[str]:
         yield from _check_baseline(final["baseline"], final["times"])
 
 
+def _of_combat(steps: Mapping[str, Any]) -> list[str]:
+    """Variables that only harmonisation needs. A covariate that is a predictor too is named by the final model."""
+    combat, final = steps.get("combat"), steps.get("cox") or steps["logistic"]
+    named = [combat["batch"], *combat["covariates"]] if combat else []
+    return [name for name in named if name not in final["variables"]]
+
+
 def _check_baseline(baseline: Mapping[str, Any], times: list[float]) -> Iterable[str]:
-    time, hazard = baseline["time"], baseline["hazard"]
-    if len(time) != len(hazard) or sorted(set(time)) != time or sorted(hazard) != hazard:
-        yield "steps/cox/baseline: needs as many hazards as times, and both must rise"
-    elif max(times) > time[-1]:
-        yield "steps/cox/times: the last one is after the end of the baseline"
+    strata = baseline.get("stratum", [None] * len(baseline["time"]))
+    if not len(baseline["time"]) == len(baseline["hazard"]) == len(strata):
+        yield "steps/cox/baseline: needs as many hazards as times"
+        return
+    rows = list(zip(strata, baseline["time"], baseline["hazard"], strict=True))
+    for stratum in dict.fromkeys(strata):
+        time, hazard = ([row[place] for row in rows if row[0] == stratum] for place in (1, 2))
+        if sorted(set(time)) != time or sorted(hazard) != hazard:
+            yield "steps/cox/baseline: times and hazards must rise"
+        elif max(times) > time[-1]:
+            yield "steps/cox/times: the last one is after the end of the baseline"
