@@ -25,7 +25,8 @@ from nenflow.tables import write_table
 TEMPLATES = Path(__file__).resolve().parents[2] / "workflow" / "report"
 NASTY = '<script>alert("1")</script> & <b>bold</b>'
 SECTIONS = ["flow", "table-1", "table-2", "pictures", "stability", "chain", "lasso", "odds", "nomogram",
-            "roc", "calibration", "decision", "honest", "validation", "limits", "versions"]  # fmt: skip
+            "roc", "calibration", "decision", "honest", "validation", "limits", "methods",
+            "checklists", "versions"]  # fmt: skip
 
 STUDY = {
     "title": f"Response {NASTY}",
@@ -347,7 +348,9 @@ def test_a_study_without_models_has_their_sections_neither_in_page_nor_contents(
     flow = "cohort/development/flow.csv"
     results = {"evaluation/markers.csv": markers, flow: cohort_results()[flow]}
     page = write_page(study, results, tmp_path)
-    assert re.findall(r'<section id="([a-z0-9-]+)"', page) == ["answer", "flow", "markers", "versions"]
+    assert re.findall(r'<section id="([a-z0-9-]+)"', page) == [
+        "answer", "flow", "markers", "methods", "checklists", "versions"
+    ]  # fmt: skip
     assert "banner" not in re.sub(r"<style>.*</style>", "", page, flags=re.DOTALL)
     assert "Of 2 features the best, shape Sphericity, has an AUC of 0.90 (0.70–1.00)" in page
     assert "none stays under p = 0.05 after correction (false discovery rate), 1 by Bonferroni, which needs" in page

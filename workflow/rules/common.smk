@@ -697,6 +697,12 @@ def extraction_parameters(wildcards):
     return {name: yaml.safe_load(file.read_text(encoding="utf-8")) for name, file in files.items()}
 
 
+def reporting_lists(wildcards):
+    """The references and checklists that the library reads beside its code; a change in them writes reports anew."""
+    folder = WORKFLOW / "lib/nenflow/report"
+    return [str(folder / "references.yaml"), *map(str, sorted(folder.glob("checklists/*.yaml")))]
+
+
 def report_pictures(wildcards):
     """The folders of the images stage, for the pictures of their cases."""
     study = wildcards.study

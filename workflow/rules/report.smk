@@ -1,7 +1,7 @@
 # Report
 # Needs:    what the other stages deliver, as far as the study has it
-# Delivers: one HTML page per study that opens offline, its figures (PDF, SVG, PNG) and tables (CSV, HTML); beside it the
-#           gallery, a page with the picture of every case
+# Delivers: one HTML page per study that opens offline, its figures (PDF, SVG, PNG) and tables (CSV, HTML), the methods
+#           text with its references; beside it the gallery, a page with the picture of every case
 
 
 rule write_report:
@@ -10,10 +10,13 @@ rule write_report:
         results=report_inputs,
         pictures=report_pictures,
         templates=[f"{WORKFLOW}/report/report.html.j2", f"{WORKFLOW}/report/style.css"],
+        reporting=reporting_lists,
     output:
         page="results/{study}/report/report.html",
         figures=directory("results/{study}/report/figures"),
         tables=directory("results/{study}/report/tables"),
+        methods="results/{study}/report/methods.txt",
+        references="results/{study}/report/references.bib",
     log:
         "logs/{study}/report/write_report.log",
     conda:

@@ -4,6 +4,7 @@ from nenflow.logs import start_log
 from nenflow.report.page import render_page, report_context, save_blocks
 from nenflow.report.results import read_results, software_versions
 from nenflow.report.sections import is_simulated, report_sections, study_summary
+from nenflow.report.sections_methods import methods_files
 
 start_log(snakemake.log[0])
 study, page = snakemake.params.study, Path(snakemake.output.page)
@@ -20,3 +21,6 @@ context = report_context(
     simulated=simulated,
 )
 page.write_text(render_page(context, Path(snakemake.input.templates[0]).parent), encoding="utf-8")
+text, references = methods_files(study, results, versions, snakemake.params.parameters, simulated)
+Path(snakemake.output.methods).write_text(text, encoding="utf-8")
+Path(snakemake.output.references).write_text(references, encoding="utf-8")

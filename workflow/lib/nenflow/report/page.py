@@ -90,6 +90,14 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Blocks behind one line that opens them, for what few readers want to see."""
+
+    summary: str
+    blocks: Sequence[Any]
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the report."""
 
@@ -106,7 +114,7 @@ def save_blocks(sections: Sequence[Section], folder: Path, simulated: bool) -> N
         folder: the report's folder.
         simulated: whether the data are; figures and tables that are not from print say so then.
     """
-    for block in (block for section in sections for block in section.blocks):
+    for block in _unfolded([block for section in sections for block in section.blocks]):
         if isinstance(block, Drawing):
             save_figure(block.figure, folder / "figures" / block.name, simulated and not block.from_print)
         elif isinstance(block, Printed):
@@ -116,6 +124,11 @@ def save_blocks(sections: Sequence[Section], folder: Path, simulated: bool) -> N
             write_table(table, folder / "tables" / f"{block.name}.csv")
             page = render_table(_plain_table(block), made_up)
             (folder / "tables" / f"{block.name}.html").write_text(page, encoding="utf-8")
+
+
+def _unfolded(blocks: Sequence[Any]) -> list[Any]:
+    """The blocks, those behind a line that opens them in its place."""
+    return [inner for block in blocks for inner in (_unfolded(block.blocks) if isinstance(block, Fold) else [block])]
 
 
 def report_context(
@@ -180,6 +193,9 @@ def _plain(block: Any, folder: Path) -> dict[str, Any]:
         case Gallery():
             pictures = [_thumbnail(caption, picture) for caption, picture in block.pictures]
             return {"kind": "gallery", "summary": block.summary, "pictures": pictures}
+        case Fold():
+            inner = [_plain(folded, folder) for folded in block.blocks]
+            return {"kind": "fold", "summary": block.summary, "blocks": inner}
     raise TypeError(f"no page knows a {type(block).__name__}")
 
 

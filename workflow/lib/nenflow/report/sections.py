@@ -19,10 +19,12 @@ from nenflow.report.cases import (
 )
 from nenflow.report.figures_cohort import flow_figure, stability_figure
 from nenflow.report.page import ANSWER, Drawing, Gallery, Printed, Section, Text
+from nenflow.report.sections_checklists import checklist_blocks
 from nenflow.report.sections_components import component_blocks
 from nenflow.report.sections_limits import limit_blocks
 from nenflow.report.sections_markers import marker_blocks
 from nenflow.report.sections_measures import lost_region_blocks, measured_blocks
+from nenflow.report.sections_methods import methods_blocks
 from nenflow.report.sections_models import model_sections
 from nenflow.report.sections_multiverse import multiverse_blocks
 from nenflow.report.sections_published import published_blocks
@@ -111,6 +113,8 @@ def report_sections(
         Section("multiverse", "Multiverse analysis", multiverse_blocks(study, results)),
         Section("published", "Published models", published_blocks(study, results)),
         Section("limits", "Notes and limits", limit_blocks(study, results)),
+        Section("methods", "Methods for a paper", methods_blocks(study, results, versions, parameters or {})),
+        Section("checklists", "Checklists", checklist_blocks(study, results, parameters or {})),
         Section("versions", "Versions, seed and settings", _version_blocks(study, versions, parameters or {})),
     ]
 
