@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES   := workflow/lib workflow/scripts tests benchmarks
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: demo study studies new-study report cases ibsi test test-slow lint format env lock unlock clean
+.PHONY: demo study studies new-study report cases exchange ibsi test test-slow lint format env lock unlock clean
 
 demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
 	$(SNAKEMAKE) --config studies=[surufatinib]
@@ -35,6 +35,9 @@ report: $(READY)              ## only the report page (and whatever it still lac
 cases: $(READY)               ## cases.csv from a folder of segmentations; config/README.md shows an example
 	@$(if $(and $(DATA),$(IMAGE),$(SEGMENTATION),$(OUT)),,echo "make cases needs DATA, IMAGE, SEGMENTATION and OUT; config/README.md shows an example" && exit 1)
 	PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.cohort.listing "$(DATA)" --image "$(IMAGE)" --segmentation "$(SEGMENTATION)" --output "$(OUT)" $(foreach name,phase region rater,$(if $($(name)),--$(name) "$($(name))"))
+
+exchange: $(READY)            ## a study's features for other programs: DICOM structured reports, tables for 3D Slicer
+	$(SNAKEMAKE) exchange --config studies=[$(STUDY)]
 
 ibsi: $(READY)                ## features against the reference values of the standard; writes docs/ibsi.md
 	PYTHONPATH=workflow/lib $(BIN)/python -m nenflow.features.conformance "$(NENFLOW_TEST_DATA)"

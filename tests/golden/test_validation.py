@@ -42,6 +42,7 @@ from nenflow.evaluation.indexes import cox_indexes, logistic_indexes, logistic_s
 from nenflow.evaluation.markers import rate_markers
 from nenflow.evaluation.refitting import COLUMNS, columns_with_times, refit_once
 from nenflow.evaluation.resampling import bootstrap_interval, patient_resample, resample_fixed, unit_resample
+from nenflow.evaluation.rivals import compare_models
 from nenflow.evaluation.validation import harrell, summarise
 from nenflow.models.cox import baseline_hazard, fit_cox, survival_at
 from nenflow.models.logistic import fit_logistic
@@ -232,6 +233,12 @@ def test_paired_delong(golden, name):
     close([auc(data.y, fitted), auc(data.y, other)], expected["auc"])
     found = delong_test(data.y, fitted, other)
     assert found == pytest.approx({"z": expected["z"], "p": expected["p"]}, abs=EXACT)
+    y = pd.Series(
+        data.y, pd.MultiIndex.from_product([map(str, range(len(data.y))), ["patient"]], names=["patient", "region"])
+    )
+    tables = [pd.DataFrame({"linear_predictor": score}, y.index) for score in (other, fitted)]
+    (row,) = compare_models(y, *tables).to_dict("records")
+    assert [row["second_value"], row["first_value"], row["p"]] == pytest.approx([*expected["auc"], expected["p"]])
 
 
 @pytest.mark.parametrize("name", LOGISTIC)

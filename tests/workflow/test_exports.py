@@ -1,7 +1,8 @@
-"""A model of images and clinical variables outside the study: its function in R."""
+"""What leaves a study of images for other programs: its model as a function for R, features as DICOM and as tables."""
 
 import numpy as np
 import pandas as pd
+import pydicom
 import yaml
 
 from nenflow.tables import UNIT, read_table
@@ -21,3 +22,23 @@ def test_the_exported_fusion_model_gives_the_same_numbers_in_r(finished, tmp_pat
     assert np.abs(found.to_numpy() - expected[list(found)].to_numpy()).max() < SAME_IN_R
     rows = pd.read_csv(folder / "coefficients.csv")
     assert set(rows["part"]) == {"Radscore", "logistic"}
+
+
+def test_features_are_exchanged_only_when_asked_for(copy):
+    folder = copy.path("features/development/exchange")
+    assert not folder.exists()
+    copy.run("exchange")
+    rows = read_table(copy.path("features/development/original.csv"))
+    reports = sorted(folder.glob("original_*.dcm"))
+    assert [path.stem.partition("_")[2] for path in reports] == sorted(rows["patient"].unique())
+    cases = read_table(copy.path("images/development/cases.csv"))
+    counted = cases[cases["status"] == "included"].groupby("patient").size()
+    for path in reports:
+        patient = path.stem.partition("_")[2]
+        report = pydicom.dcmread(path)
+        assert (report.PatientID, report.StudyDescription) == (patient, "SIMULATED - no real patient")
+        table = pd.read_csv(path.with_suffix(".tsv"), sep="\t", float_precision="round_trip")
+        assert len(table) == counted[patient]
+        own = rows[rows["patient"] == patient].set_index(["phase", "region", "rater"])["original_glcm_Imc1"]
+        found = table.set_index(["phase", "Segment", "rater"])["original_glcm_Imc1"]
+        assert found.to_dict() == own.reindex(found.index).to_dict()

@@ -7,6 +7,7 @@ import pytest
 from nenflow.documents import read_json
 from nenflow.tables import read_table
 from projects import Project, edit
+from r_functions import SAME_IN_R, needs_r, run_r
 
 MULTIVARIABLE = ["size", "resection=no", "treatment=either", "treatment=neither"]
 # Printed total points at 1, 3 and 5 years; survivals from 0.05 in steps of 0.05.
@@ -21,7 +22,7 @@ TOTALS = {
 def pnec(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("pnec"))
     project.study("pnec")
-    fewer = {"resamples": 10, "resamples_per_job": 10, "permutations": 4}
+    fewer = {"resamples": 10, "resamples_per_job": 10, "permutations": 4, "categories": [0.3, 0.6]}
     edit(project.folder / "config/studies/pnec/study.yaml", lambda study: study["evaluation"].update(fewer))
     project.run()
     return project.folder / "results/pnec"
@@ -109,3 +110,30 @@ def test_what_is_printed_beside_what_is_left(pnec):
     assert "GLOBAL" in set(checks["variable"])  # Schoenfeld
     per_variable = checks[checks["check"] == "events per variable"].iloc[0]
     assert (per_variable["value"], per_variable["df"]) == (pytest.approx(43 / 6), 6)
+
+
+def test_the_published_model_is_compared_with_the_one_from_the_cohort(pnec):
+    table = read_table(pnec / "evaluation/comparisons.csv")
+    assert table[["predictions", "first", "second", "n"]].drop_duplicates().to_numpy().tolist() == [
+        ["apparent", "nomogram", "published_nomogram", 45],
+        ["folds", "nomogram", "published_nomogram", 45],
+    ]
+    alone = [read_json(pnec / f"evaluation/{name}/performance.json") for name in ("nomogram", "published_nomogram")]
+    index = table[table["measure"] == "C-index"].set_index("predictions")
+    assert index.loc["apparent", ["first_value", "second_value"]].tolist() == pytest.approx(
+        [alone[0]["nomogram"]["c"], alone[1]["c"]]
+    )
+    assert index.loc["folds", "second_value"] == index.loc["apparent", "second_value"]
+    assert index.loc["folds", "first_value"] < index.loc["apparent", "first_value"]
+    assert set(table["measure"]) == {"C-index", "IDI", "NRI, continuous", "NRI, categories", "net benefit"}
+    page = (pnec / "report/report.html").read_text(encoding="utf-8")
+    assert "“nomogram” and “nomogram” (published)" in page
+
+
+@needs_r
+def test_the_published_model_gives_the_same_numbers_in_r(pnec, tmp_path):
+    function = (pnec / "models/published_nomogram/predict.R").read_text(encoding="utf-8")
+    expected = read_table(pnec / "models/published_nomogram/scores.csv")
+    patients = read_table(pnec / "cohort/development/patients.csv", text=["resection"])
+    found = run_r(function, "nomogram", patients.set_index("patient").loc[expected["patient"]], tmp_path)
+    assert np.abs(found.to_numpy() - expected[list(found)].to_numpy()).max() < SAME_IN_R

@@ -283,6 +283,18 @@ def own_parameter_file(wildcards):
     return study_file(wildcards.study, block["parameters"])
 
 
+def exchanged_features(wildcards):
+    """The features of the studies' patients for other programs; none of features that were computed elsewhere."""
+    return [
+        f"results/{study}/features/{cohort}/exchange/{extraction}_{patient}.dcm"
+        for study, settings in STUDIES.items()
+        if has_images(settings)
+        for cohort in settings["cohorts"]
+        for extraction in settings["extractions"]
+        for patient in checked_cases(study, cohort)
+    ]
+
+
 def parameter_file(wildcards):
     """The parameter file of an extraction: the study's own, or one that was derived from it."""
     if wildcards.extraction in STUDIES[wildcards.study]["extractions"]:
@@ -436,6 +448,20 @@ def outside_figures(wildcards):
     asked = set(STUDIES[wildcards.study]["evaluation"])
     files = {"crossed": f"{folder}/cross_validation.json"} if CROSS_VALIDATIONS & asked else {}
     return files | ({"external": f"{folder}/external.json"} if "external" in asked else {})
+
+
+def rivals(study):
+    """The models that share their endpoint with another, each with that endpoint; first the study's own."""
+    own = {name: model["endpoint"] for name, model in STUDIES[study].get("models", {}).items()}
+    printed = {f"published_{name}": block["endpoint"] for name, block in STUDIES[study].get("published", {}).items()}
+    endpoints = list((models := own | printed).values())
+    return {name: endpoint for name, endpoint in models.items() if endpoints.count(endpoint) > 1}
+
+
+def crossed_rivals(study):
+    """Those of them that a cross-validation by folds has made anew."""
+    folds = "folds" in STUDIES[study].get("evaluation", {})
+    return [name for name in rivals(study) if folds and name in STUDIES[study].get("models", {})]
 
 
 def external_tables(wildcards):
@@ -648,6 +674,8 @@ def report_inputs(wildcards):
             names += ["external.json", "external_flow.csv", "external_exclusions.csv", "external_scores.csv"]
             names += ["external_calibration.csv", "external_calibration_groups.csv"]
         files += expand("evaluation/{model}/{name}", model=model, name=names)
+    if rivals(wildcards.study):
+        files.append("evaluation/comparisons.csv")
     files += expand("multiverse/{model}/cells.csv", model=study.get("multiverse", []))
     for published in study.get("published", {}):
         names = ["model.json", "scores.csv", "nomogram.json", "points.csv"]

@@ -245,6 +245,29 @@ rule evaluate_published:
         "../scripts/evaluation/evaluate_published.py"
 
 
+rule compare_models:
+    """Every two models of one endpoint, the study's own and those taken from print, on the same units."""
+    input:
+        scores=lambda wildcards: expand("results/{{study}}/models/{model}/scores.csv", model=rivals(wildcards.study)),
+        crossed=lambda wildcards: expand(
+            "results/{{study}}/evaluation/{model}/cross_validation.csv", model=crossed_rivals(wildcards.study)
+        ),
+    output:
+        "results/{study}/evaluation/comparisons.csv",
+    log:
+        "logs/{study}/evaluation/compare_models.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        endpoints=lambda wildcards: rivals(wildcards.study),
+        crossed=lambda wildcards: crossed_rivals(wildcards.study),
+        evaluation=evaluation_settings("categories", "resamples"),
+        seed=setting("seed"),
+        code=library_code("evaluation/compare_models.py"),
+    script:
+        "../scripts/evaluation/compare_models.py"
+
+
 rule plan_sample_size:
     """How many units a model of that many candidate coefficients needs (Riley's criteria)."""
     input:

@@ -104,3 +104,31 @@ rule check_conformance:
         code=library_code("features/check_conformance.py"),
     script:
         "../scripts/features/check_conformance.py"
+
+
+rule exchange_features:
+    """The features of one patient for other programs: a DICOM structured report, and a table for 3D Slicer."""
+    input:
+        cases="results/{study}/images/{cohort}/cases.csv",
+        features="results/{study}/features/{cohort}/{extraction}/{patient}.csv",
+    output:
+        report="results/{study}/features/{cohort}/exchange/{extraction}_{patient}.dcm",
+        table="results/{study}/features/{cohort}/exchange/{extraction}_{patient}.tsv",
+        schema="results/{study}/features/{cohort}/exchange/{extraction}_{patient}.schema.tsv",
+    log:
+        "logs/{study}/features/exchange_features_{cohort}_{extraction}_{patient}.log",
+    conda:
+        "../../envs/nenflow.yaml"
+    params:
+        conformance=lambda wildcards: extraction_settings(wildcards)["conformance"],
+        simulated=lambda wildcards: "simulation" in STUDIES[wildcards.study]["cohorts"][wildcards.cohort],
+        version=VERSION,
+        code=library_code("features/exchange_features.py"),
+    script:
+        "../scripts/features/exchange_features.py"
+
+
+rule exchange:
+    """Not made by default: the features of all patients for other programs (make exchange STUDY=…)."""
+    input:
+        exchanged_features,

@@ -539,6 +539,8 @@ def _check_jobs(evaluation: dict[str, Any]) -> Iterable[str]:
 
 
 def _check_evaluation(study: dict[str, Any], evaluation: dict[str, Any]) -> Iterable[str]:
+    if sorted(limits := evaluation.get("categories", [])) != limits:
+        yield "evaluation/categories: must rise"
     yield from _check_jobs(evaluation)
     if "repeats" in evaluation and "folds" not in evaluation:
         yield "evaluation/repeats: it is folds that are dealt repeatedly; the key 'folds' is missing"

@@ -172,12 +172,26 @@ def rates_at(time, event, above, t: float) -> tuple[float, float]:
     Returns:
         as `time_dependent_roc` at that threshold; NaN with no event up to t or nobody event-free after it.
     """
-    time, event, above = check_scored(time, event, above)
+    cases, controls = shares_at(time, event, t)
+    return float(cases @ above), float(1 - controls @ above)
+
+
+def shares_at(time, event, t: float) -> tuple[np.ndarray, np.ndarray]:
+    """What each unit counts among those with the event up to time t, and among those event-free after it, by IPCW.
+
+    Args:
+        time, event: one number per unit, shape (n,).
+        t: in the unit of `time`.
+
+    Returns:
+        Two arrays of shape (n,), each of sum 1; NaN with no event up to t or nobody event-free after it.
+    """
+    time, event, _ = check_scored(time, event)
     case, control = event & (time <= t), time > t
     if not (case.any() and control.any()):
-        return np.nan, np.nan
+        return np.full(len(time), np.nan), np.full(len(time), np.nan)
     weight = np.where(case, 1 / _Censoring.of(time, event).before(), 0.0)
-    return float(weight @ above / weight.sum()), float(1 - above[control].mean())
+    return weight / weight.sum(), control / control.sum()
 
 
 def brier_scores(time, event, survival, times) -> pd.DataFrame:

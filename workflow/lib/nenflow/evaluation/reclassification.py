@@ -31,18 +31,26 @@ def net_reclassification(y, first, second, cuts: Sequence[float] | None = None) 
         InputError: outcomes, probabilities or cuts that are none.
     """
     event, first, second = _check(y, first, second)
-    if cuts is None:
-        move = np.sign(np.round(second - first, 9))
-    else:
-        limits = np.asarray(cuts, dtype=float)
-        if not (len(limits) and (np.diff(limits) > 0).all() and limits[0] > 0 and limits[-1] < 1):
-            raise InputError("Categories of risk need rising limits above 0 and below 1; mend the settings.")
-        move = np.sign(np.searchsorted(limits, second, "right") - np.searchsorted(limits, first, "right"))
+    move = moves(first, second, cuts)
     shares = [((move[side] > 0).mean(), (move[side] < 0).mean(), side.sum()) for side in (event, ~event)]
     parts = shares[0][0] - shares[0][1], shares[1][1] - shares[1][0]
     null = sum((up + down) / n for up, down, n in shares)
     variance = sum((up + down - (up - down) ** 2) / n for up, down, n in shares)
     return _tested("nri", sum(parts), variance, null) | {"events": float(parts[0]), "non_events": float(parts[1])}
+
+
+def moves(first: np.ndarray, second: np.ndarray, cuts: Sequence[float] | None = None) -> np.ndarray:
+    """1 where the second probability is higher than the first (or in a higher category), -1 where lower, else 0.
+
+    Raises:
+        InputError: cuts that are none.
+    """
+    if cuts is None:
+        return np.sign(np.round(second - first, 9))
+    limits = np.asarray(cuts, dtype=float)
+    if not (len(limits) and (np.diff(limits) > 0).all() and limits[0] > 0 and limits[-1] < 1):
+        raise InputError("Categories of risk need rising limits above 0 and below 1; mend the settings.")
+    return np.sign(np.searchsorted(limits, second, "right") - np.searchsorted(limits, first, "right"))
 
 
 def integrated_discrimination(y, first, second) -> dict[str, float]:

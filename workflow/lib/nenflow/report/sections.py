@@ -28,6 +28,7 @@ from nenflow.report.sections_methods import methods_blocks
 from nenflow.report.sections_models import model_sections
 from nenflow.report.sections_multiverse import multiverse_blocks
 from nenflow.report.sections_published import published_blocks
+from nenflow.report.sections_rivals import rival_blocks
 from nenflow.report.sections_survival import survival_blocks
 from nenflow.report.tables import (
     classes_table,
@@ -112,6 +113,7 @@ def report_sections(
         *(models[name] for name in ("honest", "validation", "cross-validation")),
         Section("multiverse", "Multiverse analysis", multiverse_blocks(study, results)),
         Section("published", "Published models", published_blocks(study, results)),
+        Section("rivals", "Models compared", rival_blocks(study, results)),
         Section("limits", "Notes and limits", limit_blocks(study, results)),
         Section("methods", "Methods for a paper", methods_blocks(study, results, versions, parameters or {})),
         Section("checklists", "Checklists", checklist_blocks(study, results, parameters or {})),
