@@ -864,3 +864,10 @@ def test_resamples_fill_their_jobs(tmp_path):
     )
     (found,) = clinical(tmp_path, evaluated(permutations=30, permutations_per_job=20))
     assert found.startswith("evaluation/permutations: 30 cannot be shared out in jobs of 20; make it a multiple of 20")
+
+
+def test_limits_of_risk_categories_rise(tmp_path):
+    assert clinical(tmp_path, evaluated(categories=[0.1, 0.3])) == []
+    assert clinical(tmp_path, evaluated(categories=[0.3, 0.1])) == ["evaluation/categories: must rise"]
+    (found,) = clinical(tmp_path, evaluated(categories=[0.3, 1]))
+    assert found.startswith("evaluation/categories/1: 1")
