@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from nenflow.documents import plain
 from nenflow.errors import InputError
@@ -21,6 +22,7 @@ from nenflow.evaluation.discrimination import (
     partial_auc,
     performance,
     rank_correlations,
+    roc_band,
     roc_curve,
     youden,
 )
@@ -160,3 +162,24 @@ def test_curve_by_hand():
     assert curve["threshold"].tolist() == [-np.inf, 1.5, 2.5, 3.5, np.inf]
     assert curve["sensitivity"].tolist() == [1, 1, 0.5, 0.5, 0]
     assert curve["specificity"].tolist() == [0, 0.5, 0.5, 1, 1]
+
+
+def test_the_band_of_a_roc_curve_is_that_of_a_binomial_share_where_only_events_vary():
+    """A thousand non-events fix the threshold; then the sensitivity of 40 events is a binomial share of them."""
+    rng = np.random.default_rng(3)
+    score = np.concatenate([np.linspace(0, 1, 1000), np.linspace(0.2, 1.4, 40)])
+    event = np.repeat([0, 1], [1000, 40])
+    draws = [np.concatenate([np.arange(1000), 1000 + rng.integers(0, 40, 40)]) for _ in range(4000)]
+    band = roc_band(event, score, draws)
+    curve = roc_curve(event, score)
+    at = int(np.argmin(np.abs(curve["specificity"] - 0.9)))
+    share = (score[1000:] > 0.9).mean()
+    expected = binom.ppf([0.025, 0.975], 40, share) / 40
+    np.testing.assert_allclose(band.loc[at, ["low", "high"]], expected, atol=1 / 40 + 1e-9)  # a step of the share
+
+
+def test_the_band_of_a_perfect_score_has_no_width_and_needs_both_classes():
+    event, score = [0, 0, 1, 1], [1.0, 2, 3, 4]
+    band = roc_band(event, score, [np.array([0, 1, 2, 3]), np.array([0, 2, 2, 2]), np.array([2, 3, 2, 3])])
+    assert (band == 1).all(axis=None)
+    assert roc_band(event, score, [np.array([2, 3, 2, 3])]).isna().all(axis=None)

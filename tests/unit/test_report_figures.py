@@ -8,7 +8,7 @@ from PIL import Image
 
 from nenflow.evaluation.groups import incidence_curves, survival_curves
 from nenflow.report.answer import Finding, Tally, answer_rows
-from nenflow.report.drawing import save_figure, text_width, wrap
+from nenflow.report.drawing import DOUBLE, SINGLE, save_figure, text_width, wrap
 from nenflow.report.figures_answer import answer_figure
 from nenflow.report.figures_cohort import flow_figure, markers_figure, stability_figure
 from nenflow.report.figures_evaluation import (
@@ -20,6 +20,7 @@ from nenflow.report.figures_evaluation import (
 )
 from nenflow.report.figures_model import lasso_figure, nomogram_axes, nomogram_figure, tick_text
 from nenflow.report.figures_multiverse import specification_figure
+from nenflow.report.figures_selection import funnel_figure, waterfall_figure
 from nenflow.report.figures_survival import (
     forest_figure,
     incidence_figure,
@@ -205,7 +206,21 @@ def answer_data():
     return answer_rows(models, Tally("feature", 214, 88, 40, "false discovery rate", grown=187))
 
 
+def score_data():
+    rng = np.random.default_rng(2)
+    return pd.DataFrame({"score": rng.normal(size=60), "outcome": rng.integers(0, 2, 60)})
+
+
+STAGES = [
+    ("Features measured", 1702, ""),
+    ("Stable", 1204, "ICC(2,1) under 0.75"),
+    ("Not redundant", 194, "correlated above 0.9 with one that stays, and a reason that goes on for so long"),
+    ("In the Radscore", 0, "no weight in the LASSO at lambda.1se"),
+]
+
 DRAW = {
+    "funnel": lambda: funnel_figure(STAGES),
+    "waterfall": lambda: waterfall_figure(score_data(), 0.3, {0: "effective", 1: "$1 or $2"}, "Radscore", "lesion"),
     "answer": lambda: answer_figure(answer_data()),
     "flow": lambda: flow_figure(FLOW),
     "stability": lambda: stability_figure(stability_data(), "ICC2", 0.75),
@@ -221,6 +236,11 @@ DRAW = {
     "specification": lambda: specification_figure(cell_data(), "AUC", CHOICES),
     "specification with gaps": lambda: specification_figure(cell_data(lacking=9), "C-index", CHOICES),
 }
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_every_figure_fills_one_column_or_two(name):
+    assert DRAW[name]().get_figwidth() * 25.4 in (pytest.approx(SINGLE), pytest.approx(DOUBLE))
 
 
 @pytest.mark.parametrize("name", DRAW)

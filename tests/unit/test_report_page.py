@@ -130,8 +130,13 @@ def step_documents(selected=True):
     lasso["coefficients"] = {"wavelet-LLH_firstorder_Median": 0.1} if selected else {}
     names = ["Radscore", "number"] if selected else []
     return {
-        "stability": {"form": "ICC2", "threshold": 0.75, "n_features": 851, "n_stable": 693},
-        "spearman": {"threshold": 0.9, "kept": ["x"] * 95},
+        "stability": {
+            "form": "ICC2", "threshold": 0.75, "n_features": 851, "n_stable": 693, "stable": list(features),
+            "agreement": {"original_shape_Flatness": {"intra": 0.91, "inter": 0.444}},
+        },
+        "spearman": {
+            "threshold": 0.9, "kept": list(features), "dropped": {"b": {"for": "original_glcm_Idn", "rho": 0.95}},
+        },
         "lasso": lasso,
         "logistic": {
             "intercept": -1.0, "variables": names, "separated": False, "linear_predictor": [-2.0, 3.0],
@@ -277,7 +282,8 @@ def test_page_is_well_formed_and_accessible(page):
 
 
 def test_figures_are_in_the_page_and_beside_it(page, folder):
-    names = ["calibration", "decision", "forest", "honest", "lasso", "nomogram", "nomogram-shrunken", "roc"]
+    names = ["calibration", "decision", "forest", "funnel", "honest", "lasso", "nomogram", "nomogram-shrunken", "roc",
+             "waterfall"]  # fmt: skip
     expected = {"answer", "flow_development", "stability_development_wavelet", *(f"{name}_fusion" for name in names)}
     for ending in ("png", "pdf", "svg"):
         assert {path.stem for path in (folder / "figures").glob(f"*.{ending}")} == expected
@@ -359,12 +365,57 @@ def test_a_study_without_models_has_their_sections_neither_in_page_nor_contents(
     assert "6 patients." in page
 
 
+def test_every_dropped_feature_has_its_reason(folder):
+    table = pd.read_csv(folder / "tables/dropped_fusion.csv").drop(columns="data")
+    assert table.to_numpy().tolist() == [
+        ["original_shape_Flatness", "stability", "ICC(2,1) 0.910 (intra), 0.444 (inter)"],
+        ["b", "Spearman", "correlated with GLCM Idn (rho 0.95)"],
+        ["original_glcm_Idn", "LASSO", "coefficient 0 at lambda.min"],
+    ]
+
+
+def test_a_signature_says_how_often_refits_select_its_features(folder):
+    table = pd.read_csv(folder / "tables/signature_fusion.csv").set_index("feature")
+    assert (
+        table.loc["wavelet-LLH_firstorder_Median", "selected"] == 0
+    )  # refits selected another one only, see `model_results`
+    printed = (folder / "tables/signature_fusion.html").read_text()
+    assert '<th scope="row">LLH first order Median</th><td>0.1000</td><td>0%</td>' in printed
+
+
+def test_printed_tables_are_pages_that_a_word_processor_opens(folder):
+    page = (folder / "tables/table3_fusion.html").read_text(encoding="utf-8")
+    outline = Outline(page)
+    assert (outline.wrong, outline.open) == ([], [])
+    assert [tag for tag, _ in outline.elements].count("table") == 1
+    assert "<b>Table 3. Logistic models of the event" in page
+    assert "intervals by profile likelihood, p by Wald." in page  # the note below it
+    assert "<p>Simulated data.</p>" in page
+    assert {path.stem for path in (folder / "tables").glob("*.html")} == {
+        path.stem for path in (folder / "tables").glob("*.csv")
+    }
+
+
+def test_the_words_that_stand_for_a_figure_hold_its_numbers(page):
+    """Every alternative has two numbers at least; some of what is known of the data is looked for."""
+    words = [attributes["alt"] for tag, attributes in Outline(page).elements if tag == "img"]
+    assert [text for text in words if len(re.findall(r"\d+", text)) < 2] == []
+    said = " ".join(words)
+    assert "7 patients, 10 lesions declared, 6 patients, 8 lesions analysed; excluded: 1 patient, 2 lesions: " in said
+    assert "851; Stable: 693 (others dropped: ICC(2,1) under 0.75)" in said
+    assert "Fusion model: AUC 0.867" in said  # 13 of 15 pairs
+    assert (
+        "predicted 0.01, observed 0.01, bias-corrected 0.00; predicted 0.50, observed 0.50, bias-corrected 0.25" in said
+    )
+    assert "treating all 0.250" in said  # at a threshold of 0.5: 5/8 - 3/8
+
+
 def test_a_model_that_selects_nothing_is_reported():
     results = cohort_results() | model_results(selected=False)
     sections = blocks_of(results)
     assert "selected no feature" in sections["lasso"][0].text
     assert sections["nomogram"] == []
-    assert ("0", "in the final model: no variable survived the selection") in sections["chain"][0].links
+    assert sections["chain"][0].caption.endswith("In the final model: nothing, no variable survived the selection.")
     for name in ("roc", "calibration", "decision"):
         assert sections[name] == [], name
     headline = [block.text for block in sections["honest"]]  # and no figure: neither score tells anything apart
@@ -393,7 +444,7 @@ def test_where_only_the_final_model_is_empty_the_radscore_is_still_rated():
     assert nothing.text.startswith("No variable survived the selection: the fusion model predicts the same")
     assert "the AUC of the Radscore is 0.867" in words.text
     assert "Fusion" not in drawing.alt
-    assert list(sections["roc"][1].table["Score"]) == ["Radscore"]
+    assert list(sections["roc"][2].table["Score"]) == ["Radscore"]
     assert "No variable survived" in sections["odds"][0].note
     assert list(sections["validation"][1].table) == ["Scheme", "n (events)", "AUC of the Radscore"]
     assert sections["validation"][1].table.iloc[1, 2] == "0.867 (0.700–0.950)"
@@ -485,7 +536,11 @@ def test_regions_that_need_a_look_are_counted_listed_and_shown_first(tmp_path):
         "1 of 41 regions signed off: 0 ok, 1 excluded. The page gallery.html"
     )
     assert len(blocks["Gallery"].pictures) == 12
-    assert blocks["Gallery"].pictures[0] == ("P-1, arterial, lesion40, reader1", png(900, 330))
+    assert blocks["Gallery"].pictures[0] == (
+        "P-1, arterial, lesion40, reader1", f"{NASTY}; 900 mm³; not signed off.", png(900, 330)
+    )  # fmt: skip
+    last = blocks_of(cohort_results())["pictures"][-1].pictures[-1]
+    assert last[:2] == ("P-1, arterial, lesion1, reader2", "nothing flagged; 900 mm³; signed off as excluded.")
     page = write_page(STUDY, results, tmp_path)
     assert list(pd.read_csv(tmp_path / "tables/flagged.csv")["Flags"]) == [NASTY]
     assert list(pd.read_csv(tmp_path / "tables/agreement.csv")["Dice, median (range)"]) == ["0.88 (0.88–0.88)"]

@@ -20,7 +20,7 @@ from nenflow.evaluation.concordance import (
     uno_c,
 )
 from nenflow.evaluation.decision import decision_curve, decision_curve_survival
-from nenflow.evaluation.discrimination import Z95, auc, delong_test, performance, roc_curve
+from nenflow.evaluation.discrimination import Z95, auc, delong_test, performance, roc_band, roc_curve
 from nenflow.evaluation.indexes import cox_indexes, logistic_indexes
 from nenflow.evaluation.operating import apparent_rates
 from nenflow.evaluation.reclassification import integrated_discrimination, net_reclassification
@@ -47,11 +47,12 @@ def apparent_figures(
         table: scores as `protocol.scores` gives them.
         model: the model's name.
         times: of a time-to-event outcome.
-        draws: rows of resamples, for the intervals of the decision curves.
+        draws: rows of resamples, for the bands of ROC curves and the intervals of decision curves.
 
     Returns:
         performance by score (see `performance` and `survival_performance`; of the model also `rates`, see
-        `apparent_rates`, and `uninformed_brier`, of survival per time), ROC curves (column score, or time) and
+        `apparent_rates`, and `uninformed_brier`, of survival per time), ROC curves (column score, or time; of a binary
+        outcome with a band, low and high) and
         decision curves (see `decision_curve`; of a time-to-event outcome also a column time).
     """
     scores = scores_of(table, model)
@@ -66,7 +67,9 @@ def apparent_figures(
         "rates": apparent_rates(y, table),
         "uninformed_brier": _uninformed(y, table["probability"]),
     }
-    roc = pd.concat([roc_curve(y, score).assign(score=name) for name, score in scores.items()])
+    roc = pd.concat(
+        [roc_curve(y, score).assign(**roc_band(y, score, draws), score=name) for name, score in scores.items()]
+    )
     return plain(figures), roc, decision_curve(y, table["probability"], draws=draws)
 
 

@@ -156,6 +156,34 @@ def roc_curve(y, score) -> pd.DataFrame:
     )
 
 
+def roc_band(y, score, draws) -> pd.DataFrame:
+    """Pointwise 95 % band of a ROC curve: percentiles of the sensitivity at each of its specificities in resamples.
+
+    The sensitivity at a specificity is the largest one of a threshold that is at least so specific (as pROC's ci.se,
+    without its interpolation between the steps). Resamples of one class alone do not count.
+
+    Args:
+        draws: rows of resamples, arrays of positions in `y` and `score`.
+
+    Returns:
+        Columns low and high, a row for each of `roc_curve`; NaN where no resample counts.
+    """
+    event, score = check_outcome(y, score)
+    specificity = roc_curve(event, score)["specificity"].to_numpy()
+    found = []
+    for rows in draws:
+        above, below = np.sort(score[rows][event[rows]]), np.sort(score[rows][~event[rows]])
+        if len(above) and len(below):
+            needed = np.ceil(specificity * len(below) - _ROUNDING).astype(int)  # non-events to be below the threshold
+            limit = np.concatenate([[-np.inf], below])[needed]
+            found.append(1 - np.searchsorted(above, limit, side="right") / len(above))
+    ends = np.percentile(found, [2.5, 97.5], axis=0) if found else np.full((2, len(specificity)), np.nan)
+    return pd.DataFrame({"low": ends[0], "high": ends[1]})
+
+
+_ROUNDING = 1e-9  # a specificity is a whole number over a whole number, which times the latter is not always whole
+
+
 def _counts(y, score) -> tuple[np.ndarray, ...]:
     """Thresholds of a ROC curve and the counts tp, fp, tn, fn at each."""
     event, score = check_outcome(y, score)

@@ -24,7 +24,7 @@ from nenflow.report.drawing import (
     plain_text,
     wrap,
 )
-from nenflow.report.wording import count, feature_label, interval
+from nenflow.report.wording import count, feature_label, icc_label, interval
 
 _LINE = 3.8  # height of a line of text in a box, mm
 _PAD = 2.0  # space between a box and its text, mm
@@ -85,13 +85,14 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], col
     axes.annotate("", end, start, arrowprops=look)
 
 
-def _counted(patients: float, lesions: float, unit: str) -> str:
+def counted(patients: float, lesions: float, unit: str) -> str:
+    """Numbers of patients and, where they are counted, of lesions; blank where both are none."""
     parts = [count(patients, "patient")] if patients or unit == "patient" else []
     return ", ".join(parts + ([count(lesions, "lesion")] if unit == "lesion" and lesions else []))
 
 
 def _left(row: pd.Series, unit: str) -> str:
-    return _counted(row["patients"], row["lesions"], unit) or "none"
+    return counted(row["patients"], row["lesions"], unit) or "none"
 
 
 def _excluded(rows: pd.DataFrame, unit: str) -> str:
@@ -99,7 +100,7 @@ def _excluded(rows: pd.DataFrame, unit: str) -> str:
     for _, row in rows.iterrows():
         if row["excluded_patients"] or row["excluded_lesions"]:
             reason = f": {row['reason']}" if isinstance(row["reason"], str) and row["reason"] else ""
-            lines.append(_counted(row["excluded_patients"], row["excluded_lesions"], unit) + reason)
+            lines.append(counted(row["excluded_patients"], row["excluded_lesions"], unit) + reason)
     return "\n".join(["Excluded", *lines]) if lines else ""
 
 
@@ -147,7 +148,7 @@ def stability_figure(stability: pd.DataFrame, form: str, threshold: float, unit:
         kept = computed >= threshold
         axes.hist([computed[kept], computed[~kept]], bins=bins, stacked=True, color=[BLUE, PALE], ec="white", lw=0.3)
         axes.axvline(threshold, color=RED, lw=1, ls="--")
-        axes.set(xlim=(lowest, 1), xlabel=form.replace("ICC2", "ICC(2,1)").replace("ICC3", "ICC(3,1)"))
+        axes.set(xlim=(lowest, 1), xlabel=icc_label(form))
         axes.set_title(f"{names[comparisons[place]]} ({count(rows['n'].max(), unit)})", loc="left")
         note = f"{kept.sum():,} of {len(rows):,}\nat {threshold:g} or above"
         missing = len(rows) - len(computed)

@@ -30,7 +30,7 @@ def roc_figure(roc: pd.DataFrame, performance: dict[str, dict]) -> Figure:
     """ROC curves with AUC and 95% interval, and the cut-off of Youden's index as a dot.
 
     Args:
-        roc: columns score, threshold, sensitivity, specificity.
+        roc: columns score, threshold, sensitivity, specificity, and where it is known a band: low, high.
         performance: per score auc, auc_delong ([low, high]) and youden (sensitivity, specificity).
     """
     figure = new_figure(SINGLE, SINGLE)
@@ -43,6 +43,8 @@ def roc_figure(roc: pd.DataFrame, performance: dict[str, dict]) -> Figure:
         x = np.r_[0, 1 - curve["specificity"], 1]
         y = np.r_[0, curve["sensitivity"], 1]
         axes.plot(x, y, color=colour, lw=1.4, label=plain_text(label), ls=["-", "-."][number % 2])
+        if "low" in curve:
+            axes.fill_between(1 - curve["specificity"], curve["low"], curve["high"], color=colour, alpha=0.14, lw=0)
         youden = figures.get("youden")
         if youden:
             axes.plot(1 - youden["specificity"], youden["sensitivity"], "o", ms=4.5, color=colour, mec="white")

@@ -41,8 +41,8 @@ def survival_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = "
         note: a line above the legend, such as the log-rank p.
     """
     groups = list(dict.fromkeys(curves["group"]))
-    figure = new_figure(DOUBLE * 0.62, 74 + _LINE * (len(groups) + 2))
-    axes, table = figure.subplots(2, 1, height_ratios=[70, _LINE * (len(groups) + 1.5)])
+    figure = new_figure(SINGLE, 62 + _LINE * (len(groups) + 2))
+    axes, table = figure.subplots(2, 1, height_ratios=[58, _LINE * (len(groups) + 1.5)])
     for number, group in enumerate(groups):
         rows = curves[curves["group"] == group]
         colour, style = CYCLE[number % len(CYCLE)], _STYLES[number % len(_STYLES)]
@@ -55,11 +55,11 @@ def survival_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = "
             axes.fill_between(x, low, high, step="post", color=colour, alpha=0.12, lw=0)
     end = curves["time"].max()
     axes.set(
-        xlim=(0, end * 1.02), ylim=(0, 1.02), xlabel=plain_text(wrap(time, 85)), ylabel=plain_text(wrap(outcome, 60))
+        xlim=(0, end * 1.02), ylim=(0, 1.02), xlabel=plain_text(wrap(time, 65)), ylabel=plain_text(wrap(outcome, 50))
     )
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 3, 5, 6, 10]))
     if len(groups) > 1:
-        axes.legend(loc="best", title=plain_text(wrap(note, 70, SMALL)), title_fontsize=SMALL, alignment="left")
+        axes.legend(loc="best", title=plain_text(wrap(note, 50, SMALL)), title_fontsize=SMALL, alignment="left")
     _at_risk(table, curves, groups, axes)
     return figure
 
@@ -129,7 +129,7 @@ def incidence_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = 
         curves: columns group, cause, time, incidence; a cause is drawn as a line style, a group as a colour.
         time, outcome, note: see `survival_figure`.
     """
-    figure = new_figure(DOUBLE * 0.85, 70)
+    figure = new_figure(DOUBLE, 70)
     axes = figure.subplots()
     causes, groups = list(dict.fromkeys(curves["cause"])), list(dict.fromkeys(curves["group"]))
     for number, group in enumerate(groups):

@@ -20,7 +20,7 @@ from nenflow.tables import write_table
 
 ANSWER = "answer"  # the section that stands on the first screen, before the contents
 _NARROW = 1200  # pixels; a figure of one column is not blown up to the page's width
-_THUMBNAIL = 320  # pixels, the longer side is at most twice that
+_PICTURE = 900  # pixels, the longer side of a quality picture
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,6 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Numbers that follow from each other, such as features left after each step: pairs of number and words."""
-
-    links: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
 class Drawing:
     """A figure, its file's name without extension, its caption, and what it shows for who cannot see it.
 
@@ -70,7 +63,7 @@ class Printed:
     """A table for print (text in every cell, the first column names the row) and the name of its two files.
 
     The CSV file holds `full`, the numbers with all their digits, where there is such a table; one that is `from_print`
-    holds nothing of the study's data.
+    holds nothing of the study's data, and neither does the printed table unless it is `mixed`.
     """
 
     name: str
@@ -79,14 +72,18 @@ class Printed:
     note: str = ""
     full: pd.DataFrame | None = None
     from_print: bool = False
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Small pictures behind one line that opens them: pairs of caption and PNG bytes."""
+    """Small pictures behind one line that opens them, each of which opens to its full size.
+
+    Of each picture: whom it shows, what is to be known of it (flags, sign-off), and its PNG bytes.
+    """
 
     summary: str
-    pictures: Sequence[tuple[str, bytes]]
+    pictures: Sequence[tuple[str, str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ def save_blocks(sections: Sequence[Section], folder: Path, simulated: bool) -> N
             table = block.table if block.full is None else block.full
             table = table.assign(data="simulated") if made_up else table
             write_table(table, folder / "tables" / f"{block.name}.csv")
-            page = render_table(_plain_table(block), made_up)
+            page = render_table(_plain_table(block), simulated and (block.mixed or not block.from_print))
             (folder / "tables" / f"{block.name}.html").write_text(page, encoding="utf-8")
 
 
@@ -184,14 +181,12 @@ def _plain(block: Any, folder: Path) -> dict[str, Any]:
             return {"kind": "text", "text": block.text}
         case Lines():
             return {"kind": "list", "lines": list(block.lines)}
-        case Chain():
-            return {"kind": "chain", "links": list(block.links)}
         case Drawing():
             return _plain_figure(block, folder)
         case Printed():
             return _plain_table(block)
         case Gallery():
-            pictures = [_thumbnail(caption, picture) for caption, picture in block.pictures]
+            pictures = [_picture(*picture) for picture in block.pictures]
             return {"kind": "gallery", "summary": block.summary, "pictures": pictures}
         case Fold():
             inner = [_plain(folded, folder) for folded in block.blocks]
@@ -220,12 +215,12 @@ def _plain_table(block: Printed) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _thumbnail(caption: str, png: bytes) -> dict[str, Any]:
+def _picture(name: str, words: str, png: bytes) -> dict[str, Any]:
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.thumbnail((2 * _THUMBNAIL, _THUMBNAIL))
+    picture.thumbnail((_PICTURE, _PICTURE))
     jpeg = io.BytesIO()
     picture.save(jpeg, "JPEG", quality=70)
     return {
-        "jpeg": base64.b64encode(jpeg.getvalue()).decode(), "caption": caption, "alt": f"Quality picture of {caption}",
-        "width": picture.width, "height": picture.height,
+        "jpeg": base64.b64encode(jpeg.getvalue()).decode(), "name": name, "words": words,
+        "alt": f"Three planes through {name}: {words}", "width": picture.width, "height": picture.height,
     }  # fmt: skip

@@ -15,9 +15,10 @@ from nenflow.report.cases import (
     count_words,
     flagged_table,
     signoff_words,
+    volume_text,
     volumes_table,
 )
-from nenflow.report.figures_cohort import flow_figure, stability_figure
+from nenflow.report.figures_cohort import counted, flow_figure, stability_figure
 from nenflow.report.page import ANSWER, Drawing, Gallery, Printed, Section, Text
 from nenflow.report.sections_checklists import checklist_blocks
 from nenflow.report.sections_components import component_blocks
@@ -36,7 +37,7 @@ from nenflow.report.tables import (
     exclusions_table,
     parameters_table,
 )
-from nenflow.report.wording import count, listed, of_cohort, percent, shown_of
+from nenflow.report.wording import count, icc_label, listed, of_cohort, percent, shown_of
 from nenflow.tables import CASE
 
 _MARKERS_FLOW = "evaluation/markers_flow.csv"
@@ -192,9 +193,14 @@ def _flow_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[A
 
 def _flow_drawing(name: str, words: str, flow: pd.DataFrame, unit: str) -> Drawing:
     first, last = flow.iloc[0], flow.iloc[-1]
-    reasons = [reason for reason in flow["reason"] if reason]
-    alt = f"Flow of {words}: {int(first['patients'])} patients declared, {int(last['patients'])} analysed"
-    alt += f"; excluded for: {'; '.join(reasons)}." if reasons else "; nobody excluded."
+    left = [counted(row["patients"], row["lesions"], unit) for row in (first, last)]
+    reasons = [
+        f"{counted(row['excluded_patients'], row['excluded_lesions'], unit)}: {row['reason']}"
+        for row in flow.to_dict("records")
+        if row["reason"]
+    ]
+    alt = f"Flow of {words}: {left[0]} declared, {left[1]} analysed"
+    alt += f"; excluded: {'; '.join(reasons)}." if reasons else "; nobody excluded."
     return Drawing(f"flow_{name}", flow_figure(flow, unit), f"Flow of {words}.", alt)
 
 
@@ -327,7 +333,7 @@ def _stability_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> l
         ]
         caption = f"Agreement of repeated segmentations, {table['feature'].nunique():,} features of “{extraction}”; the"
         caption += f" dashed line is the threshold, {threshold:g}. ICC as McGraw and Wong 1996 name it."
-        alt = f"Histograms of {form}; share of features at or above {threshold:g}: {', '.join(parts)}."
+        alt = f"Histograms of {icc_label(form)}; share of features at or above {threshold:g}: {', '.join(parts)}."
         figure = stability_figure(table, form, threshold, study["unit"])
         blocks.append(Drawing(f"stability_{cohort}_{extraction}", figure, caption, alt))
         note = "Classes by the ICC's limits of the study; six forms of ICC with intervals and the limits of agreement "
@@ -363,7 +369,11 @@ def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
     title = f"Flagged regions{shown_of(len(shown), len(flagged), 'flagged')}."
     note = "Hausdorff: largest distance between the surfaces, and its 95th percentile. Excluded regions do not count."
     pictured = cases[cases["picture"].notna()].head(_EXAMPLES)
-    pictures = [(", ".join(case[name] for name in CASE), case["picture"]) for case in pictured.to_dict("records")]
+    pictures = [
+        (", ".join(case[name] for name in CASE), _case_words(case), case["picture"])
+        for case in pictured.to_dict("records")
+    ]
+    opens = f"Show {count(len(pictures), 'example')}, flagged ones first; press one to enlarge it"
     where = (
         "The page gallery.html beside this one has every region: its picture and what was measured in it, or why not."
     )
@@ -372,8 +382,15 @@ def _picture_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> lis
         *([Printed("flagged", shown, title, full=flagged)] if len(flagged) else []),
         *([Printed("agreement", agreement, "Agreement of readers.", note)] if len(agreement) else []),
         *([Printed("volumes", volumes, "Volumes of organs and of computed regions.")] if len(volumes) else []),
-        *([Gallery(f"Show {count(len(pictures), 'example')}, flagged ones first", pictures)] if pictures else []),
+        *([Gallery(opens, pictures)] if pictures else []),
     ]
+
+
+def _case_words(case: Mapping[str, Any]) -> str:
+    """A region's flags, its volume, and what a person decided about it."""
+    decided = {"ok": "signed off as ok", "exclude": "signed off as excluded", "": "not signed off"}[case["decision"]]
+    flags = "; ".join(case["flags"]) or "nothing flagged"
+    return f"{flags}; {volume_text(case['volume_mm3'])}; {decided}."
 
 
 def _version_blocks(study: Mapping[str, Any], versions: Mapping[str, str], parameters: Mapping[str, Any]) -> list[Any]:

@@ -39,7 +39,7 @@ def honest_blocks(model: str, table: pd.DataFrame, measure: str, unit: str) -> l
         caption += " Grey: what the same analysis gives where there is nothing to find, outcomes permuted between "
         caption += "patients (median and central 95%)."
     alt = "; ".join(
-        f"{score_label(row.score)}, {row.estimate.lower()}: {measure} {interval(row.auc, row.low, row.high)}"
+        f"{score_label(row.score)}, {row.estimate}: {measure} {interval(row.auc, row.low, row.high)}"
         + (f", by chance {interval(row.chance, row.chance_low, row.chance_high)}" if pd.notna(row.chance) else "")
         for row in table.itertuples()
     )
@@ -112,7 +112,8 @@ def chance_blocks(
 
 
 def above_chance(table: pd.DataFrame, model: str, measure: str) -> str:
-    """The model's corrected figure in words; blank where there is none, or its interval does not exclude chance."""
-    rows = table[(table["score"] == model) & (table["estimate"] == PLUS632) & (table["low"] > 0.5)]
+    """The model's corrected figure in words; blank where there is none, or interval or permutations allow chance."""
+    found = (table["low"] > 0.5) & (table["p"].isna() | (table["p"] <= _SIGNIFICANT))
+    rows = table[(table["score"] == model) & (table["estimate"] == PLUS632) & found]
     said = [interval(row.auc, row.low, row.high) for row in rows.itertuples()]
     return f"the {measure} of {the_score(model)} is {said[0]}" if said else ""

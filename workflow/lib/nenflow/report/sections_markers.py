@@ -64,7 +64,11 @@ def _rated(study: Mapping[str, Any], markers: pd.DataFrame) -> list[Any]:
     drawn = markers if drawn is None else drawn
     shown = drawn.dropna(subset=["auc"])
     caption = f"The features {which}; an arrow says whether events have higher (↑) or lower (↓) values."
-    alt = f"AUC with interval of {count(min(20, len(shown)), 'feature')}, from {shown['auc'].max():.2f} down."
+    first = shown.sort_values(["auc", "marker"], ascending=[False, True], kind="stable").head(3)
+    tops = [
+        f"{feature_label(row.marker)} {interval(row.auc, row.auc_low, row.auc_high, 2)}" for row in first.itertuples()
+    ]
+    alt = f"AUC with interval of {count(min(20, len(shown)), 'feature')}; highest: {'; '.join(tops)}."
     figures = [Drawing("markers", markers_figure(drawn), caption, alt)] if len(shown) else []
     return [Text(words), *figures, *_tables(study, markers, "markers", "Single features")]
 

@@ -5,16 +5,18 @@ from typing import Any
 
 import pandas as pd
 
-from nenflow.models.terms import term_of
+from nenflow.report.alternatives import curve_words, decision_words, points_words
 from nenflow.report.figures_evaluation import calibration_figure, decision_figure, roc_figure
 from nenflow.report.figures_model import lasso_figure, nomogram_figure
+from nenflow.report.figures_selection import waterfall_figure
 from nenflow.report.figures_survival import forest_figure
 from nenflow.report.model_files import ModelFiles, constant_scores
-from nenflow.report.page import Chain, Drawing, Heading, Printed, Section, Text
+from nenflow.report.page import Drawing, Heading, Printed, Section, Text
 from nenflow.report.sections_candidates import candidates_blocks, null_blocks
 from nenflow.report.sections_crossvalidation import cross_validation_blocks
 from nenflow.report.sections_honest import above_chance, chance_blocks, honest_blocks
 from nenflow.report.sections_schemes import external_blocks, scheme_blocks
+from nenflow.report.sections_selection import funnel_blocks
 from nenflow.report.sections_survival import (
     cox_calibration,
     cox_decision,
@@ -27,7 +29,6 @@ from nenflow.report.tables import (
     discrimination_table,
     estimates,
     odds_ratio_table,
-    plain_label,
     points_table,
     ratio_column,
     sample_size_table,
@@ -40,12 +41,14 @@ from nenflow.report.wording import (
     count,
     decimal,
     event_words,
+    feature_label,
     interval,
     listed,
     p_text,
     percent,
     ratio_interval,
     score_label,
+    significant,
     the_score,
     time_unit,
 )
@@ -100,27 +103,6 @@ def _honest(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any
     return [*blocks, *honest_blocks(model, table, measure, study["unit"])] if performance else blocks
 
 
-def _chain(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
-    links = []
-    stability, spearman, lasso = (files.step(name) for name in ("stability", "spearman", "lasso"))
-    final = files.final()
-    if stability:
-        links.append((f"{stability['n_features']:,}", "features measured"))
-        rule = f"{stability['form']} of at least {stability['threshold']:g} in every comparison"
-        links.append((f"{stability['n_stable']:,}", f"stable: {rule}"))
-    if spearman:
-        words = f"left after pruning pairs correlated above {spearman['threshold']:g}"
-        links.append((f"{len(spearman['kept']):,}", words))
-    if lasso:
-        links.append((f"{len(lasso['coefficients']):,}", f"in the Radscore (LASSO, {lasso['rule']})"))
-    if final:
-        terms = list(dict.fromkeys(term_of(name) for name in final["variables"]))
-        names = [plain_label(name, study["variables"]) for name in terms]
-        nothing = "in the final model: no variable survived the selection"
-        links.append((str(len(names)), f"in the final model: {listed(names)}" if names else nothing))
-    return [Chain(links)] if len(links) > 1 else []  # of clinical variables alone there is no chain to tell of
-
-
 def _lasso(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     document = files.step("lasso")
     if not document:
@@ -135,15 +117,25 @@ def _lasso(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]
         best = "least deviance" if measure == "deviance" else "largest AUC"
         caption = f"Coefficients along the penalty λ (left) and the cross-validated {measure} with its standard error "
         caption += f"(right); λ.min has the {best}, λ.1se is the largest within one standard error of it."
-        alt = f"LASSO path of {count(len(path), 'feature')} and cross-validation curve; {len(chosen)} selected."
+        at = listed([f"{name} {significant(document[key], 3)}" for name, key in _LAMBDAS.items()])
+        alt = f"LASSO path of {count(len(path), 'feature')} and cross-validation curve; {at}; at {document['rule']} "
+        alt += f"{len(chosen)} selected{f': {listed(list(map(feature_label, chosen)))}' if chosen else ''}."
         figure = lasso_figure(path, curve, document["lambda_min"], document["lambda_1se"], document["rule"], measure)
         blocks.append(Drawing(f"lasso_{model}", figure, caption, alt))
     if chosen:
         full = pd.DataFrame([*chosen.items(), ("intercept", document["intercept"])], columns=["feature", "coefficient"])
+        shares = ((files.evaluation("validation.json") or {}).get("selection") or {}).get("features")
         note = "Coefficients of the features as the step before passes them on (z-scores where the protocol has them)."
-        table = signature_table(chosen, document["intercept"])
+        note += (
+            " Selected: share of the refits on resampled patients whose Radscore holds the feature." if shares else ""
+        )
+        full = full.assign(selected=full["feature"].map(lambda name: shares.get(name, 0.0))) if shares else full
+        table = signature_table(chosen, document["intercept"], shares)
         blocks.append(Printed(f"signature_{model}", table, "The Radscore's formula.", note, full))
     return blocks
+
+
+_LAMBDAS = {"λ.min": "lambda_min", "λ.1se": "lambda_1se"}
 
 
 def lasso_tables(document: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -244,7 +236,7 @@ def _nomogram(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[A
     figure = nomogram_figure(document, study["variables"], event, unit)
     below = "survival" if files.is_cox() else "probability"
     caption = f"Read the points of each variable on the top line, add them up, and read the {below} below the sum."
-    alt = f"Nomogram of {count(len(document['variables']), 'variable')} for the {below} of {_event(study, model)}."
+    alt = f"Nomogram for the {below} of {_event(study, model)}. {points_words(document, study['variables'])}"
     blocks: list[Any] = [Drawing(f"nomogram_{model}", figure, caption, alt)]
     points = files.model("points.csv")
     if points is not None and len(points):
@@ -260,7 +252,7 @@ def _nomogram(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[A
     caption = f"The same model for new patients: every coefficient is multiplied by {decimal(factor, 2)}, the "
     caption += f"calibration slope corrected for optimism, so that each {below} is less extreme than above."
     figure = nomogram_figure(shrunken, study["variables"], event, unit)
-    alt = f"Nomogram of the model shrunk by {decimal(factor, 2)}."
+    alt = f"Nomogram of the model shrunk by {decimal(factor, 2)}. {points_words(shrunken, study['variables'])}"
     return [*blocks, Drawing(f"nomogram-shrunken_{model}", figure, caption, alt)]
 
 
@@ -294,7 +286,8 @@ def _roc(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     alt = "; ".join(f"{score_label(k)}: AUC {interval(v['auc'], *v['auc_delong'])}" for k, v in performance.items())
     named = {score_label(score): figures for score, figures in performance.items()}
     figure = roc_figure(roc.assign(score=roc["score"].map(score_label)), named)
-    caption = "ROC curves on the data the model was made from; the dots are the cut-offs of Youden's index."
+    caption = "ROC curves on the data the model was made from; the dots are the cut-offs of Youden's index"
+    caption += ", the bands hold 95% of the finished model's curves in resampled patients." if "low" in roc else "."
     table = discrimination_table(performance)
     units = ["of the Radscore"] if "Radscore" in performance else []
     units += ["of the model's linear predictor (log odds)"] if model in performance else []
@@ -303,9 +296,29 @@ def _roc(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[Any]:
     note += f". The exact binomial interval is MedCalc's, which takes the AUC for a share of the {study['unit']}s"
     return [
         Drawing(f"roc_{model}", figure, caption, f"ROC curves. {alt}."),
+        *_waterfall(study, model, files, performance),
         Printed(f"discrimination_{model}", table, "Apparent discrimination.", f"{note}."),
         *_comparison(model, files),
     ]
+
+
+def _waterfall(study: Mapping[str, Any], model: str, files: ModelFiles, performance: Mapping[str, Any]) -> list[Any]:
+    """The score of every unit around the cut-off: the Radscore's, as papers print it, or else the model's."""
+    score, (figures, scores) = next(iter(performance)), (next(iter(performance.values())), files.model("scores.csv"))
+    youden, column = figures.get("youden"), "Radscore" if score == "Radscore" else "linear_predictor"
+    if not youden or scores is None:
+        return []
+    settings, label = study["endpoints"][study["models"][model]["endpoint"]], score_label(score)
+    others = [level for level in study["variables"][settings["variable"]]["levels"] if level != settings["event"]]
+    names = {0: listed(others), 1: settings["event"]}
+    table = pd.DataFrame({"score": scores[column], "outcome": scores["outcome"]})
+    figure = waterfall_figure(table, youden["threshold"], names, label, study["unit"])
+    caption = f"{label} of every {study['unit']} less the cut-off of Youden's index, by outcome "
+    caption += f"({study['variables'][settings['variable']]['label']}); on the data that it was made from."
+    shares = youden["sensitivity"], 1 - youden["specificity"]
+    alt = f"Waterfall of {count(len(table), study['unit'])}: at or above {decimal(youden['threshold'])}, the cut-off, "
+    alt += f"lie {percent(shares[0])} of “{names[1]}” and {percent(shares[1])} of “{names[0]}”."
+    return [Drawing(f"waterfall_{model}", figure, caption, alt)]
 
 
 def _comparison(model: str, files: ModelFiles) -> list[Any]:
@@ -336,7 +349,7 @@ def _calibration(study: Mapping[str, Any], model: str, files: ModelFiles) -> lis
         "Observed against predicted share of events (lowess); bias-corrected by refitting in resamples. Below: how "
     )
     caption += f"many have each predicted probability.{_calibration_words(files, model)}"
-    alt = "Calibration curves, apparent and bias-corrected, beside the diagonal of perfect calibration."
+    alt = f"Calibration of {len(scores)} predictions. {curve_words(calibration)}{_calibration_words(files, model)}"
     return [Drawing(f"calibration_{model}", figure, caption, alt)]
 
 
@@ -364,12 +377,7 @@ def _decision(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[A
     )
     caption += "the optimism of refitting everything in resamples"
     caption += "." if outside is None or outside.empty else "; thin: of predictions for the folds that were left out."
-    curves = decision.pivot_table(index="threshold", columns="strategy", values="net_benefit")
-    better = curves[curves["model"] > curves[["all", "none"]].max(axis=1)].index
-    alt = "Decision curve; the model has the highest net benefit at no threshold."
-    if len(better):
-        alt = f"Decision curve; at {len(better)} of {len(curves)} thresholds, from {better.min():.2f} to "
-        alt += f"{better.max():.2f}, the model has the highest net benefit."
+    alt = f"Decision curve; {decision_words(decision)}"
     return [Drawing(f"decision_{model}", figure, caption, alt)]
 
 
@@ -434,7 +442,7 @@ def _resample_words(document: Mapping[str, Any], rated: Mapping[str, Any]) -> st
 
 _FILLERS: dict[str, Callable[[Mapping[str, Any], str, ModelFiles], list[Any]]] = {
     "honest": _honest,
-    "chain": _chain,
+    "chain": funnel_blocks,
     "lasso": _lasso,
     "odds": _odds,
     "nomogram": _nomogram,

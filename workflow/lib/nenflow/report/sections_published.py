@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from nenflow.report.alternatives import curve_words, points_words
 from nenflow.report.figures_evaluation import calibration_figure
 from nenflow.report.figures_model import nomogram_figure
 from nenflow.report.figures_survival import survival_calibration_figure
@@ -78,17 +79,19 @@ def _nomogram(
     event = "survival" if survives else event_words(study, endpoint)
     figure = nomogram_figure(drawn, study["variables"], event, time_unit(study, endpoint))
     caption = "The published nomogram, drawn from its model file."
-    blocks: list[Any] = [Drawing(f"nomogram_published_{name}", figure, caption, f"{caption} {event}.", from_print=True)]
+    alt = f"Published nomogram for {event}. {points_words(drawn, study['variables'])}"
+    blocks: list[Any] = [Drawing(f"nomogram_published_{name}", figure, caption, alt, from_print=True)]
     mine = results.get(f"models/{own}/points.csv")
     terms = (files["model.json"]["steps"].get("terms"), results.get(f"models/{own}/steps/terms.json"))
     factors = [(part or {}).get("factors", {}) for part in terms]
     shown, totals = points_table(points, study["variables"], factors[0]), total_points_table(points)
-    if mine is not None and len(mine):
+    beside = mine is not None and len(mine) > 0
+    if beside:
         shown = _beside(shown, points_table(mine, study["variables"], factors[1]))
         totals = _beside(totals, total_points_table(mine))
     title = f"The published points{' beside those of the model from this cohort' if own else ''}."
     # The page shows the cohort's own points too; the file has the published ones alone.
-    blocks.append(Printed(f"points_published_{name}", shown, title, full=points, from_print=True))
+    blocks.append(Printed(f"points_published_{name}", shown, title, full=points, from_print=True, mixed=beside))
     below = "survival" if survives else "probability"
     blocks.append(Printed(f"total-points_published_{name}", totals, f"Total points and {below}, published and here."))
     return blocks
@@ -115,12 +118,16 @@ def calibration_blocks(
     """
     curves, groups = files["calibration.csv"], files["calibration_groups.csv"]
     caption = f"{words}: observed against predicted"
-    alt = f"Calibration. {words}, beside the diagonal of perfect calibration."
+    alt = f"Calibration. {words}: "
     if "time" not in curves:
         event = event_words(study, endpoint)
         figure = calibration_figure(curves.assign(corrected=float("nan")), files["scores.csv"]["probability"], event)
         p = p_text(files["performance.json"]["hosmer_lemeshow"]["p"])
-        return [Drawing(f"calibration_{name}", figure, f"{caption} (lowess); Hosmer-Lemeshow p {p}.", alt)]
+        return [
+            Drawing(
+                f"calibration_{name}", figure, f"{caption} (lowess); Hosmer-Lemeshow p {p}.", alt + curve_words(curves)
+            )
+        ]
     blocks = []
     for time, rows in groups.groupby("time"):
         known, curve = rows.dropna(subset=["observed"]), curves[(curves["time"] == time) & curves["apparent"].notna()]
@@ -128,5 +135,6 @@ def calibration_blocks(
             continue
         figure = survival_calibration_figure(known, curve, f"survival at {time:g}")
         said = f"{caption} survival at {time:g}, groups of prediction (Kaplan-Meier, 95% interval) and smooth curve."
-        blocks.append(Drawing(f"calibration_{name}_{time:g}", figure, said, alt))
+        at = f"{alt}survival at {time:g}: {curve_words(curve)}"
+        blocks.append(Drawing(f"calibration_{name}_{time:g}", figure, said, at))
     return blocks

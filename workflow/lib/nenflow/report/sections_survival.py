@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from nenflow.report.alternatives import curve_words, decision_words
 from nenflow.report.figures_evaluation import decision_figure
 from nenflow.report.figures_survival import (
     incidence_figure,
@@ -15,7 +16,7 @@ from nenflow.report.figures_survival import (
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.sections_effects import effect_blocks
 from nenflow.report.tables import cutpoints_table, median_text, survival_table
-from nenflow.report.wording import decimal, interval, listed, p_text, score_label
+from nenflow.report.wording import decimal, interval, listed, p_text, percent, score_label
 from nenflow.tables import ALL
 
 
@@ -76,9 +77,20 @@ def _curves(study: Mapping[str, Any], endpoint: str, files: Mapping[str, pd.Data
         note = f"{label}; {_test_words('log-rank', found)}" if len(found) else ""
         figure = survival_figure(rows, _title(study, endpoint), _share(study, endpoint), note)
         caption = f"Kaplan-Meier curves: {label}. Ticks are censored patients; below, how many are at risk."
-        alt = f"Kaplan-Meier curves of {_title(study, endpoint)}, {label}. {note}"
-        blocks.append(Drawing(f"km_{endpoint}_{variable or ALL}", figure, caption, f"{alt}."))
+        alt = f"Kaplan-Meier curves of {_title(study, endpoint)}. {_group_words(files['summary'], variable)}"
+        alt += f" {note}." if note else ""
+        blocks.append(Drawing(f"km_{endpoint}_{variable or ALL}", figure, caption, alt))
     return blocks
+
+
+def _group_words(summary: pd.DataFrame, variable: str) -> str:
+    """Events and median of each group of a variable, or of all patients."""
+    rows = summary[summary["variable"].fillna("") == variable]
+    words = [
+        f"{row['group']}: {row['events']:.0f} of {row['n']:.0f}, median {median_text(row)}"
+        for _, row in rows.iterrows()
+    ]
+    return f"{'; '.join(words)}."
 
 
 def _test_words(name: str, found: pd.DataFrame) -> str:
@@ -103,7 +115,10 @@ def _incidence(study: Mapping[str, Any], endpoint: str, files: Mapping[str, pd.D
         named = rows.assign(cause=rows["cause"].map(causes))
         figure = incidence_figure(named, _title(study, endpoint), "Cumulative incidence", note)
         caption = f"Cumulative incidence (Aalen and Johansen) of “{causes[1]}” and “{causes[2]}”: {label}."
-        blocks.append(Drawing(f"incidence_{endpoint}_{variable or ALL}", figure, caption, f"{caption} {note}"))
+        last = named.sort_values("time", kind="stable").groupby(["group", "cause"], sort=False).tail(1)
+        ends = [f"{row.group}, {row.cause}: {percent(row.incidence)} by {row.time:g}" for row in last.itertuples()]
+        alt = f"Cumulative incidence. {'; '.join(ends)}. {note}"
+        blocks.append(Drawing(f"incidence_{endpoint}_{variable or ALL}", figure, caption, alt.strip()))
     return blocks
 
 
@@ -166,7 +181,7 @@ def cox_calibration(
         figure = survival_calibration_figure(known, curve, f"survival at {time:g}")
         caption = f"Observed against predicted survival at {time:g} ({unit}): groups of prediction (Kaplan-Meier, 95% "
         caption += "interval) and smooth curve, apparent and corrected by refitting in resamples."
-        alt = f"Calibration of survival at {time:g}, beside the diagonal of perfect calibration."
+        alt = f"Calibration of survival at {time:g}. {curve_words(curve)}"
         blocks.append(Drawing(f"calibration_{model}_{time:g}", figure, caption, alt))
     return blocks
 
@@ -185,7 +200,7 @@ def cox_decision(
         here = None if outside is None else outside[outside["time"] == time]
         caption += "." if here is None or here.empty else "; thin: of predictions for the folds that were left out."
         figure = decision_figure(rows, score_label(model), here)
-        blocks.append(Drawing(f"decision_{model}_{time:g}", figure, caption, f"Decision curve at {time:g}."))
+        blocks.append(Drawing(f"decision_{model}_{time:g}", figure, caption, f"At {time:g}: {decision_words(rows)}"))
     return blocks
 
 

@@ -128,11 +128,21 @@ def plain_label(name: str, variables: Mapping[str, Any]) -> str:
     return variables[name]["label"] if name in variables else feature_label(name)
 
 
-def signature_table(coefficients: Mapping[str, float], intercept: float) -> pd.DataFrame:
-    """The Radscore's formula: coefficients of the features, largest first, and the intercept."""
+def signature_table(
+    coefficients: Mapping[str, float], intercept: float, shares: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """The Radscore's formula: coefficients of the features, largest first, and the intercept.
+
+    Args:
+        coefficients, intercept: of the LASSO.
+        shares: of refits that selected a feature, by its name, where they are known; one without a name has 0.
+    """
     ordered = sorted(coefficients.items(), key=lambda pair: (-abs(pair[1]), pair[0]))
     rows = [{"Feature": feature_label(name), "Coefficient": decimal(value, 4), "Name": name} for name, value in ordered]
-    return pd.DataFrame([*rows, {"Feature": "Intercept", "Coefficient": decimal(intercept, 4), "Name": ""}])
+    table = pd.DataFrame([*rows, {"Feature": "Intercept", "Coefficient": decimal(intercept, 4), "Name": ""}])
+    if shares:
+        table.insert(2, "Selected", [percent(shares.get(name, 0.0)) for name, _ in ordered] + [""])
+    return table
 
 
 def classes_table(agreement: pd.DataFrame) -> pd.DataFrame:

@@ -129,6 +129,11 @@ def feature_label(name: str) -> str:
     return " ".join(parts if image == "original" else [image, *parts])
 
 
+def icc_label(form: str) -> str:
+    """A form of the intraclass correlation as Shrout and Fleiss write it: "ICC(2,1)" of ICC2."""
+    return f"ICC({form[-1]},1)" if form in ("ICC1", "ICC2", "ICC3") else form
+
+
 def score_label(name: str) -> str:
     """A score for readers: the signature's is called Radscore, a final model after its name in study.yaml."""
     if name == "Radscore":
