@@ -574,7 +574,7 @@ def test_the_level_of_chance_is_said_beside_the_figures(p, said):
     assert "the same analysis prints a median C-index of 0.600, up to 0.700 in 95%" in words.text
     assert "the honest one is 0.510, up to 0.580 in 95%" in words.text
     assert words.text.endswith(said)
-    assert "apparent: C-index 0.710 (0.650–0.770), by chance 0.600 (0.500–0.700)" in drawing.alt
+    assert "Apparent: C-index 0.710 (0.650–0.770), by chance 0.600 (0.500–0.700)" in drawing.alt
 
 
 def test_the_distribution_under_no_effect_is_drawn_for_the_model_alone():
