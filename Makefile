@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES   := workflow/lib workflow/scripts tests benchmarks
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: demo study studies new-study report cases exchange ibsi test test-slow lint format env lock unlock clean
+.PHONY: demo study studies new-study report apply validate cases exchange ibsi test test-slow lint format env lock unlock clean
 
 demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
 	$(SNAKEMAKE) --config studies=[surufatinib]
@@ -31,6 +31,10 @@ new-study: $(READY)           ## a new study's folder, from the template: make n
 
 report: $(READY)              ## only the report page (and whatever it still lacks)
 	$(SNAKEMAKE) results/$(STUDY)/report/report.html --config studies=[$(STUDY)]
+
+apply validate: $(READY)      ## a model file in new patients: make apply MODEL=…/card.json COHORT=/data/new-patients
+	@$(if $(and $(MODEL),$(COHORT)),,echo "make $@ needs MODEL (a card.json) and COHORT (a folder, or <study>/<cohort>); README.md shows an example" && exit 1)
+	$(SNAKEMAKE) $@ --config model="$(MODEL)" cohort="$(COHORT)" $(if $(ACCEPT),accept=[$(ACCEPT)])
 
 cases: $(READY)               ## cases.csv from a folder of segmentations; config/README.md shows an example
 	@$(if $(and $(DATA),$(IMAGE),$(SEGMENTATION),$(OUT)),,echo "make cases needs DATA, IMAGE, SEGMENTATION and OUT; config/README.md shows an example" && exit 1)

@@ -15,6 +15,7 @@ include: "workflow/rules/stability.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/multiverse.smk"
+include: "workflow/rules/application.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/progress.smk"
 

@@ -1,6 +1,7 @@
 # What all rules share: the studies, the words that wildcards may be, and input functions. No rules.
 # Snakemake reads this file anew in every cluster job, so what it imports is kept light.
 import os
+import re
 import sys
 import tomllib
 from functools import cache
@@ -16,12 +17,13 @@ sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
 # A job has one core; ITK would take all of them, and jobs beside each other would wait for one another.
 os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
 
+from nenflow.application.cohorts import COHORT, check_study, folder_study, model_needs, study_endpoint
 from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
 from nenflow.multiverse.choices import cells, check_multiverse, jobs, read_setting, variants
 from nenflow.phases import phases_of
 from nenflow.provenance import code_digest
-from nenflow.published import check_published
+from nenflow.published import check_published, read_model
 from nenflow.study import (
     TEMPLATE,
     check_config,
@@ -39,6 +41,8 @@ def read_studies():
     schemas = WORKFLOW / "schemas"
     try:
         check_config(config, schemas)
+        if "model" in config:
+            return read_application(schemas)
         known = sorted({path.parent.name for path in Path("config/studies").glob("*/study.yaml")} - {TEMPLATE})
         if unknown := sorted(set(config["studies"]) - set(known)):
             raise InputError(f"There is no study {unknown[0]} in config/studies; there are: {', '.join(known)}.")
@@ -52,6 +56,32 @@ def read_studies():
         raise WorkflowError(str(error)) from None
 
 
+def read_application(schemas):
+    """The one study of a run that applies a model: that of the cohort, or one made up for a folder of new patients."""
+    card, accepted = read_model(Path(config["model"]), schemas), config.get("accept", [])
+    name, _, cohort = config["cohort"].strip("/").partition("/")
+    settings = Path("config/studies") / name / "study.yaml"
+    APPLICATION.update(card=card, file=config["model"], cohort=cohort or COHORT)
+    if cohort and settings.exists() and not Path(config["cohort"]).is_dir():
+        study = load_study(settings, schemas)
+        if cohort not in study["cohorts"]:
+            raise InputError(f"The study {name} has no cohort {cohort}; it has {', '.join(study['cohorts'])}.")
+        extraction = study.get("extractions", {}).get(card.get("features", {}).get("extraction"), {})
+        file = settings.parent / extraction["parameters"] if "parameters" in extraction else None
+        parameters = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
+        check_study(card, study, parameters, accepted)
+        APPLICATION.update(endpoint=study_endpoint(card, study))
+        return {name: study}
+    folder = Path(config["cohort"])
+    name = "new-" + re.sub("[^A-Za-z0-9]+", "-", folder.resolve().name).strip("-")
+    APPLICATION.update(cohort=COHORT)
+    parameters = Path(f"../../../results/{name}/application/{card['name']}/parameters.yaml")
+    study = folder_study(card, folder, parameters, accepted)
+    APPLICATION.update(endpoint=next(iter(study["endpoints"].values()), None))
+    return {name: study}
+
+
+APPLICATION = {}  # the model file and the cohort that it is applied to, in a run that does so
 STUDIES = read_studies()
 IMPORTING = "|".join(name for name in STUDIES if imports_features(STUDIES[name])) or "(?!)"  # none: nothing fits
 MEASURING = "|".join(name for name in STUDIES if not imports_features(STUDIES[name])) or "(?!)"
@@ -67,6 +97,7 @@ wildcard_constraints:
     endpoint="[A-Za-z0-9-]+",
     model="[A-Za-z0-9-]+",
     published="[A-Za-z0-9-]+",
+    card="[A-Za-z0-9-]+",
     step="[A-Za-z0-9-]+",
     batch="[0-9]+-[0-9]+",
     cells="[0-9]+-[0-9]+",
@@ -112,7 +143,7 @@ def study_file(study, name):
     expanded = os.path.expandvars(name)
     if "$" in expanded:
         raise WorkflowError(f"study {study} needs the folder that {name} names: set that environment variable.")
-    return str(Path("config/studies") / study / expanded)
+    return os.path.normpath(Path("config/studies") / study / expanded)
 
 
 def feature_tables(wildcards):
@@ -548,6 +579,38 @@ def marker_tables(wildcards):
     return analysis_inputs(wildcards, STUDIES[wildcards.study]["markers"])
 
 
+# Application
+
+
+def application(file):
+    """Input function: a result of applying the model that the command line names."""
+
+    def path(wildcards):
+        if not APPLICATION:
+            raise WorkflowError(
+                "Say which model and whom: snakemake apply --config model=results/pnec/models/nomogram/card.json "
+                "cohort=/data/new-patients (or <study>/<cohort>)."
+            )
+        if APPLICATION["endpoint"] is None and file.startswith("validation"):
+            raise WorkflowError(
+                "The tables of the cohort lack the outcome, so that the model cannot be validated there; add its "
+                "columns, as the model file names them under endpoint, or run snakemake apply."
+            )
+        return f"results/{next(iter(STUDIES))}/application/{APPLICATION['card']['name']}/{file}"
+
+    return path
+
+
+def application_tables(wildcards):
+    """What the inputs of a model are put together from in the cohort that it is applied to."""
+    needs, cohort = model_needs(APPLICATION["card"]), APPLICATION["cohort"]
+    tables = analysis_inputs(wildcards, needs, cohort)
+    del tables["exclusions"]  # which describes a cohort of a study; here the model lists its own
+    if "extraction" in needs:
+        tables["failures"] = f"results/{wildcards.study}/features/{cohort}/{needs['extraction']}_failures.csv"
+    return tables
+
+
 # Multiverse
 
 
@@ -609,7 +672,10 @@ def variant_tables(wildcards):
 
 
 def pages(study):
-    """The pages of a study: its report, and the gallery where there are images."""
+    """The pages of a study: its report, and the gallery where there are images; of a run that applies a model its own."""
+    if APPLICATION:
+        folder = Path(f"results/{study}/application/{APPLICATION['card']['name']}")
+        return [str(page) for page in (folder / "predictions.html", folder / "validation.html") if page.exists()]
     names = ["report", "gallery"] if has_images(STUDIES[study]) else ["report"]
     return expand("results/{study}/report/{page}.html", study=study, page=names)
 

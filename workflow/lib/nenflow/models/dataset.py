@@ -32,10 +32,10 @@ def assemble_dataset(
         units: all units of the cohort with their declared variables, index (patient, region).
         excluded: units excluded before (columns patient, region, step, reason); they are not listed again.
         cases: what became of each case in the images stage (patient, phase, region, rater, reason).
-        analysis: the settings of a model or of the markers: endpoint, extraction, phase (or a list of phases, whose
-            features are called <phase>_<feature>), region (where a ring is analysed) and, for a model, features (the
-            only ones that take part), clinical, missing, others (variables that steps need beside those) and strata
-            (the variable whose levels a Cox model gives baseline hazards of their own).
+        analysis: the settings of a model or of the markers: endpoint (without one there is no outcome), extraction,
+            phase (or a list of phases, whose features are called <phase>_<feature>), region (where a ring is analysed)
+            and, for a model, features (the only ones that take part), clinical, missing, others (variables that steps
+            need beside those) and strata (the variable whose levels a Cox model gives baseline hazards of their own).
         study: the study's settings.
         pattern: the drawn regions whose features are put together for each patient, where a study does so.
 
@@ -55,14 +55,15 @@ def assemble_dataset(
         image = _named(image, analysis)
         lacking = _lacking(features, cases, analysis, reader, pattern)
     columns = coded(units, study["variables"], clinical)
-    found = outcome(units, study["endpoints"][analysis["endpoint"]])
+    predicts = "endpoint" not in analysis  # a model that is there: nobody's outcome is needed
+    found = columns.iloc[:, :0] if predicts else outcome(units, study["endpoints"][analysis["endpoint"]])
     known = pd.concat([found, columns], axis=1)
     missing = analysis.get("missing", "refuse")
     needed = known if missing == "complete" else found
     reasons = _reasons(needed, image.index, excluded, lacking, study)
 
     usable = known.index.difference(reasons.set_index(UNIT).index, sort=True)
-    if usable.empty:
+    if usable.empty and not predicts:
         raise InputError(f"No {study['unit']} is left for the analysis; see the reasons in exclusions.csv.")
     if missing == "refuse":
         _refuse_missing(columns.loc[usable], study)

@@ -51,12 +51,12 @@ def shrink_model(
         baseline = hazard_steps(shrunk, y["time"], y["event"], document["ties"], outcome_strata(y))
         kept |= {"baseline": {name: baseline[name].tolist() for name in document["baseline"]}, "center": shrunk.mean()}
     else:
-        kept["intercept"] = _intercept(shrunk, float(np.mean(y)))
+        kept["intercept"] = intercept_for(shrunk, float(np.mean(y)))
         shrunk = shrunk + kept["intercept"]
     return plain(kept | {"linear_predictor": [shrunk.min(), shrunk.max()]})
 
 
-def _intercept(predictor: np.ndarray, share: float) -> float:
+def intercept_for(predictor: np.ndarray, share: float) -> float:
     """The intercept with which the mean probability is the share of events."""
     from scipy.optimize import brentq  # here: loading it takes others as long as their work
 
