@@ -333,6 +333,7 @@ def test_limits_say_what_a_careful_reader_needs(page):
     assert "8 lesions come from 6 patients" in page
     assert "1.0 for each of the 3 candidate coefficients" in page  # 3 without the event
     assert "folds split patients" in page
+    assert "Fewer than 5 have Grade 1 (2) and Grade 2 (4): estimates" in page
     assert "no intercept" in page
 
 

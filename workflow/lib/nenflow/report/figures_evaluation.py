@@ -144,11 +144,16 @@ def calibration_figure(calibration: pd.DataFrame, predicted: pd.Series, event: s
     axes.set(xlim=(0, 1), ylim=(max(low, -0.1), min(high, 1.1) + 0.01))
     axes.set_ylabel(plain_text(f"Observed share of {event}"))
     axes.legend(loc="upper left")
-    counts, edges = np.histogram(predicted, bins=np.linspace(0, 1, 51))
-    spread.bar((edges[:-1] + edges[1:]) / 2, counts, width=0.014, color=BLACK)
-    spread.set(xlabel=plain_text(f"Predicted probability of {event}"), ylabel="n", ylim=(0, max(counts.max(), 1)))
-    spread.set_yticks([0, int(max(counts.max(), 1))])
+    draw_spread(spread, predicted, f"Predicted probability of {event}")
     return figure
+
+
+def draw_spread(axes: Axes, predicted: pd.Series, label: str) -> None:
+    """How many units have each prediction, below a calibration plot."""
+    counts, edges = np.histogram(predicted, bins=np.linspace(0, 1, 51))
+    axes.bar((edges[:-1] + edges[1:]) / 2, counts, width=0.014, color=BLACK)
+    axes.set(xlabel=plain_text(label), ylabel="n", ylim=(0, max(counts.max(), 1)))
+    axes.set_yticks([0, int(max(counts.max(), 1))])
 
 
 @journal

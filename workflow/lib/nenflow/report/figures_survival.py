@@ -24,6 +24,7 @@ from nenflow.report.drawing import (
     text_width,
     wrap,
 )
+from nenflow.report.figures_evaluation import draw_spread
 from nenflow.report.wording import p_text, ratio_interval
 
 _LINE = 3.4  # height of a line of small text, mm
@@ -41,7 +42,9 @@ def survival_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = "
         note: a line above the legend, such as the log-rank p.
     """
     groups = list(dict.fromkeys(curves["group"]))
-    figure = new_figure(SINGLE, 62 + _LINE * (len(groups) + 2))
+    note = wrap(note, SINGLE - 16, SMALL) if len(groups) > 1 else ""
+    above = _LINE * 1.25 * (len(groups) + note.count("\n") + 1) if len(groups) > 1 else 0  # the legend
+    figure = new_figure(SINGLE, 62 + above + _LINE * (len(groups) + 2))
     axes, table = figure.subplots(2, 1, height_ratios=[58, _LINE * (len(groups) + 1.5)])
     for number, group in enumerate(groups):
         rows = curves[curves["group"] == group]
@@ -59,7 +62,9 @@ def survival_figure(curves: pd.DataFrame, time: str, outcome: str, note: str = "
     )
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 3, 5, 6, 10]))
     if len(groups) > 1:
-        axes.legend(loc="best", title=plain_text(wrap(note, 50, SMALL)), title_fontsize=SMALL, alignment="left")
+        # Beside the curves it would lie on one of them.
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), title=plain_text(note), title_fontsize=SMALL,
+                    alignment="left", borderpad=0.2, borderaxespad=0.3)  # fmt: skip
     _at_risk(table, curves, groups, axes)
     return figure
 
@@ -222,16 +227,19 @@ def time_roc_figure(roc: pd.DataFrame, areas: Mapping[str, str], unit: str) -> F
 
 
 @journal
-def survival_calibration_figure(groups: pd.DataFrame, curve: pd.DataFrame, words: str) -> Figure:
-    """Observed against predicted survival at one time: Kaplan-Meier of groups, and a smooth curve.
+def survival_calibration_figure(
+    groups: pd.DataFrame, curve: pd.DataFrame, words: str, predictions: pd.Series
+) -> Figure:
+    """Observed against predicted survival at one time: Kaplan-Meier of groups, a smooth curve, the spread below.
 
     Args:
         groups: columns predicted, observed, low, high, corrected; one row per group of predictions.
         curve: columns predicted, apparent, corrected; may be empty.
         words: what survives until when, for the axes.
+        predictions: the survival that the model gave, one per unit.
     """
-    figure = new_figure(SINGLE, SINGLE)
-    axes = figure.subplots()
+    figure = new_figure(SINGLE, SINGLE + 12)
+    axes, spread = figure.subplots(2, 1, sharex=True, height_ratios=[6, 1])
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--", label="Ideal")
     if len(curve):
         axes.plot(curve["predicted"], curve["apparent"], color=BLUE, ls="-.", label="Apparent")
@@ -244,8 +252,8 @@ def survival_calibration_figure(groups: pd.DataFrame, curve: pd.DataFrame, words
                       capsize=2, label="Kaplan-Meier by group")  # fmt: skip
         if "corrected" in groups:
             axes.plot(groups["predicted"], groups["corrected"], "x", ms=5, color=RED, label="Group, bias-corrected")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
-    axes.set_xlabel(plain_text(f"Predicted {words}"))
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.set_ylabel(plain_text(f"Observed {words}"))
     axes.legend(loc="best")
+    draw_spread(spread, predictions, f"Predicted {words}")
     return figure

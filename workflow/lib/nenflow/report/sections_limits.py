@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from nenflow.report.model_files import ModelFiles
 from nenflow.report.page import Lines
 from nenflow.report.tables import coded_label, ratio_column, with_powers
-from nenflow.report.wording import count, listed, score_label
+from nenflow.report.wording import count, listed, of_cohort, score_label
 
 
 def limit_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[Any]:
@@ -21,8 +23,44 @@ def limit_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[A
                 f"{count(last['lesions'], 'lesion')} come from {count(last['patients'], 'patient')}: lesions of one "
                 "patient are alike, so tests and intervals that take them as independent claim more than they know."
             )
-    lines += model_limits(study, results)
+        lines += _small_levels(results.get(f"cohort/{cohort}/table_one.csv"), of_cohort(study, cohort))
+    lines += [*_small_class(study, results), *model_limits(study, results)]
     return [Lines(lines)] if lines else []
+
+
+_FEW = 5  # units; a level or class with fewer says next to nothing
+
+
+def _small_levels(table: pd.DataFrame | None, where: str) -> list[str]:
+    """Levels of categorical variables that hardly anybody has."""
+    if table is None:
+        return []
+    labels, levels = table["variable"].replace("", None).ffill(), table["level"]
+    counts = table["overall"].where(levels != "").str.extract(r"^([\d,]+) \(")[0].str.replace(",", "").astype(float)
+    small = [f"{labels[row]} {levels[row]} ({counts[row]:.0f})" for row in table.index[counts < _FEW]]
+    return (
+        [f"Fewer than {_FEW} have {listed(small)}{where}: estimates of such levels rest on almost nobody."]
+        if small
+        else []
+    )
+
+
+def _small_class(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:
+    """How few the smaller class of single features is; that of a model is told with its candidates."""
+    markers = results.get("evaluation/markers.csv")
+    if markers is None or "auc" not in markers or not {"n", "events"} <= set(markers):
+        return []
+    first = markers.dropna(subset=["auc"]).head(1)
+    smaller = min((min(row.events, row.n - row.events) for row in first.itertuples()), default=_MANY)
+    if smaller >= _MANY:
+        return []
+    return [
+        f"Single features: the smaller class has {count(smaller, study['unit'])}; an AUC of so few has a wide "
+        "interval, and the best of many features looks good by chance."
+    ]
+
+
+_MANY = 20  # units of the smaller class from which on nothing is said
 
 
 def model_limits(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:

@@ -343,7 +343,7 @@ def _calibration(study: Mapping[str, Any], model: str, files: ModelFiles) -> lis
     if calibration is None or scores is None or model in constant_scores(files, model):
         return []
     if files.is_cox():
-        return cox_calibration(study, model, calibration, files.evaluation("calibration_groups.csv"))
+        return cox_calibration(study, model, calibration, files.evaluation("calibration_groups.csv"), scores)
     figure = calibration_figure(calibration, scores["probability"], _event(study, model))
     caption = (
         "Observed against predicted share of events (lowess); bias-corrected by refitting in resamples. Below: how "

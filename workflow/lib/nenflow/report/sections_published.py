@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from nenflow.models.base import survival_column
 from nenflow.report.alternatives import curve_words, points_words
 from nenflow.report.figures_evaluation import calibration_figure
 from nenflow.report.figures_model import nomogram_figure
@@ -114,7 +115,7 @@ def calibration_blocks(
     Args:
         name: of the figures' files, behind "calibration_".
         words: which model where, as a caption begins.
-        files: performance.json, calibration.csv, calibration_groups.csv, and of a binary outcome scores.csv.
+        files: performance.json, calibration.csv, calibration_groups.csv, scores.csv.
     """
     curves, groups = files["calibration.csv"], files["calibration_groups.csv"]
     caption = f"{words}: observed against predicted"
@@ -133,7 +134,9 @@ def calibration_blocks(
         known, curve = rows.dropna(subset=["observed"]), curves[(curves["time"] == time) & curves["apparent"].notna()]
         if known.empty:
             continue
-        figure = survival_calibration_figure(known, curve, f"survival at {time:g}")
+        figure = survival_calibration_figure(
+            known, curve, f"survival at {time:g}", files["scores.csv"][survival_column(time)]
+        )
         said = f"{caption} survival at {time:g}, groups of prediction (Kaplan-Meier, 95% interval) and smooth curve."
         at = f"{alt}survival at {time:g}: {curve_words(curve)}"
         blocks.append(Drawing(f"calibration_{name}_{time:g}", figure, said, at))

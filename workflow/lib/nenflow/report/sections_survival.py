@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from nenflow.models.base import survival_column
 from nenflow.report.alternatives import curve_words, decision_words
 from nenflow.report.figures_evaluation import decision_figure
 from nenflow.report.figures_survival import (
@@ -166,7 +167,11 @@ def cox_discrimination(
 
 
 def cox_calibration(
-    study: Mapping[str, Any], model: str, curves: pd.DataFrame | None, groups: pd.DataFrame | None
+    study: Mapping[str, Any],
+    model: str,
+    curves: pd.DataFrame | None,
+    groups: pd.DataFrame | None,
+    scores: pd.DataFrame,
 ) -> list[Any]:
     """Calibration of predicted survival at each of the endpoint's times."""
     if curves is None or groups is None:
@@ -178,9 +183,10 @@ def cox_calibration(
         if known.empty:
             continue
         curve = curves[(curves["time"] == time) & curves["apparent"].notna()]
-        figure = survival_calibration_figure(known, curve, f"survival at {time:g}")
+        figure = survival_calibration_figure(known, curve, f"survival at {time:g}", scores[survival_column(time)])
         caption = f"Observed against predicted survival at {time:g} ({unit}): groups of prediction (Kaplan-Meier, 95% "
-        caption += "interval) and smooth curve, apparent and corrected by refitting in resamples."
+        caption += "interval) and smooth curve, apparent and corrected by refitting in resamples. "
+        caption += "Below: how many have each prediction."
         alt = f"Calibration of survival at {time:g}. {curve_words(curve)}"
         blocks.append(Drawing(f"calibration_{model}_{time:g}", figure, caption, alt))
     return blocks
