@@ -573,7 +573,7 @@ def test_axes_of_survival_say_what_they_show(name):
     figure = DRAW_SURVIVAL[name]()
     for axes in figure.axes:
         if axes.axison:
-            below = [other for other in figure.axes if axes.get_shared_x_axes().joined(axes, other)]
+            below = [axes, *(other for other in figure.axes if axes.get_shared_x_axes().joined(axes, other))]
             assert any(other.get_xlabel() for other in below) or figure.get_supxlabel()
             # a forest has names instead of numbers on its other axis
             assert axes.get_ylabel() or figure.get_supylabel() or not len(axes.get_yticks())
