@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import sync_playwright
 
+from browser import BROWSER, open_file
 from projects import ROOT
 
 # How long an example takes says nothing of what is tested: machines are busy, and the first one may compile.
@@ -33,3 +35,26 @@ def test_data():
 def golden():
     """The folder of results computed in R that nenflow has to agree with (not part of the project)."""
     return _folder("NENFLOW_GOLDEN", "golden")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium of the system, started once; tests that use it are marked `needs_browser`."""
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens a file as `browser.open_file` does; what was opened is closed behind the test."""
+    opened = []
+
+    def open_one(path, **how):
+        opened.append(open_file(browser, path, **how))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.page.close()

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from browser import needs_browser, width_taken
+from browser import assert_sound, needs_browser, width_taken
 from nenflow.documents import write_json
 from nenflow.evaluation.decision import decision_curve
 from nenflow.evaluation.discrimination import performance, roc_curve
@@ -188,7 +189,10 @@ def model_results(selected=True):
         "models/fusion/multivariable.csv": pd.DataFrame(odds).head(1).assign(odds_ratio=5.0),
         "models/fusion/nomogram.json": nomogram(documents["logistic"]),
         "models/fusion/shrunken/nomogram.json": nomogram(documents["logistic"]),
-        "models/fusion/shrunken/model.json": {"shrinkage": 0.68},
+        "models/fusion/shrunken/model.json": {
+            "shrinkage": 0.68,
+            "steps": {"logistic": documents["logistic"] | {"shrinkage": 0.68}},
+        },
         "evaluation/fusion/performance.json": figures,
         "evaluation/fusion/roc.csv": pd.concat(roc),
         "evaluation/fusion/decision_corrected.csv": decision_curve(y, scores["probability"]),
@@ -257,12 +261,20 @@ def test_nothing_is_asked_of_a_network(page):
     for _, attributes in Outline(page).elements:
         for name in ("src", "href", "srcset", "action", "data", "poster"):
             assert attributes.get(name, "#").startswith(("#", "data:image/"))
-    assert not re.search(r"url\(|@import|<script|<link|<iframe|<object", page)
+    assert not re.search(r"url\(|@import|<link|<iframe|<object", page)
     assert "default-src 'none'" in page  # a browser would refuse as well
 
 
+def test_a_browser_is_told_to_run_the_page_s_own_script_and_no_other(page):
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
+    assert [kind for kind, _ in scripts] == [' type="application/json"', ""]  # data of the nomogram; the script
+    assert scripts[1][1] == (TEMPLATES / "nomogram.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(scripts[1][1].encode()).digest()).decode()
+    assert f"; script-src 'sha256-{digest}'\"" in page
+
+
 def test_all_text_is_escaped(page):
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert "<b>bold</b>" not in page
     assert page.count("&lt;script&gt;") >= 6  # title twice, note, reason, labels
 
@@ -294,15 +306,27 @@ def test_figures_are_in_the_page_and_beside_it(page, folder):
 
 
 @needs_browser
-def test_a_wide_table_does_not_make_a_phone_scroll_the_page_sideways(tmp_path):
+def test_what_comes_from_outside_is_shown_and_not_run(open_page, page, folder):
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    assert_sound(open_page, path)
+    screen = open_page(path).page
+    assert screen.title() == STUDY["title"]
+    assert screen.locator("h1").inner_text() == STUDY["title"]
+    assert screen.locator("main").inner_text().count(NASTY) >= 4
+    assert screen.locator("b", has_text="bold").count() == 0
+
+
+@needs_browser
+def test_a_wide_table_does_not_make_a_phone_scroll_the_page_sideways(open_page, tmp_path):
     cells = {f"Column {number}": ["0.0001234 (0.0001233–0.0001235)"] for number in range(12)}
     table = pd.DataFrame({"Feature": ["GLSZM LargeAreaLowGrayLevelEmphasis (arterial)"]} | cells)
     sections = [Section("wide", "A wide table", [Text("Words. " * 50), Printed("wide", table, "Caption. " * 30)])]
     page = tmp_path / "page.html"
     page.write_text(render_page(report_context("A study", [], sections, tmp_path, simulated=True), TEMPLATES))
-    assert width_taken(page, 390, tmp_path / "opened") == 390
+    assert width_taken(open_page(page, width=390).page) == 390
     page.write_text(page.read_text().replace('class="scroll"', ""))
-    assert width_taken(page, 390, tmp_path / "opened") > 1000  # what the table would take outside of its box
+    assert width_taken(open_page(page, width=390).page) > 1000  # what the table would take outside of its box
 
 
 def test_simulated_data_are_named_on_the_page_and_in_the_tables(page, folder):

@@ -718,6 +718,7 @@ def report_inputs(wildcards):
             "univariable.csv",
             "candidates.csv",
             "multivariable.csv",
+            "card.json",
             "nomogram.json",
             "points.csv",
             "assumptions.csv",

@@ -9,7 +9,7 @@ rule write_report:
     input:
         results=report_inputs,
         pictures=report_pictures,
-        templates=[f"{WORKFLOW}/report/report.html.j2", f"{WORKFLOW}/report/style.css"],
+        templates=expand(f"{WORKFLOW}/report/{{file}}", file=["report.html.j2", "style.css", "nomogram.js"]),
         reporting=reporting_lists,
     output:
         page="results/{study}/report/report.html",

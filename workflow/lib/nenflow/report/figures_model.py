@@ -123,8 +123,9 @@ def _count_on_top(axes: MplAxes, curve: pd.DataFrame) -> None:
     top.set_xlabel("Number of features")
 
 
-_LABELS = 46.0  # width of the names on the left, mm
-_SCALE = DOUBLE - _LABELS - 8  # length of the points axis, mm
+LABELS = 46.0  # width of the names on the left, mm
+SCALE = DOUBLE - LABELS - 8  # length of the points axis, mm
+GAP = 0.4  # between a tick and its label, mm
 _ROW = 9.5  # height of one axis with its labels, mm
 _LINE = 3.4  # height of one line of a name, mm
 _TIER = 3.1  # height that one more line of labels adds, mm
@@ -146,6 +147,10 @@ class Axis:
     ticks: list[tuple[float, str]]
     above: list[tuple[float, str]] = field(default_factory=list)
 
+    def lines(self) -> str:
+        """The name, broken into lines that have room on the left."""
+        return wrap(self.name, LABELS - 8)
+
     def labels(self) -> list[tuple[float, float, str, int]]:
         """Where each label goes: place of the tick and of the label's middle (mm), text ("" for a tick without), and
         its line: -1, -2 … below the axis, 1, 2 … above it.
@@ -158,11 +163,18 @@ class Axis:
                 return placed
         return _as_stairs(self.ticks)
 
+    def reaches(self) -> list[float]:
+        """How far (mm) the tick of each label goes, up from the axis or (negative) down."""
+        return [
+            float(np.sign(line)) * ((1.2 + _TIER * (abs(line) - 1)) if text else 0.8)
+            for *_, text, line in self.labels()
+        ]
+
     def rooms(self) -> tuple[float, float]:
         """Height (mm) that the axis needs above and below beyond that of a plain row."""
         sides = [side for *_, side in self.labels()]
         up, down = (_TIER * max(max([sign * side for side in sides], default=0) - 1, 0) for sign in (1, -1))
-        taller = max(_LINE * len(wrap(self.name, _LABELS - 8).split("\n")) + 1.5 - _ROW - up - down, 0) / 2
+        taller = max(_LINE * len(self.lines().split("\n")) + 1.5 - _ROW - up - down, 0) / 2
         return up + taller, down + taller
 
 
@@ -172,8 +184,8 @@ def _in_lines(ticks: Sequence[tuple[float, str]], sides: Sequence[int]) -> list[
     placed = []
     for points, text in sorted(ticks, key=lambda tick: tick[0]):
         short = _shortened(text)
-        spot, half = _LABELS + points / 100 * _SCALE, text_width(short, SMALL) / 2
-        middle = min(max(spot, _LABELS - 6 + half), DOUBLE - 1 - half)  # a long label stays off the names
+        spot, half = LABELS + points / 100 * SCALE, text_width(short, SMALL) / 2
+        middle = min(max(spot, LABELS - 6 + half), DOUBLE - 1 - half)  # a long label stays off the names
         side = next((side for side, end in ends.items() if short and middle - half > end + _CLEAR), None)
         if side:
             ends[side] = middle + half
@@ -191,7 +203,7 @@ def _as_stairs(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, float, s
     placed = []
     for points, text in sorted(ticks, key=lambda tick: -tick[0]):
         short = _shortened(text)
-        spot, width = _LABELS + points / 100 * _SCALE, text_width(short, SMALL)
+        spot, width = LABELS + points / 100 * SCALE, text_width(short, SMALL)
         if spot + width <= DOUBLE - 2:
             placed.append((spot, spot + _CLEAR / 2 + width / 2, short, -1))
         else:
@@ -229,18 +241,24 @@ def nomogram_figure(
         event: what the probability is of; of a Cox model what is survived, such as "overall survival".
         unit: of a Cox model's times, in the singular; blank where it has none.
     """
-    rows = nomogram_axes(nomogram, variables, event, unit)
+    height, rows = nomogram_layout(nomogram_axes(nomogram, variables, event, unit))
+    figure, axes = new_page(DOUBLE, height)
+    for level, row in rows:
+        axes.text(2, level, plain_text(row.lines()), ha="left", va="center", fontsize=TEXT, linespacing=1.05)
+        _draw_axis(axes, row, level)
+    return figure
+
+
+def nomogram_layout(rows: Sequence[Axis]) -> tuple[float, list[tuple[float, Axis]]]:
+    """The height of a nomogram's drawing, and each line with its height above the bottom, all in mm."""
     rooms = [row.rooms() for row in rows]
     height = _ROW * len(rows) + float(np.sum(rooms)) + 3
-    figure, axes = new_page(DOUBLE, height)
-    level = height - 5
+    level, placed = height - 5, []
     for row, (up, down) in zip(rows, rooms, strict=True):
         level -= up
-        name = wrap(row.name, _LABELS - 8)
-        axes.text(2, level, plain_text(name), ha="left", va="center", fontsize=TEXT, linespacing=1.05)
-        _draw_axis(axes, row, level)
+        placed.append((level, row))
         level -= _ROW + down
-    return figure
+    return height, placed
 
 
 def nomogram_axes(
@@ -260,14 +278,21 @@ def nomogram_axes(
     longest = max(nomogram["total_points"])
     rows.append(_numeric("Total points", [(100 * total / longest, total) for total in nomogram["total_points"]]))
     rows.append(_numeric("Linear predictor", _reached(nomogram["linear_predictor"], longest)))
+    return rows + outcome_axes(nomogram, longest, variables, event, unit)
+
+
+def outcome_axes(
+    nomogram: Mapping[str, Any], longest: float, variables: Mapping[str, Any], event: str, unit: str, whom: str = ""
+) -> list[Axis]:
+    """The lines under the total points, whose axis ends at `longest`; `whom` is added to their names."""
     strata = variables.get(nomogram.get("strata"), {}).get("label", "")
-    outcomes = [(_survival_label(axis, event, unit, strata), axis) for axis in nomogram.get("survival", [])]
-    for name, axis in outcomes or [(f"Probability of {event}", nomogram["probability"])]:
-        rows.append(_outcome(name, _reached(axis, longest)))
-    return rows
+    outcomes = [(survival_label(axis, event, unit, strata), axis) for axis in nomogram.get("survival", [])]
+    outcomes = outcomes or [(f"Probability of {event}", nomogram["probability"])]
+    return [_outcome(name + whom, _reached(axis, longest)) for name, axis in outcomes]
 
 
-def _survival_label(axis: Mapping[str, Any], event: str, unit: str, strata: str) -> str:
+def survival_label(axis: Mapping[str, Any], event: str, unit: str, strata: str) -> str:
+    """What a line of survival is called: "12-month survival", with the stratum where there are several."""
     time = tick_text(axis["time"])
     label = f"{time}-{unit} {event}" if unit else f"{event} at {time}"
     return f"{label}, {strata} {axis['stratum']}" if "stratum" in axis else label
@@ -317,7 +342,7 @@ def _fit(ticks: Sequence[tuple[float, str]]) -> bool:
 def _thinned(ordered: Sequence[tuple[float, float]]) -> list[tuple[float, str]]:
     for step in _STEPS:
         kept = [(place, tick_text(value)) for place, value in ordered[::step]]
-        ends = [(place / 100 * _SCALE, text_width(text, SMALL) / 2) for place, text in kept]
+        ends = [(place / 100 * SCALE, text_width(text, SMALL) / 2) for place, text in kept]
         if all(b - h - a - g > _CLEAR for (a, g), (b, h) in itertools.pairwise(ends)):
             break
     named = dict(kept)
@@ -327,17 +352,17 @@ def _thinned(ordered: Sequence[tuple[float, float]]) -> list[tuple[float, str]]:
 def _draw_axis(axes: MplAxes, row: Axis, level: float) -> None:
     labels = row.labels()
     if not labels:
-        axes.text(_LABELS, level, "no round value is reached", ha="left", va="center", fontsize=SMALL, color=GREY)
+        axes.text(LABELS, level, "no round value is reached", ha="left", va="center", fontsize=SMALL, color=GREY)
         return
     spots = [spot for spot, *_ in labels]
     axes.plot([min(spots), max(spots)], [level, level], color=BLACK, lw=0.8, solid_capstyle="butt")
-    for spot, middle, text, line in labels:
-        sign = np.sign(line)
-        reach = (1.2 + _TIER * (abs(line) - 1)) if text else 0.8
-        axes.plot([spot, spot], [level, level + sign * reach], color=BLACK, lw=0.6 if abs(line) < 2 else 0.3)
+    for (spot, middle, text, line), end in zip(labels, row.reaches(), strict=True):
+        axes.plot([spot, spot], [level, level + end], color=BLACK, lw=0.6 if abs(line) < 2 else 0.3)
         if text:
             align = "top" if line < 0 else "bottom"
-            axes.text(middle, level + sign * (reach + 0.4), plain_text(text), ha="center", va=align, fontsize=SMALL)
+            axes.text(
+                middle, level + end + np.sign(line) * GAP, plain_text(text), ha="center", va=align, fontsize=SMALL
+            )
 
 
 def tick_text(value: float) -> str:

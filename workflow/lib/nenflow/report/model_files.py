@@ -26,6 +26,11 @@ class ModelFiles:
         """The final model's document, of either kind."""
         return self.step("logistic") or self.step("cox")
 
+    def steps(self) -> dict[str, Any]:
+        """The documents that predict: the final model's and, where it has one, that of its terms."""
+        found = {name: self.step(name) for name in ("terms", "logistic", "cox")}
+        return {name: document for name, document in found.items() if document}
+
     def is_cox(self) -> bool:
         """Whether the outcome comes with time."""
         return self.step("cox") is not None

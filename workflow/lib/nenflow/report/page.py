@@ -1,6 +1,7 @@
 """One HTML page that holds everything it shows and asks no network for anything."""
 
 import base64
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,14 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Calculator:
+    """A nomogram that the reader moves: the model's title, and what nomogram.js needs (see `interactive`)."""
+
+    title: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the report."""
 
@@ -157,7 +166,7 @@ def render_page(context: Mapping[str, Any], templates: Path, template: str = "re
 
     Args:
         context: as `report_context` gives it.
-        templates: the folder with the template and style.css.
+        templates: the folder with the template, style.css and the scripts.
         template: the template's file.
     """
     environment = jinja2.Environment(
@@ -168,9 +177,18 @@ def render_page(context: Mapping[str, Any], templates: Path, template: str = "re
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style = (Path(templates) / "style.css").read_text(encoding="utf-8")
-    # The style sheet is part of the program, not of the data: escaping would break its quotes.
-    return environment.get_template(template).render(**context, style=Markup(style))
+
+    def program(name: str) -> Markup:
+        # Style sheet and script are part of the program, not of the data: escaping would break their quotes.
+        return Markup((Path(templates) / name).read_text(encoding="utf-8"))
+
+    environment.globals |= {"program": program, "digest": _digest}
+    return environment.get_template(template).render(**context, style=program("style.css"))
+
+
+def _digest(script: str) -> str:
+    """By which a page tells the browser the one script to run: whatever else might get into the page has another."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _plain(block: Any, folder: Path) -> dict[str, Any]:
@@ -191,6 +209,8 @@ def _plain(block: Any, folder: Path) -> dict[str, Any]:
         case Fold():
             inner = [_plain(folded, folder) for folded in block.blocks]
             return {"kind": "fold", "summary": block.summary, "blocks": inner}
+        case Calculator():
+            return {"kind": "calculator", "title": block.title, "document": block.document}
     raise TypeError(f"no page knows a {type(block).__name__}")
 
 

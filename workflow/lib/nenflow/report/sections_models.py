@@ -10,6 +10,7 @@ from nenflow.report.figures_evaluation import calibration_figure, decision_figur
 from nenflow.report.figures_model import lasso_figure, nomogram_figure
 from nenflow.report.figures_selection import waterfall_figure
 from nenflow.report.figures_survival import forest_figure
+from nenflow.report.interactive import calculator
 from nenflow.report.model_files import ModelFiles, constant_scores
 from nenflow.report.page import Drawing, Heading, Printed, Section, Text
 from nenflow.report.sections_candidates import candidates_blocks, null_blocks
@@ -238,6 +239,11 @@ def _nomogram(study: Mapping[str, Any], model: str, files: ModelFiles) -> list[A
     caption = f"Read the points of each variable on the top line, add them up, and read the {below} below the sum."
     alt = f"Nomogram for the {below} of {_event(study, model)}. {points_words(document, study['variables'])}"
     blocks: list[Any] = [Drawing(f"nomogram_{model}", figure, caption, alt)]
+    words = (study["variables"], event, unit)
+    new = (files.model("shrunken/model.json")["steps"], shrunken) if shrunken and shrunken["variables"] else None
+    known = (files.model("card.json") or {}).get("uncertainty")
+    moved = calculator(score_label(model), files.steps(), document, *words, known, new)
+    blocks += [moved] if moved else []
     points = files.model("points.csv")
     if points is not None and len(points):
         factors = (files.step("terms") or {}).get("factors", {})

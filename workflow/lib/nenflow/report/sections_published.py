@@ -10,6 +10,7 @@ from nenflow.report.alternatives import curve_words, points_words
 from nenflow.report.figures_evaluation import calibration_figure
 from nenflow.report.figures_model import nomogram_figure
 from nenflow.report.figures_survival import survival_calibration_figure
+from nenflow.report.interactive import calculator
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.tables import coded_label, points_table, ratio_column, total_points_table
 from nenflow.report.wording import decimal, event_words, interval, p_text, ratio_interval, time_unit
@@ -78,10 +79,14 @@ def _nomogram(
     drawn, points = files["nomogram.json"], files["points.csv"]
     survives = "survival" in drawn
     event = "survival" if survives else event_words(study, endpoint)
-    figure = nomogram_figure(drawn, study["variables"], event, time_unit(study, endpoint))
+    words = (study["variables"], event, time_unit(study, endpoint))
+    figure = nomogram_figure(drawn, *words)
     caption = "The published nomogram, drawn from its model file."
     alt = f"Published nomogram for {event}. {points_words(drawn, study['variables'])}"
     blocks: list[Any] = [Drawing(f"nomogram_published_{name}", figure, caption, alt, from_print=True)]
+    model = files["model.json"]
+    moved = calculator(model["title"], model["steps"], drawn, *words, model.get("uncertainty"))
+    blocks += [moved] if moved else []
     mine = results.get(f"models/{own}/points.csv")
     terms = (files["model.json"]["steps"].get("terms"), results.get(f"models/{own}/steps/terms.json"))
     factors = [(part or {}).get("factors", {}) for part in terms]
