@@ -3,12 +3,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+from nenflow.files import write_text
+
 
 def write_json(document: Any, path: str | Path) -> None:
     """Write a document that a person can read and that reads back to the same numbers; NaN and infinity as null."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    write_text(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
 def read_json(path: str | Path) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nenflow.files import whole_file
+
 CASE = ["patient", "phase", "region", "rater"]  # what names a segmentation
 
 
@@ -24,8 +26,7 @@ def write_records(rows: Sequence[dict[str, Any]], path: str | Path, columns: Seq
         columns: the first columns, in order, also where no row has them; others follow as the rows bring them.
     """
     found = list(dict.fromkeys([*columns, *(column for row in rows for column in row)]))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(found)
         writer.writerows([_entry(row.get(column, "")) for column in found] for row in rows)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from nenflow.files import whole_file
 from nenflow.records import CASE
 
 UNIT = ["patient", "region"]  # what one row of an analysis is: a lesion (or organ) of a patient
@@ -51,6 +52,6 @@ def read_tables(paths: Sequence[str | Path], text: list[str] | None = None) -> p
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a CSV file: index (when it is named) first, shortest digits that read back to the same number."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     named = table.index.names != [None]
-    table.to_csv(path, index=named, lineterminator="\n", encoding="utf-8")
+    with whole_file(path) as part:
+        table.to_csv(part, index=named, lineterminator="\n", encoding="utf-8")

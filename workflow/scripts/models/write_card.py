@@ -4,6 +4,7 @@ import pandas as pd
 import yaml
 
 from nenflow.documents import read_json, write_json
+from nenflow.files import write_text
 from nenflow.logs import start_log
 from nenflow.models.card import build_card
 from nenflow.models.card_text import card_text
@@ -40,4 +41,4 @@ write_json(
     snakemake.output.card,
 )
 card = read_model(Path(snakemake.output.card), Path(files.schemas[0]).parent)
-Path(snakemake.output.page).write_text(card_text(card), encoding="utf-8")
+write_text(card_text(card), snakemake.output.page)

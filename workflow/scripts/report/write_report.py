@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from nenflow.files import write_text
 from nenflow.logs import start_log
 from nenflow.report.page import render_page, report_context, save_blocks
 from nenflow.report.results import read_results, software_versions
@@ -20,7 +21,7 @@ context = report_context(
     folder=page.parent,
     simulated=simulated,
 )
-page.write_text(render_page(context, Path(snakemake.input.templates[0]).parent), encoding="utf-8")
+write_text(render_page(context, Path(snakemake.input.templates[0]).parent), page)
 text, references = methods_files(study, results, versions, snakemake.params.parameters, simulated)
-Path(snakemake.output.methods).write_text(text, encoding="utf-8")
-Path(snakemake.output.references).write_text(references, encoding="utf-8")
+write_text(text, snakemake.output.methods)
+write_text(references, snakemake.output.references)

@@ -4,6 +4,7 @@ import functools
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -11,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
+
+from nenflow.files import whole_file
 
 SINGLE = 85.0  # width of one journal column, mm
 DOUBLE = 170.0  # width of a journal page, mm
@@ -95,16 +98,20 @@ def save_figure(figure: Figure, stem: Path, simulated: bool) -> None:
         simulated: say "Simulated data" in a strip below the drawing.
     """
     stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
     if simulated:
         _label_simulated(figure)
     with matplotlib.rc_context(JOURNAL):
         # No dates and no program versions in the files: only what is drawn decides their bytes.
         nothing = {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}
-        figure.savefig(stem.with_name(stem.name + ".png"), dpi=DOTS, metadata={"Software": None})
+        _save(figure, stem, ".png", dpi=DOTS, metadata={"Software": None})
         figure.set_layout_engine("none")  # laid out by now; to do it again takes as long as to draw
-        figure.savefig(stem.with_name(stem.name + ".pdf"), metadata=nothing)
-        figure.savefig(stem.with_name(stem.name + ".svg"), metadata={"Date": None, "Creator": None})
+        _save(figure, stem, ".pdf", metadata=nothing)
+        _save(figure, stem, ".svg", metadata={"Date": None, "Creator": None})
+
+
+def _save(figure: Figure, stem: Path, ending: str, **options: Any) -> None:
+    with whole_file(stem.with_name(stem.name + ending)) as part:
+        figure.savefig(part, **options)
 
 
 def _label_simulated(figure: Figure) -> None:

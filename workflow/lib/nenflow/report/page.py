@@ -14,6 +14,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
+from nenflow.files import write_text
 from nenflow.report.drawing import save_figure
 from nenflow.report.printed_tables import render_table
 from nenflow.report.tables import INSET
@@ -129,7 +130,7 @@ def save_blocks(sections: Sequence[Section], folder: Path, simulated: bool) -> N
             table = table.assign(data="simulated") if made_up else table
             write_table(table, folder / "tables" / f"{block.name}.csv")
             page = render_table(_plain_table(block), simulated and (block.mixed or not block.from_print))
-            (folder / "tables" / f"{block.name}.html").write_text(page, encoding="utf-8")
+            write_text(page, folder / "tables" / f"{block.name}.html")
 
 
 def _unfolded(blocks: Sequence[Any]) -> list[Any]:
