@@ -17,12 +17,17 @@ def test_a_file_takes_its_place_when_it_is_complete(tmp_path):
     assert names(path.parent) == ["table.csv"]
 
 
+def fill_disk(part, name):
+    """Writes something, then fails as a full disk does."""
+    (part / name if name else part).write_text("ha")
+    raise OSError("disk is full")
+
+
 def test_a_file_that_fails_leaves_what_was_there(tmp_path):
     path = tmp_path / "table.csv"
     write_text("whole", path)
     with pytest.raises(OSError, match="disk"), whole_file(path) as part:
-        part.write_text("ha")
-        raise OSError("disk is full")
+        fill_disk(part, "")
     assert path.read_text() == "whole"
     assert names(tmp_path) == ["table.csv"]
 
@@ -45,6 +50,5 @@ def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path):
 
 def test_a_folder_that_fails_is_not_there(tmp_path):
     with pytest.raises(OSError, match="disk"), whole_folder(tmp_path / "P001") as part:
-        (part / "scan.nii.gz").touch()
-        raise OSError("disk is full")
+        fill_disk(part, "scan.nii.gz")
     assert names(tmp_path) == []
