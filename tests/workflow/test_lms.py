@@ -85,3 +85,24 @@ def test_what_a_careful_statistician_adds_is_there(lms):
     text = (lms / "report/report.html").read_text(encoding="utf-8")
     for words in ("Cross-validation", "Internal-external validation", "Subdistribution HR", "Cumulative incidence"):
         assert words in text
+
+
+def test_the_published_score_stands_beside_the_one_from_the_cohort(lms):
+    model = read_json(lms / "models/published_score/model.json")
+    table = read_table(lms / "models/published_score/scores.csv", index=UNIT)
+    assert not any(column.startswith("survival_") for column in table)  # no baseline is printed
+    patients = read_table(lms / "models/metastasis/dataset.csv", index=UNIT)
+    by_hand = (
+        patients["ki67"].map({1: 0, 2: 3, 3: 4}) + 2 * (patients["invasion"] == 2)
+        + (patients["nodes"] == 2) + (patients["adjuvant"] == 2)
+    )  # fmt: skip
+    assert (table["points"] == by_hand.loc[table.index]).all()
+    figures = read_json(lms / "evaluation/published_score/performance.json")
+    assert figures["missing"] == model["missing"]
+    assert figures["c"] == pytest.approx(0.888, abs=0.03)  # as published; this cohort is one of many
+    assert "calibration" not in figures
+    page = (lms / "report/report.html").read_text(encoding="utf-8")
+    assert "The baseline hazard is not printed" in page
+    assert "low 2.9%, intermediate 20.8%, high 49.7%" in page
+    compared = read_table(lms / "evaluation/comparisons.csv")
+    assert set(compared["measure"]) == {"C-index"}

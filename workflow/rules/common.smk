@@ -447,6 +447,18 @@ def step_readings(wildcards):
     return model_features(wildcards) if wildcards.step == "stability" else []
 
 
+def published_analysis(wildcards):
+    """Params function: what a model taken from print predicts, and whose features it uses."""
+    block = STUDIES[wildcards.study]["published"][wildcards.published]
+    return {key: block[key] for key in ("endpoint", "extraction", "phase") if key in block}
+
+
+def published_times(wildcards):
+    """Params function: when the endpoint of a model taken from print is judged; none where it comes without time."""
+    study = STUDIES[wildcards.study]
+    return study["endpoints"][study["published"][wildcards.published]["endpoint"]].get("times", [])
+
+
 def published_file(wildcards):
     """The file of a model taken from print."""
     return study_file(wildcards.study, STUDIES[wildcards.study]["published"][wildcards.published]["file"])

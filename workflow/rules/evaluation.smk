@@ -231,6 +231,7 @@ rule evaluate_published:
     """How well a model taken from print discriminates and is calibrated in the study's own cohort."""
     input:
         scores="results/{study}/models/published_{published}/scores.csv",
+        document="results/{study}/models/published_{published}/model.json",
     output:
         performance="results/{study}/evaluation/published_{published}/performance.json",
         calibration="results/{study}/evaluation/published_{published}/calibration.csv",
@@ -240,6 +241,7 @@ rule evaluate_published:
     conda:
         "../../envs/nenflow.yaml"
     params:
+        times=published_times,
         code=library_code("evaluation/evaluate_published.py"),
     script:
         "../scripts/evaluation/evaluate_published.py"

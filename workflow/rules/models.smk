@@ -117,7 +117,7 @@ rule check_model:
 rule apply_published:
     """A model taken from print: its nomogram, its points table, and its scores of the study's own cohort."""
     input:
-        unpack(lambda wildcards: analysis_inputs(wildcards, {})),
+        unpack(lambda wildcards: analysis_inputs(wildcards, published_analysis(wildcards))),
         model=published_file,
         schemas=[f"{WORKFLOW}/schemas/model.schema.yaml"],
     output:
@@ -132,7 +132,8 @@ rule apply_published:
         "../../envs/nenflow.yaml"
     params:
         study=settings("unit", "variables", "endpoints", "stability"),
-        endpoint=setting("published", "{published}", "endpoint"),
+        settings=published_analysis,
+        pattern=aggregated_regions,
         code=library_code("models/apply_published.py"),
     script:
         "../scripts/models/apply_published.py"

@@ -35,13 +35,22 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_model(path: Path, schemas: Path) -> dict[str, Any]:
+def read_model(path: Path, schemas: Path, whole: bool = True) -> dict[str, Any]:
     """Read a model file, as `schemas/model.schema.yaml` describes it; reading one runs no code.
+
+    Args:
+        path: the file.
+        schemas: the folder of `model.schema.yaml`.
+        whole: refuse a file that says what is missing of its model: alone it gives no risks.
 
     Raises:
         InputError: one line per mistake, each naming the place in the file.
     """
     model, problems = _read(path, schemas)
+    if whole and not problems and "missing" in model:
+        problems = [
+            f"{path.name} cannot be applied by itself, only under 'published' of a study: {model['missing'][0]}"
+        ]
     refuse(problems, path.name)
     return model
 
@@ -64,7 +73,7 @@ def check_published(study: Mapping[str, Any], folder: Path, schemas: Path) -> No
             problems.append(f"{where}/endpoint: '{settings['endpoint']}' is not a declared endpoint")
             continue
         model, mistakes = _read(folder / settings["file"], schemas)
-        problems += mistakes or [f"{where}: {problem}" for problem in _check_needs(study, model, endpoint)]
+        problems += mistakes or [f"{where}: {problem}" for problem in _check_needs(study, settings, model, endpoint)]
     refuse(problems, "published models")
 
 
@@ -88,8 +97,12 @@ def _read(path: Path, schemas: Path) -> tuple[dict[str, Any], list[str]]:
     return model, problems or [f"{path.name}, {problem}" for problem in _check_parts(model)]
 
 
-def _check_needs(study: Mapping[str, Any], model: Mapping[str, Any], endpoint: Mapping[str, Any]) -> Iterable[str]:
-    """Whether the study has the outcome and the variables of the model, coded alike."""
+def _check_needs(
+    study: Mapping[str, Any], settings: Mapping[str, Any], model: Mapping[str, Any], endpoint: Mapping[str, Any]
+) -> Iterable[str]:
+    """Whether the study has the outcome and the variables of the model, coded alike, and measures features for it."""
+    if ("lasso" in model["steps"] or "zscore" in model["steps"]) and "extraction" not in settings:
+        yield "the model needs image features; name their extraction and phase"
     if ("time" in endpoint) != ("cox" in model["steps"]):
         kind = "comes with time" if "time" in endpoint else "has no time"
         yield f"the endpoint {kind}, which does not suit the model"
@@ -132,6 +145,17 @@ def _check_parts(model: Mapping[str, Any]) -> Iterable[str]:
     yield from (f"steps/scales: '{name}' has no axis" for name in [*single, *knots] if name not in final["scales"])
     if "baseline" in final:
         yield from _check_baseline(final["baseline"], final["times"])
+    if "missing" not in model:
+        yield from (f"{place} is not there, and no key 'missing' says why" for place in _absent(steps))
+    for name in model.get("score", {}).get("points", {}):
+        if name not in final["coefficients"]:
+            yield f"score/points: '{name}' is no column of the model"
+
+
+def _absent(steps: Mapping[str, Any]) -> list[str]:
+    """What a model cannot do without, but for one whose publication does not print it."""
+    needed = {"logistic": "intercept", "cox": "baseline", "lasso": "intercept", "zscore": "centre"}
+    return [f"steps/{step}/{key}" for step, key in needed.items() if step in steps and key not in steps[step]]
 
 
 def _of_combat(steps: Mapping[str, Any]) -> list[str]:

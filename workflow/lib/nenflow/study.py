@@ -193,6 +193,8 @@ def _cross_check(study: dict[str, Any], folder: Path) -> Iterable[str]:
         yield from _check_final_step(study, model, f"models/{name}/steps")
         if "score" in model:
             yield from _check_score(study, model, f"models/{name}/score")
+    for name, block in study.get("published", {}).items():
+        yield from _check_uses(study, block, f"published/{name}")
     if "components" in study:
         yield from _check_uses(study, study["components"], "components")
     if "markers" in study:

@@ -78,17 +78,21 @@ def _uninformed(y: pd.Series, probability: pd.Series) -> float:
     return float((probability**2).mean() - 2 * probability.mean() * y.mean() + y.mean())
 
 
-def published_figures(y: pd.Series | pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
+def published_figures(y: pd.Series | pd.DataFrame, table: pd.DataFrame, times: Sequence[float] = ()) -> dict[str, Any]:
     """Discrimination and calibration of a finished model on units that it was not made from.
 
     Args:
-        y, table: see `apparent_figures`.
+        y, table: see `apparent_figures`; the table of a model that only orders units has no risks.
+        times: of a time-to-event outcome, where the model itself knows none.
 
     Returns:
         the block of performance.json of one score, with `indexes` (whose slope is that of the model in these units) and
-        `calibration` (distances from the smooth curve; of a time-to-event outcome per time).
+        `calibration` (distances from the smooth curve; of a time-to-event outcome per time); without risks only what
+        the order says, and beside it Radscore and points where there are.
     """
     score = table["linear_predictor"]
+    if not has_risks(table):
+        return plain(_ordering(y, table, times))
     if not is_survival(y):
         figures = performance(y, score, table["probability"])
         return plain(
@@ -101,6 +105,24 @@ def published_figures(y: pd.Series | pd.DataFrame, table: pd.DataFrame) -> dict[
         )
     columns = survival_columns(table)
     return plain(_survival_block(y, score, list(columns), table[list(columns.values())].to_numpy()))
+
+
+def has_risks(table: pd.DataFrame) -> bool:
+    """Whether scores hold probabilities or survivals, or only an order."""
+    return "probability" in table or bool(survival_columns(table))
+
+
+def _ordering(y: pd.Series | pd.DataFrame, table: pd.DataFrame, times: Sequence[float]) -> dict[str, Any]:
+    """Of a model that gives an order of units and no risks: its slope does not hang on what is missing."""
+    names = [name for name in (SIGNATURE, "points") if name in table and table[name].notna().any()]
+    if is_survival(y):
+        time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
+        figures = {name: survival_performance(y, table[name], times) for name in ["linear_predictor", *names]}
+        slope = cox_indexes(time, event, table["linear_predictor"])["slope"]
+    else:
+        figures = {name: performance(y, table[name]) for name in ["linear_predictor", *names]}
+        slope = logistic_indexes(y, table["linear_predictor"])["slope"]
+    return figures.pop("linear_predictor") | {"indexes": {"slope": slope}} | figures
 
 
 def _survival_block(y, score, times: Sequence[float], predicted: np.ndarray, fitted_here: bool = False) -> dict:

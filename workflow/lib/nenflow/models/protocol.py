@@ -245,9 +245,10 @@ def scores(protocol: Pipeline, X: pd.DataFrame, strata: Sequence[str] | None = N
     last, final = _through(protocol.steps[after:-1], passed_on), protocol[-1]
     signature = passed_on[SIGNATURE].to_numpy() if after else np.full(len(X), np.nan)
     table = {SIGNATURE: signature, "linear_predictor": final.decision_function(last)}
-    if isinstance(final, CoxModel):
-        times, survival = final.document()["times"], final.predict_survival(last, strata=strata)
-        table |= {survival_column(time): s for time, s in zip(times, survival.T, strict=True)}
-    else:
+    known = final.document()  # a model taken from print may lack its baseline or intercept
+    if isinstance(final, CoxModel) and "baseline" in known:
+        survival = final.predict_survival(last, strata=strata)
+        table |= {survival_column(time): s for time, s in zip(known["times"], survival.T, strict=True)}
+    elif "intercept" in known:
         table["probability"] = final.predict_proba(last)[:, 1]
     return pd.DataFrame(table, index=X.index)

@@ -1,17 +1,18 @@
 """The section of a report that tells of models taken from print, beside the study's own."""
 
 from collections.abc import Mapping
+from math import exp
 from typing import Any
 
 import pandas as pd
 
-from nenflow.models.base import survival_column
+from nenflow.models.base import SIGNATURE, survival_column
 from nenflow.report.alternatives import curve_words, points_words
 from nenflow.report.figures_evaluation import calibration_figure
 from nenflow.report.figures_model import nomogram_figure
 from nenflow.report.figures_survival import survival_calibration_figure
 from nenflow.report.interactive import calculator
-from nenflow.report.page import Drawing, Heading, Printed, Text
+from nenflow.report.page import Drawing, Heading, Lines, Printed, Text
 from nenflow.report.tables import coded_label, points_table, ratio_column, total_points_table
 from nenflow.report.wording import decimal, event_words, interval, p_text, ratio_interval, time_unit
 
@@ -32,6 +33,9 @@ def published_blocks(study: Mapping[str, Any], results: Mapping[str, Any]) -> li
         blocks.append(Heading(model["title"]))
         blocks += _performance(study, files, model)
         blocks += _ratios(study, name, model, results.get(f"models/{own}/multivariable.csv"))
+        if "missing" in model:
+            blocks += _score(study, name, model)
+            continue
         blocks += _nomogram(study, settings["endpoint"], name, files, own, results)
         words = "The published model in this cohort"
         blocks += calibration_blocks(study, settings["endpoint"], f"published_{name}", words, files)
@@ -47,7 +51,43 @@ def _performance(study: Mapping[str, Any], files: Mapping[str, Any], model: Mapp
         words = f"AUC {interval(figures['auc'], *figures['auc_delong'])} in {figures['n']} {study['unit']}s"
     slope = figures["indexes"]["slope"]
     words += f"; calibration slope {decimal(slope, 2)} (1 is ideal; less: predictions too extreme)"
-    return [Text(f"Source: {model['source']}"), Text(f"{_APPLIED} {words}.")]
+    blocks: list[Any] = [Text(f"Source: {model['source']}")]
+    if "missing" in model:
+        blocks += [Text("The publication is incomplete, and with it all that follows."), Lines(model["missing"])]
+        alone = [score for score in (SIGNATURE, "points") if score in figures]
+        words += "".join(f"; {score} alone: {_order(figures[score])}" for score in alone)
+    return [*blocks, Text(f"{_fitted(model)} {words}.")]
+
+
+def _order(figures: Mapping[str, Any]) -> str:
+    if "c" in figures:
+        return f"C-index {interval(figures['c'], *figures['c_interval'])}"
+    return f"AUC {interval(figures['auc'], *figures['auc_delong'])}"
+
+
+def _fitted(model: Mapping[str, Any]) -> str:
+    units = model["steps"].get("zscore", {}).get("units")
+    if units is None:
+        return _APPLIED
+    return f"Features are standardised on the {units} units of this cohort, nothing else is fitted here."
+
+
+def _score(study: Mapping[str, Any], name: str, model: Mapping[str, Any]) -> list[Any]:
+    """The points of a published score, and the printed risks of its strata."""
+    score = model.get("score")
+    if not score:
+        return []
+    coefficients = model["steps"].get("cox", model["steps"].get("logistic"))["coefficients"]
+    table = pd.DataFrame(
+        {
+            "Variable": [coded_label(column, study["variables"], set(coefficients)) for column in score["points"]],
+            "Published ratio": [decimal(exp(coefficients[column]), 2) for column in score["points"]],
+            "Points": [f"{points:g}" for points in score["points"].values()],
+        }
+    )
+    strata = [f"{stratum} {100 * risk:.1f}%" for stratum, risk in score.get("strata", {}).items()]
+    note = f"Printed risk at time {score['time']:g}: {', '.join(strata)}." if strata else ""
+    return [Printed(f"score_published_{name}", table, "The published score.", note, from_print=True)]
 
 
 def _ratios(study: Mapping[str, Any], name: str, model: Mapping[str, Any], together: pd.DataFrame | None) -> list[Any]:
