@@ -110,6 +110,12 @@ def test_a_report_is_of_the_pseudonym_and_of_nothing_else(tmp_path):
     assert "P001" not in device
 
 
+def test_there_is_no_report_of_nothing():
+    refused = cases(status="refused")
+    assert structured_report(WHO, refused, features(), EXTRACTION, version="0.1.0") is None
+    assert slicer_tables(refused, features())[0].empty
+
+
 def test_segments_are_numbered_by_the_names_of_regions_within_a_phase_and_rater():
     rows = cases(phase=["portal", "arterial", "portal"], region=["b", "b", "a"], status="included")
     names = rows[["patient", "phase", "region", "rater"]].assign(original_firstorder_Mean=1.0)

@@ -25,19 +25,19 @@ def test_the_exported_fusion_model_gives_the_same_numbers_in_r(finished, tmp_pat
 
 
 def test_features_are_exchanged_only_when_asked_for(copy):
-    folder = copy.path("features/development/exchange")
+    folder = copy.path("features/development/exchange/original")
     assert not folder.exists()
     copy.run("exchange")
     rows = read_table(copy.path("features/development/original.csv"))
-    reports = sorted(folder.glob("original_*.dcm"))
-    assert [path.stem.partition("_")[2] for path in reports] == sorted(rows["patient"].unique())
+    reports = sorted(folder.glob("*/features.dcm"))
+    assert [path.parent.name for path in reports] == sorted(rows["patient"].unique())
     cases = read_table(copy.path("images/development/cases.csv"))
     counted = cases[cases["status"] == "included"].groupby("patient").size()
     for path in reports:
-        patient = path.stem.partition("_")[2]
+        patient = path.parent.name
         report = pydicom.dcmread(path)
         assert (report.PatientID, report.StudyDescription) == (patient, "SIMULATED - no real patient")
-        table = pd.read_csv(path.with_suffix(".tsv"), sep="\t", float_precision="round_trip")
+        table = pd.read_csv(path.with_suffix(".tsv"), sep="\t")
         assert len(table) == counted[patient]
         own = rows[rows["patient"] == patient].set_index(["phase", "region", "rater"])["original_glcm_Imc1"]
         found = table.set_index(["phase", "Segment", "rater"])["original_glcm_Imc1"]

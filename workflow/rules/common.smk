@@ -317,7 +317,7 @@ def own_parameter_file(wildcards):
 def exchanged_features(wildcards):
     """The features of the studies' patients for other programs; none of features that were computed elsewhere."""
     return [
-        f"results/{study}/features/{cohort}/exchange/{extraction}_{patient}.dcm"
+        f"results/{study}/features/{cohort}/exchange/{extraction}/{patient}"
         for study, settings in STUDIES.items()
         if has_images(settings)
         for cohort in settings["cohorts"]

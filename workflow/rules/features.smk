@@ -112,9 +112,7 @@ rule exchange_features:
         cases="results/{study}/images/{cohort}/cases.csv",
         features="results/{study}/features/{cohort}/{extraction}/{patient}.csv",
     output:
-        report="results/{study}/features/{cohort}/exchange/{extraction}_{patient}.dcm",
-        table="results/{study}/features/{cohort}/exchange/{extraction}_{patient}.tsv",
-        schema="results/{study}/features/{cohort}/exchange/{extraction}_{patient}.schema.tsv",
+        directory("results/{study}/features/{cohort}/exchange/{extraction}/{patient}"),
     log:
         "logs/{study}/features/exchange_features_{cohort}_{extraction}_{patient}.log",
     conda:

@@ -1,6 +1,6 @@
 from nenflow.features.slicer_table import slicer_tables
 from nenflow.features.structured_report import structured_report
-from nenflow.files import whole_file
+from nenflow.files import whole_folder
 from nenflow.logs import start_log
 from nenflow.tables import read_table
 
@@ -16,8 +16,8 @@ report = structured_report(
     version=params.version,
     simulated=params.simulated,
 )
-with whole_file(snakemake.output.report) as part:
-    report.save_as(part)
-for table, path in zip(slicer_tables(cases, features), (snakemake.output.table, snakemake.output.schema), strict=True):
-    with whole_file(path) as part:
-        table.to_csv(part, sep="\t", index=False, lineterminator="\n", encoding="utf-8")
+with whole_folder(snakemake.output[0]) as folder:
+    if report is not None:
+        report.save_as(folder / "features.dcm")
+    for table, name in zip(slicer_tables(cases, features), ("features.tsv", "features.schema.tsv"), strict=True):
+        table.to_csv(folder / name, sep="\t", index=False, lineterminator="\n", encoding="utf-8")

@@ -62,7 +62,7 @@ def structured_report(
     extraction: Mapping[str, Any],
     version: str,
     simulated: bool = False,
-) -> Comprehensive3DSR:
+) -> Comprehensive3DSR | None:
     """A report of one patient with a group of measurements for each region that has features.
 
     Each has its volume, its mean intensity, and its features: with the IBSI's codes where the extraction follows the
@@ -78,17 +78,22 @@ def structured_report(
         simulated: whether the patient is.
 
     Returns:
-        a data set to be saved; without any region of features its list of measurements is empty.
+        a data set to be saved; None where no region of the patient has features, since a report of nothing is none.
     """
     rows = cases[cases["status"] == "included"].merge(features, on=CASE)
-    rows["segment_number"] = rows.groupby(["phase", "rater"])["region"].rank(method="dense")
+    if rows.empty:
+        return None
+    numbers = rows.groupby(["phase", "rater"])["region"].rank(method="dense").astype(int)
     names = [name for name in features.columns if name not in CASE]
     method = AlgorithmIdentification(
         name="nenflow, pyradiomics",
         version=version,
         parameters=[f"extraction {extraction['name']}", f"conformance {extraction['conformance']}"],
     )
-    groups = [_group(row, names, who, extraction["conformance"], method) for _, row in rows.iterrows()]
+    groups = [
+        _group(row, number, names, who, extraction["conformance"], method)
+        for number, (_, row) in zip(numbers, rows.iterrows(), strict=True)
+    ]
     device = ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
@@ -104,7 +109,7 @@ def structured_report(
         _segmentation(who, phase, rater) for phase, rater in rows[["phase", "rater"]].drop_duplicates().to_numpy()
     ]
     report = Comprehensive3DSR(
-        evidence=evidence or [_segmentation(who, "none", "none")],
+        evidence=evidence,
         content=content[0],
         series_instance_uid=_uid(who, "report", extraction["name"]),
         series_number=1,
@@ -138,12 +143,12 @@ def _segmentation(who: Mapping[str, str], phase: str, rater: str) -> Dataset:
     return found
 
 
-def _group(row: pd.Series, names: Sequence[str], who, conformance: str, method) -> Any:
+def _group(row: pd.Series, segment_number: int, names: Sequence[str], who, conformance: str, method) -> Any:
     """The measurements of one region; segments are numbered by a SEG's regions in the order of their names."""
     segment = ReferencedSegment(
         sop_class_uid=SegmentationStorage,
         sop_instance_uid=_uid(who, "segmentation", row["phase"], row["rater"], "instance"),
-        segment_number=int(row["segment_number"]),
+        segment_number=segment_number,
         source_series=SourceSeriesForSegmentation(_uid(who, "series", row["phase"])),
     )
     measurements = [Measurement(codes.SCT.Volume, float(row["volume_mm3"]), codes.UCUM.CubicMillimeter)]
