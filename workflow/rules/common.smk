@@ -59,10 +59,12 @@ def read_studies():
 def read_application(schemas):
     """The one study of a run that applies a model: that of the cohort, or one made up for a folder of new patients."""
     card, accepted = read_model(Path(config["model"]), schemas), config.get("accept", [])
-    name, _, cohort = config["cohort"].strip("/").partition("/")
+    folder = Path(config["cohort"])
+    name, cohort = folder.parent.name, folder.name
     settings = Path("config/studies") / name / "study.yaml"
-    APPLICATION.update(card=card, file=config["model"], cohort=cohort or COHORT)
-    if cohort and settings.exists() and not Path(config["cohort"]).is_dir():
+    # The whole path: a file among the results is taken as it is, and no rule of this run makes it anew.
+    APPLICATION.update(card=card, file=str(Path(config["model"]).resolve()), cohort=cohort)
+    if len(folder.parts) == 2 and settings.exists() and not folder.is_dir():
         study = load_study(settings, schemas)
         if cohort not in study["cohorts"]:
             raise InputError(f"The study {name} has no cohort {cohort}; it has {', '.join(study['cohorts'])}.")
@@ -72,7 +74,6 @@ def read_application(schemas):
         check_study(card, study, parameters, accepted)
         APPLICATION.update(endpoint=study_endpoint(card, study))
         return {name: study}
-    folder = Path(config["cohort"])
     name = "new-" + re.sub("[^A-Za-z0-9]+", "-", folder.resolve().name).strip("-")
     APPLICATION.update(cohort=COHORT)
     parameters = Path(f"../../../results/{name}/application/{card['name']}/parameters.yaml")
@@ -700,7 +701,8 @@ def exports(study):
         "results/{study}/models/{form}/{name}", study=study, form=forms, name=["coefficients.csv", "predict.R"]
     )
     models = STUDIES[study].get("models", {})
-    return files + expand("results/{study}/models/{model}/card.{form}", study=study, model=models, form=["json", "md"])
+    cards = expand("results/{study}/models/{model}/card.{form}", study=study, model=models, form=["json", "md"])
+    return [*files, *cards]
 
 
 def report_inputs(wildcards):

@@ -13,7 +13,6 @@ from scipy.special import expit
 from nenflow.documents import plain
 from nenflow.evaluation.discrimination import Z95
 from nenflow.models.base import is_survival, linear_predictor, outcome_strata, survival_column, values_of
-from nenflow.models.cox import survival_at
 from nenflow.models.regression import Regression
 
 
@@ -120,7 +119,7 @@ def prediction_intervals(
             away = step["hazard"] * values[rows] - np.array(step["drift"])
             variance = step["variance"] + np.einsum("ij,jk,ik->i", away, covariance, away)
             reach = Z95 * np.exp(predictor[rows]) * np.sqrt(variance)
-            survival = survival_at({"time": [time], "hazard": [step["hazard"]]}, predictor[rows], [time])[:, 0]
-            low[rows], high[rows] = survival * np.exp(-reach), np.minimum(survival * np.exp(reach), 1.0)
+            log_survival = -step["hazard"] * np.exp(predictor[rows])
+            low[rows], high[rows] = np.exp(log_survival - reach), np.exp(np.minimum(log_survival + reach, 0.0))
         table[f"{survival_column(time)}_low"], table[f"{survival_column(time)}_high"] = low, high
     return table
