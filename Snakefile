@@ -24,6 +24,8 @@ rule all:
     default_target: True
     input:
         [file for study in STUDIES for file in [*pages(study), *exports(study)]],
+        expand("results/{study}/ro-crate-metadata.json", study=STUDIES),
+        "results/index.html",
 
 
 onstart:

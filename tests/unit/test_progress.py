@@ -11,7 +11,7 @@ from rich.console import Console
 
 from nenflow.progress.bar import Bar
 from nenflow.progress.failures import Failure, Failures, failure_cause, failure_lines
-from nenflow.progress.summary import error_lines, exclusion_lines
+from nenflow.progress.summary import error_lines, exclusion_lines, write_run_times
 from projects import ROOT
 
 SENTENCE = "P003 arterial lesion1 reader1: the file is cut short; export it anew."
@@ -128,3 +128,13 @@ def test_the_bar_tells_jobs_done_and_left_and_each_failure_with_its_cause(tmp_pa
     assert f"Failed: import_images, study tiny, cohort development, patient P003\n  {SENTENCE}" in shown
     assert "1 failed" in shown
     assert "the disk is slow" in shown
+
+
+def test_run_times_are_summed_by_rule_longest_first(tmp_path):
+    jobs = [("import_images", 100.0, 102.5), ("write_report", 110.0, 119.0), ("import_images", 101.0, 105.0)]
+    write_run_times(jobs, tmp_path / "run_times.csv")
+    assert (tmp_path / "run_times.csv").read_text().splitlines() == [
+        "rule,jobs,total_s,longest_s",
+        "write_report,1,9.0,9.0",
+        "import_images,2,6.5,4.0",
+    ]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,7 @@ from nenflow.models.protocol import build_protocol, scores
 from nenflow.stability import repeated_readings
 from nenflow.tables import CASE, UNIT, read_table
 from projects import ROOT, edit
+from research_object import faults
 
 SLICES = 1.0  # seconds between looks at a run that is to be interrupted
 
@@ -30,19 +32,22 @@ SLICES = 1.0  # seconds between looks at a run that is to be interrupted
 ONE_PATIENT = {"import_images": 1, "extract_features": 2}
 # Rules that refit the protocol, and those that sum up what they found.
 REFITTING = ("refit_resamples", "validate_model", "shrink_model", "permute_outcomes", "rate_chance")
+# Rules that put together what all others made.
+REPORTING = ("record_provenance", "write_report", "write_crate", "write_index")
 
 # Everything that a run leaves but the simulated input; all of it must be the same bytes.
-RESULTS = ("cohort", "images", "features", "stability", "models", "evaluation", "report")
+RESULTS = ("cohort", "images", "features", "stability", "models", "evaluation", "report", "provenance")
+TIMES = {".snakemake_timestamp", "run_times.csv"}  # these differ from run to run, and nothing is made from them
 
 
 def contents(project):
     """Bytes of every file of the results, by name."""
     root = project.path("")
+    files = [path for stage in RESULTS for path in sorted((root / stage).rglob("*"))]
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
-        for stage in RESULTS
-        for path in sorted((root / stage).rglob("*"))
-        if path.is_file() and path.name != ".snakemake_timestamp"
+        for path in [*files, root / "ro-crate-metadata.json"]
+        if path.is_file() and path.name not in TIMES
     }
 
 
@@ -64,6 +69,45 @@ def test_a_page_opens_offline_without_fault_on_any_screen_and_on_paper(finished,
 
 def test_a_second_run_has_nothing_to_do(finished):
     assert "Nothing to be done" in finished.run()
+
+
+def test_the_results_are_a_research_object_that_names_their_inputs(finished, monkeypatch):
+    for profile in ("ro-crate-1.1", "process-run-crate"):
+        assert faults(finished.path(""), profile, monkeypatch) == []
+    inputs = read_table(finished.path("provenance/inputs.csv"))
+    files = finished.path("simulation/development/dicom/P003")
+    command = "find . -type f -exec sha256sum {} + | cut -c1-64 | LC_ALL=C sort | sha256sum | cut -c1-64"
+    shell = subprocess.run(command, shell=True, cwd=files, capture_output=True, text=True, check=True)
+    patient = inputs.set_index("patient").loc["P003"]
+    assert (patient["files"], patient["sha256"]) == (len([*files.rglob("*.dcm")]), shell.stdout.strip())
+
+
+def test_the_settings_as_they_ran_and_the_time_of_each_rule_are_kept(finished):
+    own = yaml.safe_load((finished.folder / "config/studies/tiny/study.yaml").read_text())
+    kept = yaml.safe_load(finished.path("provenance/study.yaml").read_text())
+    assert {key: kept[key] for key in own} == own
+    times = read_table(finished.path("provenance/run_times.csv")).set_index("rule")
+    assert times.loc["import_images", "jobs"] == 8
+    assert times.loc["extract_features", "total_s"] > times.loc["extract_features", "longest_s"] > 0
+
+
+def test_the_index_leads_to_the_pages(finished):
+    index = finished.folder / "results/index.html"
+    links = re.findall(r'href="(?!#)([^"]*)"', index.read_text(encoding="utf-8"))
+    assert links == ["tiny/report/report.html", "tiny/report/gallery.html"]
+    assert all((index.parent / link).is_file() for link in links)
+
+
+@pytest.mark.parametrize("file", ["snakemake.html", "snakemake.zip"])
+def test_snakemake_s_own_report_has_the_pages_figures_and_tables_with_captions(finished, tmp_path, file):
+    finished.run("--report", str(tmp_path / file))
+    if file.endswith(".zip"):
+        names = {Path(name).name for name in zipfile.ZipFile(tmp_path / file).namelist()}
+        assert {"report.html", "index.html", "honest_fusion.png", "table3_fusion.html"} <= names
+    else:
+        page = (tmp_path / file).read_text(encoding="utf-8")
+        for words in ("the level of chance, and says whether the finding stands", "honest_fusion", "All studies"):
+            assert words in page
 
 
 def test_lint_is_clean():
@@ -114,9 +158,9 @@ def test_an_overwritten_slice_runs_its_patient_only(copy):
 @pytest.mark.parametrize(
     ("module", "rules"),
     [
-        ("report/wording.py", {"write_report", "write_gallery"}),
-        ("evaluation/decision.py", {"evaluate_model", "write_report", *REFITTING}),
-        ("evaluation/markers.py", {"rate_markers", "rate_synthetic", "permute_synthetic", "write_report"}),
+        ("report/wording.py", {"write_gallery", *REPORTING}),
+        ("evaluation/decision.py", {"evaluate_model", *REFITTING, *REPORTING}),
+        ("evaluation/markers.py", {"rate_markers", "rate_synthetic", "permute_synthetic", *REPORTING}),
     ],
 )
 def test_an_edited_module_runs_the_rules_that_use_it(copy, module, rules):

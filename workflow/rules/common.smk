@@ -149,13 +149,18 @@ def study_file(study, name):
 
 def feature_tables(wildcards):
     """Params function: the user's feature tables of a cohort by extraction, each as its template and its files."""
+    return imported_tables(wildcards.study, wildcards.cohort)
+
+
+def imported_tables(study, cohort):
+    """The user's feature tables of a cohort by extraction, each as its template and its files."""
     tables = {}
-    for name, block in STUDIES[wildcards.study].get("extractions", {}).items():
+    for name, block in STUDIES[study].get("extractions", {}).items():
         if "table" in block:
-            template = study_file(wildcards.study, block["table"].replace("{cohort}", wildcards.cohort))
+            template = study_file(study, block["table"].replace("{cohort}", cohort))
             files = fitting_files(template)
             if not files:
-                raise WorkflowError(f"study {wildcards.study}: no file fits {block['table']} of the extraction {name}.")
+                raise WorkflowError(f"study {study}: no file fits {block['table']} of the extraction {name}.")
             tables[name] = {"template": template, "files": files}
     return tables
 
@@ -772,6 +777,33 @@ def report_inputs(wildcards):
         files += ["evaluation/markers.csv", "evaluation/markers_flow.csv"]
         files += marker_files(study["markers"])
     return [f"results/{wildcards.study}/{name}" for name in files]
+
+
+def input_tables(wildcards):
+    """Params function: files of the tables and settings that a study is made from, by what they are.
+
+    Of a simulated cohort that is what it is drawn from, not the tables that come of it.
+    """
+    name, study = wildcards.study, STUDIES[wildcards.study]
+    files = {"settings of the study": [f"config/studies/{name}/study.yaml"]}
+    for cohort, block in study["cohorts"].items():
+        for key in ("simulation", "patients", "lesions", "cases", "signoff"):
+            if key in block:
+                files[f"{key} of the cohort {cohort}"] = [study_file(name, block[key])]
+        for extraction, table in imported_tables(name, cohort).items():
+            files[f"features {extraction} of the cohort {cohort}"] = table["files"]
+    for extraction, block in study.get("extractions", {}).items():
+        if "parameters" in block:
+            files[f"parameters of the extraction {extraction}"] = [study_file(name, block["parameters"])]
+    for published, block in study.get("published", {}).items():
+        files[f"published model {published}"] = [study_file(name, block["file"])]
+    return files
+
+
+def finished_studies(wildcards):
+    """Params function: the studies that run, and those whose results lie beside theirs."""
+    others = {path.parts[1] for path in Path("results").glob("*/provenance/run.json")}
+    return sorted(others | set(STUDIES))
 
 
 def marker_files(markers):

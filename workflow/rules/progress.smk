@@ -2,7 +2,7 @@
 from snakemake.logging import logger
 
 from nenflow.progress.failures import Failures
-from nenflow.progress.summary import error_lines, exclusion_lines, success_lines
+from nenflow.progress.summary import error_lines, exclusion_lines, success_lines, write_run_times
 
 RUN = Failures()
 SHOWN = []  # the bar, and the messages of Snakemake that it stands for, while there is one
@@ -31,9 +31,23 @@ def end_run(success):
         logger.addHandler(messages)
     lines = excluded_units()
     if success:
-        logger.info("\n".join(lines + success_lines(page for study in STUDIES for page in pages(study))))
+        record_run_times()
+        made = [*(page for study in STUDIES for page in pages(study)), "results/index.html"]
+        logger.info("\n".join(lines + success_lines(page for page in made if Path(page).is_file())))
     else:
         logger.error("\n".join(lines + error_lines(RUN)))
+
+
+def record_run_times():
+    """Write how long the jobs of each study took, whenever they ran, as Snakemake has noted it."""
+    times = {study: [] for study in STUDIES}
+    for job in workflow.dag.jobs:
+        noted = workflow.persistence.metadata(job.output[0]) if job.output else None
+        if noted and noted.get("endtime") and (study := job.wildcards_dict.get("study")):
+            times[study].append((job.rule.name, noted["starttime"], noted["endtime"]))
+    for study, jobs in times.items():
+        if jobs:
+            write_run_times(jobs, Path(f"results/{study}/provenance/run_times.csv"))
 
 
 def excluded_units():

@@ -1,8 +1,10 @@
 from pathlib import Path
 
+from nenflow.checksums import joint_digest
 from nenflow.files import whole_folder
 from nenflow.images.patients import import_patient
 from nenflow.logs import start_log
+from nenflow.records import write_records
 
 start_log(snakemake.log[0])
 with whole_folder(snakemake.output[0]) as folder:
@@ -14,3 +16,4 @@ with whole_folder(snakemake.output[0]) as folder:
         reference=snakemake.params.reference,
         strict=snakemake.params.strict,
     )
+    write_records([joint_digest(snakemake.input)], folder / "inputs.csv", ["files", "sha256"])

@@ -9,7 +9,8 @@ from nenflow.report.sections_methods import methods_files
 
 start_log(snakemake.log[0])
 study, page = snakemake.params.study, Path(snakemake.output.page)
-results = read_results([*snakemake.input.results, *snakemake.input.pictures], folder=page.parents[1])
+found = snakemake.input
+results = read_results([*found.results, *found.provenance, *found.pictures], folder=page.parents[1])
 simulated = is_simulated(study, results)
 versions = software_versions(snakemake.params.version)
 sections = report_sections(study, results, versions, snakemake.params.parameters)

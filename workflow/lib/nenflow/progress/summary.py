@@ -1,12 +1,32 @@
 """What stands at the end of a run: where the report is, who was excluded and why, what failed and why."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
 from nenflow.progress.failures import Failures, failure_lines
+from nenflow.records import read_records, write_records
 
 _NAMED = 8  # units named for each reason; the table has all
+
+
+def write_run_times(jobs: Iterable[tuple[str, float, float]], path: Path) -> None:
+    """Write a row for each rule: its jobs, and how long they took, seconds.
+
+    Times differ from run to run, so that this table is no part of what the same input gives the same bytes of.
+
+    Args:
+        jobs: of each job its rule, its start and its end, seconds since 1970; on a cluster the start is that of its
+            waiting in the queue.
+        path: where to write.
+    """
+    taken: dict[str, list[float]] = {}
+    for rule, start, end in jobs:
+        taken.setdefault(rule, []).append(max(end - start, 0.0))
+    rows = [
+        {"rule": rule, "jobs": len(times), "total_s": round(sum(times), 1), "longest_s": round(max(times), 1)}
+        for rule, times in sorted(taken.items(), key=lambda item: -sum(item[1]))
+    ]
+    write_records(rows, path, ["rule", "jobs", "total_s", "longest_s"])
 
 
 def success_lines(pages: Iterable[str]) -> list[str]:
@@ -43,8 +63,7 @@ def exclusion_lines(study: str, cohort: str, table: Path) -> list[str]:
     """
     if not table.is_file():
         return []
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_records(table)
     units: dict[str, list[str]] = {}
     for row in rows:
         units.setdefault(row["reason"], []).append(" ".join(filter(None, (row["patient"], row["region"]))))

@@ -28,6 +28,7 @@ from nenflow.report.sections_measures import lost_region_blocks, measured_blocks
 from nenflow.report.sections_methods import methods_blocks
 from nenflow.report.sections_models import model_sections
 from nenflow.report.sections_multiverse import multiverse_blocks
+from nenflow.report.sections_provenance import provenance_blocks
 from nenflow.report.sections_published import published_blocks
 from nenflow.report.sections_rivals import rival_blocks
 from nenflow.report.sections_survival import survival_blocks
@@ -118,7 +119,11 @@ def report_sections(
         Section("limits", "Notes and limits", limit_blocks(study, results)),
         Section("methods", "Methods for a paper", methods_blocks(study, results, versions, parameters or {})),
         Section("checklists", "Checklists", checklist_blocks(study, results, parameters or {})),
-        Section("versions", "Versions, seed and settings", _version_blocks(study, versions, parameters or {})),
+        Section(
+            "versions",
+            "Versions, seed and settings",
+            [*provenance_blocks(results), *_version_blocks(study, versions, parameters or {})],
+        ),
     ]
 
 

@@ -1,0 +1,32 @@
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content, as `sha256sum` gives it."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def joint_digest(paths: Iterable[str | Path]) -> dict[str, Any]:
+    """One digest for many files, whatever their names, folders and order; it holds none of these.
+
+    It is the SHA-256 of their sorted digests, one a line, as `sha256sum * | cut -c1-64 | sort | sha256sum` gives it.
+
+    Args:
+        paths: files, or folders whose files count; hidden files in them, and folders in folders, do not. What is lost
+            does not count either.
+
+    Returns:
+        files: how many there are, and sha256.
+    """
+    digests = sorted(file_digest(file) for path in map(Path, paths) for file in _files(path))
+    lines = "".join(f"{digest}\n" for digest in digests)
+    return {"files": len(digests), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+
+
+def _files(path: Path) -> list[Path]:
+    inside = [file for file in path.iterdir() if not file.name.startswith(".")] if path.is_dir() else [path]
+    return [file for file in inside if file.is_file()]
