@@ -57,8 +57,9 @@ def text_of(name, change=lambda study: None, results=None):
         ("surufatinib", "smallest deviance in 10-fold cross-validation splitting lesions"),
         ("surufatinib", "backward elimination, by p < 0.05"),
         ("surufatinib", "1,000 resamples of patients"),
+        ("surufatinib", "The parameter file also set padDistance 5."),
         ("surufatinib", "cross-validated in 10 folds of patients, repeated 5 times"),
-        ("surufatinib", "pyradiomics 3.1.4"),
+        ("surufatinib", "pyradiomics (distribution pyradiomics-bhklab 3.1.4)"),
         ("everolimus", "87 of “<=11 months” and 90 of “>11 months” grown by ADASYN"),
         ("everolimus", "Student's t test"),
         ("lms", "Fine and Gray's model"),
@@ -186,6 +187,29 @@ def test_numbers_follow_the_first_mention():
     assert text.startswith("SIMULATED DATA")
     assert "Deviations from the published protocol\n- Another scanner.\n" in text
     assert [line[:9] for line in text.splitlines() if line.startswith("[")] == ["[1] Cox D", "[2] Efron", "[3] Aalen"]
+
+
+def test_scans_are_described_by_their_headers_and_simulated_ones_as_such():
+    scan = {"Modality": "CT", "Manufacturer": "A", "KVP": 100.0, "SliceThickness": 1.5, "spacing_mm": [0.8, 0.8, 1.0]}
+    found = {
+        "images/development/P1/arterial.json": scan,
+        "images/development/P2/arterial.json": scan | {"KVP": 120.0, "Manufacturer": "B"},
+    }
+    text = text_of("surufatinib", results=found)
+    assert (
+        "acquired by computed tomography (CT) on scanners of A and B, at a tube voltage of 100 to 120 kV, with slices "
+        "1.5 mm thick and 1 mm apart." in text
+    )
+    made_up = {name: content | {"simulated": True} for name, content in found.items()}
+    text = text_of("surufatinib", results=made_up)
+    assert "Images were simulated as computed tomography (CT)" in text
+    assert "scanners" not in text
+
+
+def test_images_that_were_no_dicom_files_are_not_called_such():
+    named = {"images/development/P1/arterial.json": {"Modality": "CT"}}
+    assert "DICOM series were read" in text_of("surufatinib", results=named)
+    assert "DICOM series" not in text_of("surufatinib", results={"images/development/P1/arterial.json": {}})
 
 
 @pytest.mark.parametrize("name", SHIPPED)

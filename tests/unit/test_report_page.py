@@ -16,7 +16,7 @@ from nenflow.evaluation.decision import decision_curve
 from nenflow.evaluation.discrimination import performance, roc_curve
 from nenflow.models.nomogram import nomogram
 from nenflow.report.drawing import JOURNAL
-from nenflow.report.page import Printed, Section, Text, render_page, report_context, save_blocks
+from nenflow.report.page import Fold, Printed, Section, Text, render_page, report_context, save_blocks
 from nenflow.report.results import read_results, software_versions
 from nenflow.report.sections import is_simulated, report_sections, study_summary
 from nenflow.report.sections_honest import honest_sentences
@@ -271,6 +271,18 @@ def test_a_browser_is_told_to_run_the_page_s_own_script_and_no_other(page):
     assert scripts[1][1] == (TEMPLATES / "nomogram.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(scripts[1][1].encode()).digest()).decode()
     assert f"; script-src 'sha256-{digest}'\"" in page
+
+
+def test_folded_blocks_are_on_the_page_and_folded_tables_are_files(tmp_path):
+    table = pd.DataFrame({"Item": ["1"], "Topic": [NASTY]})
+    inner = Fold("Inner", [Printed("folded", table, "A list.")])
+    sections = [Section("lists", "Lists", [Fold(NASTY, [Text("First."), inner])])]
+    save_blocks(sections, tmp_path, simulated=False)
+    text = render_page(report_context("Title", [], sections, tmp_path, simulated=False), TEMPLATES)
+    assert re.findall(r"<summary>(.*?)</summary>", text)[1] == "Inner"
+    assert "<script>alert" not in text
+    assert Outline(text).wrong == []
+    assert pd.read_csv(tmp_path / "tables/folded.csv")["Topic"].tolist() == [NASTY]
 
 
 def test_all_text_is_escaped(page):

@@ -160,6 +160,11 @@ def _sample_size(evidence: Evidence) -> Fact:
     return _of_models(evidence, "evaluation/{model}/sample_size.csv", remark="Riley's criteria.")
 
 
+def _study_size(evidence: Evidence) -> Fact:
+    found = _sample_size(evidence)
+    return Fact(AUTHORS, found.where, "Riley's criteria; how the size was arrived at is not known here.")
+
+
 def _data_source(evidence: Evidence) -> Fact:
     return Fact(YES, (METHODS,), "Simulated data.") if evidence.simulated else Fact(AUTHORS)
 
@@ -336,12 +341,12 @@ def _clusters(evidence: Evidence) -> Fact:
 def _performance(evidence: Evidence) -> Fact:
     if not evidence.models and "evaluation/markers.csv" in evidence.results:
         return Fact(YES, ("evaluation/markers.csv",), "Of single features.")
-    return _of_models(evidence, "evaluation/{model}/performance.json")
+    return _of_models(evidence, "evaluation/{model}/performance.json", remark="Subgroups are not examined.")
 
 
 def _performance_metrics(evidence: Evidence) -> Fact:
     found = _performance(evidence)
-    return Fact(YES, (METHODS, *found.where), found.remark) if found.answer == YES else found
+    return Fact(YES, (METHODS, *found.where)) if found.answer == YES else found
 
 
 def _calibration(evidence: Evidence) -> Fact:
@@ -379,7 +384,7 @@ def _interpretability(evidence: Evidence) -> Fact:
 
 def _baseline(evidence: Evidence) -> Fact:
     where = evidence.tables("cohort/", "table_one.csv")
-    return _if(bool(where), where)
+    return _if(bool(where), where, "Dates and treatments are for the authors, where the tables lack them.")
 
 
 def _flow(evidence: Evidence) -> Fact:
@@ -511,6 +516,7 @@ FACTS: dict[str, Callable[[Evidence], Fact]] = {
     "authors": _authors,
     "guidelines": _guidelines,
     "sample_size": _sample_size,
+    "study_size": _study_size,
     "pipeline_chart": lambda evidence: Fact(NO, remark="snakemake --rulegraph draws one."),
     "data_source": _data_source,
     "data_overlap": _data_overlap,

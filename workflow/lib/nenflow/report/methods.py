@@ -77,9 +77,9 @@ def _software(study: Mapping[str, Any], versions: Mapping[str, str]) -> list[str
         f"All random draws follow from the seed {study['seed']}.",
     ]
     radiomics, models = "extractions" in study, bool(study.get("models"))
-    lists = (["CLEAR [@Kocak2023]", "METRICS [@Kocak2024]"] if radiomics else []) + (
-        ["TRIPOD+AI [@Collins2024]"] if models else []
-    )
+    lists = (
+        ["CLEAR [@Kocak2023]", "METRICS [@Kocak2024]", "the IBSI's guidelines [@Zwanenburg2020]"] if radiomics else []
+    ) + (["TRIPOD+AI [@Collins2024]"] if models else [])
     if lists:
         sentences.append(f"Answers to the items of {listed(lists)} were derived from what was run.")
     return sentences

@@ -114,19 +114,24 @@ def acquisition_sentences(results: Mapping[str, Any]) -> list[str]:
     modalities = [_MODALITIES.get(name, name) for name in tag_values(results, "Modality")]
     if not modalities:
         return []
-    parts = []
-    makers = tag_values(results, "Manufacturer")
-    parts += [f"on scanners of {listed(makers)}"] if makers else []
+    if any(content.get("simulated") for content in scans(results)):
+        start = f"Images were simulated as {listed(modalities)}"
+    else:
+        makers = tag_values(results, "Manufacturer")
+        start = f"Images were acquired by {listed(modalities)}" + (
+            f" on scanners of {listed(makers)}" if makers else ""
+        )
+    parts = [start]
     parts += [f"at a tube voltage of {_range(tag_values(results, 'KVP'), 'kV')}"] if tag_values(results, "KVP") else []
     if thickness := tag_values(results, "SliceThickness"):
-        parts.append(f"with a slice thickness of {_range(thickness, 'mm')}")
-    if spacings := slice_spacings(results):
-        parts.append(f"with a slice spacing of {_range(spacings, 'mm')}")
+        spacings = slice_spacings(results)
+        apart = f" and {_range(spacings, 'mm')} apart" if spacings else ""
+        parts.append(f"with slices {_range(thickness, 'mm')} thick{apart}")
     if kernels := tag_values(results, "ConvolutionKernel"):
         parts.append(f"with the reconstruction kernels {listed(kernels)}")
     if uptake := tag_values(results, "uptake_minutes"):
         parts.append(f"{_range([round(value) for value in uptake], 'minutes')} after the injection of the tracer")
-    return [f"Images were acquired by {listed(modalities)}{' ' if parts else ''}{', '.join(parts)}."]
+    return [f"{', '.join(parts)}."]
 
 
 def _range(values: Sequence[Any], unit: str) -> str:
@@ -173,8 +178,8 @@ def extraction_sentences(
 
 def _extraction(name: str, conformance: str, content: Mapping[str, Any], versions: Mapping[str, str]) -> list[str]:
     settings = content.get("setting") or {}
-    version = versions.get("pyradiomics-bhklab") or versions.get("pyradiomics")
-    software = "pyradiomics" + (f" {version}" if version else "")
+    version = versions.get("pyradiomics-bhklab")
+    software = "pyradiomics" + (f" (distribution pyradiomics-bhklab {version})" if version else "")
     sentences = [
         f"Features of the extraction “{name}” were computed with {software} [@vanGriethuysen2017] from "
         f"{_image_types(content)}: {_feature_classes(content)}."
@@ -195,10 +200,10 @@ def _extraction(name: str, conformance: str, content: Mapping[str, Any], version
     if settings.get("normalize"):
         sentences.append("Intensities of each image were normalised to mean 0 and standard deviation 1.")
     rest = {key: value for key, value in settings.items() if key not in _TOLD}
-    others = (
-        f"Further settings were {listed([f'{key} {value}' for key, value in rest.items()])}; all" if rest else "All"
-    )
-    return [*sentences, f"{others} other settings were the defaults of pyradiomics."]
+    if rest:
+        named = listed([f"{key} {value}" for key, value in rest.items()])
+        sentences.append(f"The parameter file also set {named}.")
+    return [*sentences, "All other settings were the defaults of pyradiomics."]
 
 
 def _image_types(content: Mapping[str, Any]) -> str:
@@ -287,11 +292,11 @@ def stability_sentences(study: Mapping[str, Any], results: Mapping[str, Any]) ->
     stability = study["stability"]
     readings, agreement = stability["readings"], stability.get("agreement", {})
     sentences = []
-    told = [words for role, words in (("intra", "a second reading by the same rater"), ("inter", "a second rater"))
-            if role in readings]  # fmt: skip
+    who = {"intra": "by the same rater", "inter": "by another rater"}
+    told = [words for role, words in who.items() if role in readings]
     if told:
         number = max(int(table["n"].max()) for table in tables if "n" in table)
-        sentences.append(f"Up to {count(number, 'region')} were segmented again by {listed(told)}.")
+        sentences.append(f"Up to {count(number, 'region')} were segmented again {listed(told)}.")
     if perturbed := stability.get("perturbation"):
         sentences.append(
             f"The regions were perturbed {count(perturbed['repeats'], 'time')} by the chain of Zwanenburg et al. "

@@ -184,14 +184,14 @@ def _finished(study: Mapping[str, Any], results: Mapping[str, Any], name: str) -
     sentences = ["The model is presented as a nomogram [@Harrell2015]."]
     if "score" in model:
         cutoffs = model["score"].get("cutoffs")
-        strata = "tertiles of the score"
+        strata = "its tertiles"
         if cutoffs == "searched":
-            strata = "the two cut-offs that separate three strata most [@Camp2004]"
+            strata = "the two cut-offs that separate three of them most [@Camp2004]"
         elif cutoffs:
-            strata = f"scores from {listed([str(value) for value in cutoffs])} on"
+            strata = f"scores of {listed([str(value) for value in cutoffs])}"
         sentences.append(
             f"A score of whole points was made from it by {_POINTS[model['score']['rule']]}, rounded [@Sullivan2004]; "
-            f"risk strata were {strata}."
+            f"risk strata were divided at {strata}."
         )
     competing = study["endpoints"][model["endpoint"]].get("competing")
     if competing:
@@ -327,10 +327,10 @@ def _resampling(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[st
     asked = study["evaluation"]
     number = count(asked["resamples"], "resample")
     sentences = [
-        f"As such studies publish it, the finished model was resampled by {study['unit']} ({number}). For honest "
-        "validation the whole protocol, every selection included, was repeated in "
-        f"{number} of patients, drawn with all their data, and figures were corrected by Harrell's "
-        "optimism [@Harrell1996] and by the .632+ rule [@Efron1997]."
+        f"As is often published, the finished model was judged in {number} of {study['unit']}s (bootstrap). For an "
+        f"honest validation the whole protocol, every selection included, was repeated in {number} of patients, each "
+        "drawn with all data, and figures were corrected for optimism as Harrell et al. propose [@Harrell1996] and by "
+        "the .632+ rule [@Efron1997]."
     ]
     if "folds" in asked:
         repeats = f", repeated {count(asked['repeats'], 'time')}" if asked.get("repeats", 1) > 1 else ""
