@@ -231,7 +231,12 @@ def _centres(study, found, parameters):
 
 def _clinical_model(study, found, parameters):
     study["models"]["clinical"] = {"endpoint": "response", "clinical": ["age"], "steps": [{"logistic": {}}]}
-    found["evaluation/clinical/schemes.csv"] = TABLE
+    found["evaluation/comparisons.csv"] = pd.DataFrame({"first": ["fusion"], "second": ["clinical"]})
+
+
+def _two_radiomic_models(study, found, parameters):
+    study["models"]["other"] = study["models"]["fusion"]
+    found["evaluation/comparisons.csv"] = pd.DataFrame({"first": ["fusion"], "second": ["other"]})
 
 
 def _later(study, found, parameters):
@@ -258,6 +263,7 @@ def _filtered(study, found, parameters):
         ("clear", "42", _clinical_model, NO, YES),
         ("metrics", "19", _centres, NO, YES),
         ("metrics", "24", _clinical_model, NO, YES),
+        ("metrics", "24", _two_radiomic_models, NO, NO),
         ("metrics", "26", _later, NO, YES),
         ("metrics", "27", _external, NO, AUTHORS),
         ("tripod_ai", "12d", _centres, NO, YES),

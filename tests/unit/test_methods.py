@@ -114,6 +114,7 @@ def _perturbed(study):
     study["stability"]["perturbation"] = {"repeats": 3, "rotation_degrees": 4, "contour": True}
 
 
+COMPARED = {"evaluation/comparisons.csv": pd.DataFrame({"first": ["nomogram"], "second": ["published_nomogram"]})}
 READ = {"stability/development/wavelet.csv": pd.DataFrame({"feature": ["a"], "n": [46]})}
 
 
@@ -125,6 +126,7 @@ READ = {"stability/development/wavelet.csv": pd.DataFrame({"feature": ["a"], "n"
         ("surufatinib", _step("lasso", oversample={"method": "smote"}), {}, "balanced by SMOTE", "Chawla2002"),
         ("surufatinib", _insert(combat={"batch": "sex"}), {}, "removed by ComBat", "Johnson2007"),
         ("surufatinib", _perturbed, READ, "perturbed 3 times", "Zwanenburg2019"),
+        ("pnec", lambda study: None, COMPARED, "Models of one endpoint were compared", "Pencina2008"),
         ("pnec", _imputed, {}, "imputed 7 times", "Rubin1987"),
         ("pnec", _step("cox", ties="breslow"), {}, "Breslow's method", "Breslow1974"),
         ("pnec", _step("cox", robust=True), {}, "lesions of a patient together", "Lin1989"),

@@ -356,20 +356,18 @@ def _calibration(evidence: Evidence) -> Fact:
 
 
 def _score_comparison(evidence: Evidence) -> Fact:
-    where = [name for name in evidence.files("evaluation/{model}/comparison.csv") if len(evidence.results[name])]
-    return _if(bool(where), where, "DeLong's test, NRI and IDI.", "No two scores were compared.")
+    named = evidence.files("evaluation/{model}/comparison.csv", "evaluation/comparisons.csv")
+    where = [name for name in named if len(evidence.results[name])]
+    return _if(bool(where), where, "Two scores of one model, or two models.", "No two scores were compared.")
 
 
 def _clinical_comparison(evidence: Evidence) -> Fact:
-    """Whether an endpoint has a model with image features and one without."""
-    kinds: dict[str, dict[bool, str]] = {}
-    for name, model in evidence.models.items():
-        kinds.setdefault(model["endpoint"], {})["extraction" in model] = name
-    both = [found for found in kinds.values() if len(found) == 2]
-    if not both:
-        return Fact(NO, remark="No model without image features stands beside one with them.")
-    names = [f"evaluation/{name}/schemes.csv" for found in both for name in found.values()]
-    return _if(all(name in evidence.results for name in names), names)
+    """Whether a model with image features was compared with one without, of the same endpoint."""
+    table = evidence.results.get("evaluation/comparisons.csv")
+    pairs = [] if table is None else list(table[["first", "second"]].itertuples(index=False, name=None))
+    kinds = [{"extraction" in evidence.models[name] for name in pair if name in evidence.models} for pair in pairs]
+    done = {True, False} in kinds
+    return _if(done, ["evaluation/comparisons.csv"], otherwise="No model without image features was compared with one.")
 
 
 def _chance_comparison(evidence: Evidence) -> Fact:

@@ -288,6 +288,12 @@ def validation_sentences(study: Mapping[str, Any], results: Mapping[str, Any]) -
         timed = {is_timed(study, model) for model in models.values()}
         sentences += _discrimination(study, models, results) if False in timed else []
         sentences += _survival_figures(study, models) if True in timed else []
+        if len(results.get("evaluation/comparisons.csv", ())):
+            sentences.append(
+                "Models of one endpoint were compared on the same units by differences of AUC or C-index, net "
+                "reclassification, integrated discrimination [@Pencina2008] and net benefit [@Vickers2006], with "
+                "intervals from resampled patients."
+            )
         sentences += _resampling(study, results)
     if study.get("published"):
         names = listed([f"“{name}”" for name in study["published"]])
