@@ -297,7 +297,7 @@ def validation_sentences(study: Mapping[str, Any], results: Mapping[str, Any]) -
         sentences += _resampling(study, results)
     if study.get("published"):
         names = listed([f"“{name}”" for name in study["published"]])
-        sentences.append(f"Published models ({names}) were applied to the cohort as printed, without refitting.")
+        sentences.append(f"Published models ({names}) were applied to the cohort with their printed coefficients.")
     return sentences
 
 
