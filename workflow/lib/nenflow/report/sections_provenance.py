@@ -25,9 +25,7 @@ def provenance_blocks(results: Mapping[str, Any]) -> list[Any]:
     if run["commit"]:
         commit = f"commit {run['commit'][:_SHOWN]}{', with changes since' if run['changed'] else ''}"
     words = f"Made by nenflow {run['nenflow']} ({commit}; SHA-256 of its code {run['code'][:_SHOWN]}…) on Python "
-    words += (
-        f"{run['python']}, {run['system']}. The folder provenance beside this page's has the settings as they ran, "
-    )
+    words += f"{run['python']}, {run['system']}. The study's folder provenance has the settings as they ran, "
     words += "every package with its version, all checksums, and the run time of each rule; ro-crate-metadata.json "
     words += "describes all results as a research object (RO-Crate)."
     note = f"The first {_SHOWN} digits of SHA-256; the file has all. Of several files: that of their sorted checksums."
