@@ -13,6 +13,6 @@ study = study | {"endpoints": {card["endpoint"]["name"]: snakemake.params.endpoi
 made_up = is_made_up(card, study, snakemake.params.cohort)
 sections, summary = validation_sections(card, study, results)
 save_blocks(sections, page.parent, made_up)
-title = f"External validation in the cohort {snakemake.params.cohort}: {study['title']}"
+title = f"External validation: {study['title']}, cohort {snakemake.params.cohort}"
 context = report_context(title, summary, sections, page.parent, made_up)
 page.write_text(render_page(context, Path(snakemake.input.templates[0]).parent), encoding="utf-8")

@@ -61,7 +61,7 @@ def prediction_sections(
     if "training" in card:
         notes.append(
             f"Unlike training: {int(outside.sum())} outside the range of an input, {int(far.sum())} farther from its "
-            "mean (Mahalanobis) than 97.5% of such units would be. The model has seen nobody like them."
+            "mean (Mahalanobis) than 97.5% of such units would be."
         )
     else:
         notes.append("The model file does not describe training, so nobody can say who is unlike it.")
