@@ -11,6 +11,7 @@ from nenflow.models.exchange import r_function
 from nenflow.models.printed import apply_printed, features_of, printed_nomogram
 from nenflow.models.score import integer_score, patterns
 from nenflow.published import check_published, read_model
+from nenflow.report.methods_models import validation_sentences
 from nenflow.study import load_study
 from nenflow.tables import UNIT
 from projects import ROOT
@@ -164,3 +165,22 @@ def test_a_model_with_features_needs_an_extraction(tmp_path):
     with pytest.raises(InputError, match="needs image features; name their extraction and phase"):
         check_published(study, SURUFATINIB, SCHEMAS)
     assert features_of(surufatinib()) == list(RADSCORE)
+
+
+ORDERS = "is not printed in full, so that it orders"
+LOCAL = "; its features were standardised on the cohort's own means and standard deviations"
+
+
+@pytest.mark.parametrize(
+    ("folder", "model", "words"),
+    [
+        (LMS, lms, f"“score” {ORDERS} patients and gives no risks."),
+        (SURUFATINIB, surufatinib, f"“fusion” {ORDERS} lesions and gives no risks{LOCAL}."),
+    ],
+)
+def test_the_methods_say_what_a_published_model_lacks(folder, model, words):
+    study = load_study(folder / "study.yaml", SCHEMAS)
+    study.pop("models")
+    (name,) = study["published"]
+    sentences = validation_sentences(study, {f"models/published_{name}/model.json": model()})
+    assert sentences[-1] == words

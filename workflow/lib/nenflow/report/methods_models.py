@@ -298,6 +298,19 @@ def validation_sentences(study: Mapping[str, Any], results: Mapping[str, Any]) -
     if study.get("published"):
         names = listed([f"“{name}”" for name in study["published"]])
         sentences.append(f"Published models ({names}) were applied to the cohort with their printed coefficients.")
+        sentences += _incomplete(study, results)
+    return sentences
+
+
+def _incomplete(study: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:
+    """What was done where a publication does not print all of its model."""
+    applied = {name: results.get(f"models/published_{name}/model.json", {}) for name in study["published"]}
+    sentences = []
+    for name, model in applied.items():
+        if "missing" in model:
+            words = f"“{name}” is not printed in full, so that it orders {study['unit']}s and gives no risks"
+            local = "; its features were standardised on the cohort's own means and standard deviations"
+            sentences.append(words + (local if "local" in model["steps"].get("zscore", {}) else "") + ".")
     return sentences
 
 
