@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES   := workflow/lib workflow/scripts tests benchmarks
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: demo study studies new-study report apply validate cases exchange ibsi test test-slow lint format env lock unlock clean
+.PHONY: demo study studies new-study report apply validate cases exchange ibsi test test-slow test-faults lint format env lock unlock clean
 
 demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
 	$(SNAKEMAKE) --config studies=[surufatinib]
@@ -51,6 +51,9 @@ test: $(READY)                ## all tests but the slow ones
 
 test-slow: $(READY)           ## tests that simulate studies a thousand times; writes docs/validation.md; minutes
 	$(BIN)/pytest -m slow
+
+test-faults: $(READY)         ## kills, full disks, lost files, want of memory: a small study after each; minutes
+	$(BIN)/pytest -m slow -n 0 tests/faults
 
 lint: $(READY)                ## style and workflow checks
 	$(BIN)/ruff check $(SOURCES)

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from nenflow.files import whole_file, whole_folder, write_text
@@ -51,4 +53,16 @@ def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path):
 def test_a_folder_that_fails_is_not_there(tmp_path):
     with pytest.raises(OSError, match="disk"), whole_folder(tmp_path / "P001") as part:
         fill_disk(part, "scan.nii.gz")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_another_run_removed_on_the_way_is_not_taken_for_whole(tmp_path):
+    def interrupted():
+        with whole_folder(tmp_path / "P001") as part:
+            (part / "scan.nii.gz").touch()
+            shutil.rmtree(part)
+            write_text("the rest", part / "cases.csv")
+
+    with pytest.raises(FileExistsError):
+        interrupted()
     assert names(tmp_path) == []

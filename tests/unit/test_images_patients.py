@@ -1,5 +1,7 @@
+import errno
 import gzip
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,14 @@ import pytest
 import SimpleITK as sitk
 
 from images_files import SPACING, refusal, square, write_series, write_structure
-from nenflow.errors import InputError
+from nenflow.errors import TRIED_AGAIN, InputError
 from nenflow.images.cohort import refuse_other_units
 from nenflow.images.patients import COLUMNS, READINGS, import_patient
 from nenflow.images.quality import check_mask
+from nenflow.images.rasters import read_raster, write_nifti
 from nenflow.images.segmentations import read_mask
-from nenflow.images.volumes import read_volume
+from nenflow.images.volumes import read_volume, readable
+from nenflow.logs import note_tries
 from nenflow.tables import read_table
 
 CASES = Path(__file__).resolve().parents[2] / "config" / "studies" / "sarcoma" / "cases.csv"
@@ -209,3 +213,48 @@ def test_a_scan_of_another_unit_is_excluded():
     table = refuse_other_units(table.assign(status="included", reason=""))
     assert table["status"].tolist() == ["included", "included", "excluded", "included", "included"]
     assert table["reason"].tolist()[2] == "its values are in HU, those of most patients in this phase in SUV"
+
+
+def test_memory_that_runs_out_excludes_one_scan_and_is_tried_again(data, tmp_path, monkeypatch):
+    """ITK's error stands for the moment when its memory runs out: all readers' masks are there, none is written."""
+
+    def no_memory(*_):
+        raise RuntimeError("itkImportImageContainer.hxx:179:\nFailed to allocate memory for image.")
+
+    monkeypatch.setattr("nenflow.images.patients.region_quality", no_memory)
+    rows = import_patient(cases(), data, tmp_path / "p1", SETTINGS, "r1", strict=False)
+    reasons = {(row["phase"], row["region"]): row["reason"] for row in rows}
+    assert reasons["arterial", "a"].startswith("Memory ran out")
+    assert not reasons["venous", "a"].startswith("Memory ran out")  # this scan has its own reason
+    note_tries(tmp_path / "job.log", 0, reasons.values())
+    assert (tmp_path / "job.tries").read_text() == "1"
+
+
+def test_only_reasons_of_the_machine_are_tried_again(data, tmp_path):
+    rows = import_patient(cases(), data, tmp_path / "p1", SETTINGS, "r1", strict=False)
+    note_tries(tmp_path / "job.log", 0, [row["reason"] for row in rows])
+    assert not (tmp_path / "job.tries").exists()
+    note_tries(tmp_path / "job.log", 2, [])  # it succeeds after two tries: the number stays, so that none follows
+    assert (tmp_path / "job.tries").read_text() == "2"
+
+
+def test_a_file_without_permission_is_refused_for_now(tmp_path):
+    (tmp_path / "scan.nrrd").touch()
+    said = pytest.raises(InputError, match="cannot be opened")
+    with said as refused, readable(tmp_path / "scan.nrrd", "The image"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    assert TRIED_AGAIN in str(refused.value)
+
+
+def test_a_volume_that_the_disk_cannot_hold_is_an_error(tmp_path):
+    """ITK leaves a part of the file, and says nothing."""
+    image = sitk.GetImageFromArray(np.random.default_rng(1).random((20, 50, 50)).astype(np.float32))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            write_nifti(image, tmp_path / "scan.nii.gz")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    write_nifti(image, tmp_path / "scan.nii.gz")
+    assert (sitk.GetArrayFromImage(read_raster(tmp_path / "scan.nii.gz")) == sitk.GetArrayFromImage(image)).all()

@@ -230,9 +230,13 @@ def patient_cases(wildcards):
 
 
 def patient_files(wildcards):
-    """Images (a series' folder, or a file) and segmentations of one patient."""
+    """Images (a series' folder, or a file) and segmentations of one patient.
+
+    Without those that are lost by now: the import excludes their cases, and runs again when they are back.
+    """
     data = Path(cohort_data(wildcards))
-    return sorted({str(data / row[key]) for row in patient_cases(wildcards) for key in ("image", "segmentation")})
+    files = {str(data / row[key]) for row in patient_cases(wildcards) for key in ("image", "segmentation")}
+    return sorted(filter(os.path.exists, files))
 
 
 def times_written(wildcards):
@@ -249,6 +253,16 @@ def times_written(wildcards):
         return max(inside, default=os.stat(path).st_mtime_ns)
 
     return [newest(path) for path in patient_files(wildcards)]
+
+
+def noted_tries(log):
+    """Params function: how often a job ended without data for want of memory or permission; see logs.note_tries."""
+
+    def tries(wildcards):
+        file = Path(f"logs/{wildcards.study}/{log.format(**wildcards)}.tries")
+        return int(file.read_text(encoding="utf-8")) if file.exists() else 0
+
+    return tries
 
 
 def per_patient(pattern):

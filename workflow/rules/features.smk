@@ -19,6 +19,7 @@ rule extract_features:
         "../../envs/nenflow.yaml"
     params:
         settings=extraction_settings,
+        tries=noted_tries("features/extract_features_{cohort}_{extraction}_{patient}"),
         code=library_code("features/extract_features.py"),
     script:
         "../scripts/features/extract_features.py"

@@ -21,6 +21,7 @@ rule import_images:
         settings=setting("images"),
         reference=setting("stability", "readings", "reference"),
         strict=setting("strict"),
+        tries=noted_tries("images/import_images_{cohort}_{patient}"),
         code=library_code("images/import_images.py"),
     script:
         "../scripts/images/import_images.py"

@@ -1,5 +1,6 @@
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,16 @@ def joint_digest(paths: Iterable[str | Path]) -> dict[str, Any]:
 
     Args:
         paths: files, or folders whose files count; hidden files in them, and folders in folders, do not. What is lost
-            does not count either.
+            or may not be opened does not count either.
 
     Returns:
         files: how many there are, and sha256.
     """
-    digests = sorted(file_digest(file) for path in map(Path, paths) for file in _files(path))
+    digests = []
+    for path in map(Path, paths):
+        with suppress(PermissionError):  # who reads the images says so
+            digests += [file_digest(file) for file in _files(path)]
+    digests.sort()
     lines = "".join(f"{digest}\n" for digest in digests)
     return {"files": len(digests), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
 

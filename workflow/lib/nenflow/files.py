@@ -41,12 +41,18 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(left)
     part = _beside(path)
     part.mkdir()
+    made = os.open(part, os.O_RDONLY)
     try:
         yield part
+        # A job that outlived a killed run may find its folder removed by the next run, and made again by what it wrote
+        # since: that one holds a part only.
+        if not os.path.samestat(os.fstat(made), part.stat()):
+            raise FileExistsError("another run has begun to write the same folder")
         if path.exists():
             shutil.rmtree(path)
         os.replace(part, path)
     finally:
+        os.close(made)
         shutil.rmtree(part, ignore_errors=True)
 
 

@@ -1,9 +1,11 @@
+import errno
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
-from nenflow.errors import InputError
+from nenflow.errors import TRIED_AGAIN, InputError
 
 ERROR = "Error: "  # begins the sentence for the user, by which it is found in a log
 
@@ -12,8 +14,8 @@ def start_log(path: str | Path) -> None:
     """Send everything this process prints to a log file; the first call of every script.
 
     File descriptors 1 and 2 are redirected, not only Python's streams, so that messages of ITK and other compiled
-    code land there too. An `InputError` is logged as its one sentence, the last thing in the log; any other error with
-    its traceback.
+    code land there too. An `InputError` is logged as its one sentence, the last thing in the log, and so is a full
+    disk; any other error with its traceback.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -35,9 +37,28 @@ def print_cause(error: Exception, path: Path) -> None:
     print(f"{type(error).__name__} {(isinstance(error, OSError) and error.strerror) or ''}".strip())
 
 
+def note_tries(log: str, tries: int, reasons: Iterable[str]) -> None:
+    """Note beside a job's log how often it ended without data for a reason that lies in the machine.
+
+    The number is among the rule's params, so that the next run does the job again until it succeeds. It does not stand
+    in the results: those are the same after a second try as after a first.
+
+    Args:
+        log: the job's log.
+        tries: the number so far.
+        reasons: why cases were excluded, empty for those that were not.
+    """
+    tries += any(TRIED_AGAIN in reason for reason in reasons)
+    if tries:
+        Path(log).with_suffix(".tries").write_text(str(tries), encoding="utf-8")
+
+
 def _log_error(kind: type[BaseException], error: BaseException, trace: object) -> None:
     if isinstance(error, InputError):
         sys.stdout.flush()  # what was printed before stands before
         print(f"{ERROR}{error}", file=sys.stderr)
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        sys.stdout.flush()
+        print(f"{ERROR}The disk is full: make room and run the same command again.", file=sys.stderr)
     else:
         traceback.print_exception(kind, error, trace)

@@ -3,6 +3,7 @@ from pathlib import Path
 from nenflow.application.predictions import all_units, excluded_units, new_units, predictions
 from nenflow.cohort.units import read_units
 from nenflow.documents import read_json
+from nenflow.files import write_text
 from nenflow.logs import start_log
 from nenflow.report.page import render_page, report_context
 from nenflow.report.sections_application import is_made_up, prediction_sections
@@ -28,4 +29,4 @@ page = Path(snakemake.output.page)
 sections, summary = prediction_sections(card, table, snakemake.params.accepted)
 made_up = is_made_up(card, study, snakemake.params.cohort)
 context = report_context(f"Predictions: {study['title']}", summary, sections, page.parent, made_up)
-page.write_text(render_page(context, Path(files.templates[0]).parent), encoding="utf-8")
+write_text(render_page(context, Path(files.templates[0]).parent), page)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from nenflow.documents import read_json
+from nenflow.files import write_text
 from nenflow.logs import start_log
 from nenflow.report.page import render_page, report_context, save_blocks
 from nenflow.report.results import read_results
@@ -15,4 +16,4 @@ sections, summary = validation_sections(card, study, results)
 save_blocks(sections, page.parent, made_up)
 title = f"External validation: {study['title']}, cohort {snakemake.params.cohort}"
 context = report_context(title, summary, sections, page.parent, made_up)
-page.write_text(render_page(context, Path(snakemake.input.templates[0]).parent), encoding="utf-8")
+write_text(render_page(context, Path(snakemake.input.templates[0]).parent), page)

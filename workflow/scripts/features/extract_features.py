@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from nenflow.features.extraction import extract_patient, read_parameters
-from nenflow.logs import start_log
+from nenflow.logs import note_tries, start_log
 from nenflow.records import CASE, write_records
 
 start_log(snakemake.log[0])
@@ -12,3 +12,4 @@ features, failures = extract_patient(
 )
 write_records(features, snakemake.output.features, columns=CASE)
 write_records(failures, snakemake.output.failures, columns=[*CASE, "reason"])
+note_tries(snakemake.log[0], snakemake.params.tries, [failure["reason"] for failure in failures])

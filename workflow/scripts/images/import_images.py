@@ -3,12 +3,12 @@ from pathlib import Path
 from nenflow.checksums import joint_digest
 from nenflow.files import whole_folder
 from nenflow.images.patients import import_patient
-from nenflow.logs import start_log
+from nenflow.logs import note_tries, start_log
 from nenflow.records import write_records
 
 start_log(snakemake.log[0])
 with whole_folder(snakemake.output[0]) as folder:
-    import_patient(
+    rows = import_patient(
         cases=snakemake.params.cases,
         data=Path(snakemake.params.data),
         folder=folder,
@@ -17,3 +17,4 @@ with whole_folder(snakemake.output[0]) as folder:
         strict=snakemake.params.strict,
     )
     write_records([joint_digest(snakemake.input)], folder / "inputs.csv", ["files", "sha256"])
+note_tries(snakemake.log[0], snakemake.params.tries, [row["reason"] for row in rows if row["status"] == "excluded"])

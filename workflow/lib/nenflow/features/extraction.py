@@ -18,10 +18,12 @@ import yaml
 from radiomics import getParameterValidationFiles, imageoperations
 
 from nenflow.documents import read_json
-from nenflow.errors import InputError
+from nenflow.errors import InputError, enough_memory
 from nenflow.features import ibsi
 from nenflow.features.binning import CheckedExtractor, features_of_levels
 from nenflow.images.perturbation import perturb
+from nenflow.images.rasters import read_raster
+from nenflow.logs import print_cause
 from nenflow.records import CASE, read_records
 
 if TYPE_CHECKING:
@@ -131,6 +133,9 @@ def extract_patient(
     Returns:
         The features, one row per segmentation (patient, phase, region, rater, then features), and the failures:
         patient, phase, region, rater, reason.
+
+    Raises:
+        InputError: a volume or mask in the folder is damaged.
     """
     folder = Path(folder)
     extractor = _Extractor(parameters, conformance)
@@ -140,16 +145,22 @@ def extract_patient(
     for phase in dict.fromkeys(case["phase"] for case in measured):
         if phases and phase not in phases:
             continue
-        scan = _read_scan(folder, phase, conformance)
+        try:
+            scan = _read_scan(folder, phase, conformance)
+        except MemoryError as error:
+            of_phase = [{name: row[name] for name in CASE} for row in measured if row["phase"] == phase]
+            failures += [{**case, "reason": str(error)} for case in of_phase]
+            continue
         for row in (case for case in measured if case["phase"] == phase):
             case, role = {name: row[name] for name in CASE}, row["role"]
-            mask = sitk.ReadImage(folder / f"{phase}_{case['region']}_{case['rater']}.nii.gz")
+            mask = _read_image(folder / f"{phase}_{case['region']}_{case['rater']}.nii.gz")
             again = perturbation if role == "drawn" else None
             for reading, number in _readings(case, again):
                 try:
-                    read = (scan, mask) if number == 0 else _perturbed(scan, mask, case, number, again)
-                    features = extractor.extract(*read)
-                except InputError as error:
+                    with enough_memory():
+                        read = (scan, mask) if number == 0 else _perturbed(scan, mask, case, number, again)
+                        features = extractor.extract(*read)
+                except (InputError, MemoryError) as error:
                     failures.append({**reading, "reason": str(error)})
                     continue
                 rows.append({**reading, **features})
@@ -182,8 +193,23 @@ def _warn_of_grey_levels(case: dict[str, str], features: Mapping[str, float], pa
         )
 
 
+def _read_image(path: Path) -> sitk.Image:
+    """A volume of the images stage; one that was damaged since ends the job with what to do."""
+    try:
+        with enough_memory():
+            return read_raster(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file makes the readers raise nearly every one
+        print_cause(error, path)
+        raise InputError(
+            "A volume in the patient's folder of the images stage is damaged or gone: delete that folder in results "
+            "and run the same command again."
+        ) from error
+
+
 def _read_scan(folder: Path, phase: str, conformance: str) -> "_Scan":
-    image, described = sitk.ReadImage(folder / f"{phase}.nii.gz"), folder / f"{phase}.json"
+    image, described = _read_image(folder / f"{phase}.nii.gz"), folder / f"{phase}.json"
     if conformance == "slicer":
         image = as_slicer_loads(image)
     return _Scan(image, conformance, read_json(described).get("Modality") if described.exists() else None)
@@ -279,7 +305,8 @@ class _Extractor:
     def extract(self, scan: _Scan, mask: sitk.Image) -> dict[str, float]:
         _check(scan.image, mask)
         try:
-            values = self._calculator.measure(scan.image, mask, scan.rounded)
+            with enough_memory():
+                values = self._calculator.measure(scan.image, mask, scan.rounded)
         except InputError:
             raise
         except (ValueError, ArithmeticError, LookupError, AssertionError, RuntimeError) as error:

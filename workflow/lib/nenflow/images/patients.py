@@ -6,9 +6,10 @@ from typing import Any
 import SimpleITK as sitk
 
 from nenflow.documents import write_json
-from nenflow.errors import InputError
+from nenflow.errors import InputError, enough_memory
 from nenflow.images.pictures import write_picture
 from nenflow.images.quality import check_mask, compare_readings, region_quality
+from nenflow.images.rasters import write_nifti
 from nenflow.images.regions import derive_regions, rule_of
 from nenflow.images.segmentations import read_mask
 from nenflow.images.volumes import Volume, read_volume
@@ -22,7 +23,7 @@ READINGS = [*CASE, "reference", "dice", "hausdorff_mm", "hausdorff95_mm", "volum
 
 def import_patient(
     cases: list[dict], data: Path, folder: Path, settings: Mapping[str, Any], reference: str, strict: bool
-) -> None:
+) -> list[dict]:
     """Bring all segmentations of a patient, and the scans they were drawn on, into one form without identity.
 
     Writes, per phase, the scan (`<phase>.nii.gz`, float32) and how it was made (`<phase>.json`); per region, drawn or
@@ -38,6 +39,9 @@ def import_patient(
         reference: the rater whose regions are analysed.
         strict: raise at the first refused case instead.
 
+    Returns:
+        What became of each case, as in cases.csv.
+
     Raises:
         InputError: in strict mode only.
     """
@@ -46,7 +50,11 @@ def import_patient(
     readings: list[dict] = []
     for phase in dict.fromkeys(case["phase"] for case in cases):
         part = _Phase([case for case in cases if case["phase"] == phase], Path(data), folder, settings, reference)
-        part.run()
+        try:
+            with enough_memory():
+                part.run()
+        except (InputError, MemoryError) as error:
+            part.refuse(error)
         rows += part.rows
         readings += part.readings
         refused = [row for row in part.rows if row["status"] == "excluded" and row["role"] != "computed"]
@@ -54,6 +62,7 @@ def import_patient(
             raise InputError(f"{' '.join(refused[0][name] for name in CASE)}: {refused[0]['reason']}")
     write_records(rows, folder / "cases.csv", COLUMNS)
     write_records(readings, folder / "readings.csv", READINGS)
+    return rows
 
 
 class _Phase:
@@ -79,18 +88,12 @@ class _Phase:
         return [self._found[key] for key in dict.fromkeys([*drawn, *self._found])]
 
     def run(self) -> None:
-        try:
-            volume = self._read_volume()
-        except InputError as error:
-            for case in self.cases:
-                self._refuse_drawn(case, error)
-            for name, rater in self._wanted():
-                self._add(name, rater, "computed", reason=str(error))
-            return
+        """Read, describe and write; an InputError or MemoryError means that nothing of this scan can be used."""
+        volume = self._read_volume()
         masks, roles = self._masks(volume)
         if not masks:
             return
-        sitk.WriteImage(volume.image, self.folder / f"{self.phase}.nii.gz")
+        write_nifti(volume.image, self.folder / f"{self.phase}.nii.gz")
         write_json(volume.tags, self.folder / f"{self.phase}.json")
         kept = {key: mask for key, mask in masks.items() if self._describe(key, mask, roles[key], volume)}
         for (region, rater), mask in kept.items():
@@ -99,6 +102,16 @@ class _Phase:
             of_region = {rater: mask for (name, rater), mask in kept.items() if name == region}
             for pair in compare_readings(of_region, self.reference):
                 self.readings.append(self._case(region, pair["rater"]) | pair)
+
+    def refuse(self, error: Exception) -> None:
+        """Exclude everything that belongs to this scan."""
+        self.readings.clear()
+        for case in self.cases:
+            self._refuse_drawn(case, error)
+        drawn = {(case["region"], case["rater"]) for case in self.cases}
+        for key in dict.fromkeys([*self._wanted(), *self._found]):
+            if key not in drawn:
+                self._add(*key, "computed", reason=str(error))
 
     def _read_volume(self) -> Volume:
         if len({(case["image"], _cell(case, "series")) for case in self.cases}) > 1:
@@ -162,7 +175,7 @@ class _Phase:
 
     def _write(self, region: str, rater: str, mask: sitk.Image, masks: Mapping, volume: Volume) -> None:
         stem = f"{self.phase}_{region}_{rater}"
-        sitk.WriteImage(mask, self.folder / f"{stem}.nii.gz")
+        write_nifti(mask, self.folder / f"{stem}.nii.gz")
         of_region = {by: other for (name, by), other in masks.items() if name == region}
         simulated = " (simulated data)" if volume.tags["simulated"] else ""
         title = f"{self.cases[0]['patient']}, {self.phase}, {region}, {rater}{simulated}"
@@ -171,7 +184,7 @@ class _Phase:
     def _drawn_case(self, key: tuple[str, str]) -> dict:
         return next(case for case in self.cases if (case["region"], case["rater"]) == key)
 
-    def _refuse_drawn(self, case: dict, error: InputError) -> None:
+    def _refuse_drawn(self, case: dict, error: Exception) -> None:
         files = f"image {self.data / case['image']}, segmentation {self.data / case['segmentation']}"
         name = " ".join(case[part] for part in CASE)
         print(f"{name}: {error} ({files})")

@@ -4,8 +4,10 @@ ITK fills what was cut off a NIfTI file with zeros, ignores values that a damage
 checksums, takes 1 mm where no spacing is given, and follows the headers of NRRD files to any other file.
 """
 
+import errno
 import gzip
 import math
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,8 @@ RASTER_SUFFIXES = (".nii", ".nii.gz", ".nrrd")
 NRRD_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
 NRRD_ENCODINGS = ("raw", "gzip", "gz")
 NIFTI_BYTES = 348  # of its header, which is also the header's first number
+NIFTI_OFFSET = 352  # where ITK begins the values
+GZIP_LENGTH = 4  # bytes at the end of a gzip file that say how long its content is
 NIFTI_MAGIC = b"n+1\0"  # header and values in one file
 NIFTI_UNITS = range(4)  # of length: not said, m, mm, um
 SPACING_TOLERANCE = 1e-3  # relative; both places of a NIfTI file round to 32 bits, and tools to a few digits more
@@ -58,6 +62,21 @@ def read_raster(path: Path) -> sitk.Image:
             "The axes of the NRRD or NIfTI file are not at right angles (gantry tilt?): resample it on an upright grid."
         )
     return image
+
+
+def write_nifti(image: sitk.Image, path: Path) -> None:
+    """Write a compressed NIfTI file (.nii.gz).
+
+    Raises:
+        OSError: the disk is full, which ITK does not notice.
+    """
+    sitk.WriteImage(image, path)
+    wanted = NIFTI_OFFSET + image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - GZIP_LENGTH, 0))
+        found = int.from_bytes(file.read(), "little")
+    if found != wanted % 2**32:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 # --- NRRD (teem.sourceforge.net/nrrd/format.html) ---------------------------------------------------------------

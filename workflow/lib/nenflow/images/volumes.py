@@ -1,5 +1,6 @@
 """DICOM series of CT (as Hounsfield units) and PET (as SUV), NIfTI and NRRD files as volumes."""
 
+import errno
 import os
 import warnings
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import SimpleITK as sitk
 from pydicom.misc import is_dicom
 from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from nenflow.errors import InputError
+from nenflow.errors import TRIED_AGAIN, InputError, enough_memory
 from nenflow.images.geometry import direction_of, stack_slices
 from nenflow.images.pixels import read_stored
 from nenflow.images.rasters import RASTER_SUFFIXES, read_raster
@@ -22,6 +23,8 @@ from nenflow.images.sidecar import describe_headers
 from nenflow.images.suv import suvbw_factors
 from nenflow.logs import print_cause
 
+# What a system answers that does not give a file now: no permission, a disk or a server that fails.
+REFUSED = {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 UNITS = {"CT": "HU", "PT": "SUV"}
 ALWAYS_LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit}
 PERHAPS_LOSSY = {JPEG2000, JPEGLSNearLossless, HTJ2K}
@@ -102,7 +105,7 @@ def read_picture(path: Path, what: str) -> sitk.Image:
 def readable(path: Path, what: str) -> Iterator[None]:
     """Turn any failure of pydicom or ITK on a damaged file into one sentence; the cause and the path are printed."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), enough_memory():
             # They repeat values that break a rule of DICOM, such as the birth date 1950-01-01.
             warnings.filterwarnings("ignore", module="pydicom")
             yield
@@ -110,6 +113,8 @@ def readable(path: Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # both libraries raise nearly every built-in exception on damaged files
         print_cause(error, path)
+        if isinstance(error, OSError) and error.errno in REFUSED:
+            raise InputError(f"{what} cannot be opened: check its permissions and disk; {TRIED_AGAIN}.") from error
         if not os.path.exists(path):
             raise InputError(f"{what} does not exist: check the path in the cases table.") from error
         raise InputError(f"{what} cannot be read (damaged, incomplete or of another kind): export it again.") from error

@@ -1,0 +1,284 @@
+"""What goes wrong around a run: after it is mended and run again, results are the bytes of a run without disturbance.
+
+`make test-faults` runs it; a study of eight patients from simulated files to its cohort flow.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+
+import pytest
+
+from projects import Project, edit
+
+pytestmark = pytest.mark.slow
+
+TARGET = "results/tiny/cohort/development/flow.csv"
+PATIENTS = [f"P{number:03}" for number in range(1, 9)]
+STAGES = ("cohort", "images", "features")
+KILLS = 10  # in each of the rounds
+ROUNDS = (1, 2, 3)  # their seeds
+LATEST = 2.0  # seconds from the first job of a run to its kill, at most
+DAY = 86_400
+SMALL, LARGE = "300k", "64m"  # disks on which one patient's images do not fit, and on which all fit
+
+
+class Study(Project):
+    """The tiny study without its models: jobs of each patient, and tables of all."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+
+        def shorten(study):
+            for name in ("models", "evaluation"):
+                del study[name]
+            del study["extractions"]["standard"]
+            study["stability"] = {"readings": {"reference": "reader1"}}
+            study["markers"] = {"endpoint": "response", "extraction": "original", "phase": "arterial"}
+
+        edit(folder / "config/studies/tiny/study.yaml", shorten)
+
+    def command(self, *options, cores=2):
+        return [*super().command(*options, cores=cores), TARGET]
+
+    def start(self):
+        return subprocess.Popen(
+            self.command(),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def contents(self):
+        """Bytes of every file of the results, by name, also of those that nobody should have left there."""
+        return {
+            path.relative_to(self.path("")).as_posix(): path.read_bytes()
+            for stage in STAGES
+            for path in self.path(stage).rglob("*")
+            if path.is_file() and path.name != ".snakemake_timestamp"
+        }
+
+    def undo(self, *patients, images=True):
+        """Remove what was made of some patients, and all tables: a missing file in between would not be missed."""
+        for patient in patients:
+            if images:
+                shutil.rmtree(self.path(f"images/development/{patient}"), ignore_errors=True)
+            for table in self.path("features/development/original").glob(f"{patient}*.csv"):
+                table.unlink()
+        for stage in ("images", "features"):
+            for table in self.path(f"{stage}/development").glob("*.csv"):
+                table.unlink()
+        (self.folder / TARGET).unlink(missing_ok=True)
+
+    def excluded(self):
+        return self.path("cohort/development/exclusions.csv").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    study = Study(tmp_path_factory.mktemp("undisturbed"))
+    study.run()
+    return study
+
+
+@pytest.fixture
+def study(undisturbed, tmp_path):
+    """A finished study of one's own."""
+    shutil.copytree(undisturbed.folder, tmp_path / "study", symlinks=True)
+    study = object.__new__(Study)
+    study.folder = tmp_path / "study"
+    return study
+
+
+def assert_same(study, undisturbed):
+    expected, found = undisturbed.contents(), study.contents()
+    assert sorted(found) == sorted(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def failures(output):
+    """The lines of a run's end that say what failed and why."""
+    return output[output.index("Failed: ") :]
+
+
+# Kills
+
+
+def workers(run):
+    """Process numbers of the scripts that a run has started."""
+    found = subprocess.run(["pgrep", "-P", str(run.pid), "-f", "snakemake/scripts"], capture_output=True, text=True)
+    return [int(number) for number in found.stdout.split()]
+
+
+def kill_at_random(study, draw):
+    """Start a run and kill it, it and its jobs, or one of its jobs, at a random moment."""
+    run = study.start()
+    while run.poll() is None and not workers(run):
+        time.sleep(0.1)
+    time.sleep(draw.uniform(0, LATEST))
+    match draw.choice(["snakemake", "both", "job"]):
+        case "snakemake":  # its jobs live on, and write while the next run does
+            run.kill()
+        case "both":
+            with suppress(ProcessLookupError):  # it has ended by now
+                os.killpg(run.pid, signal.SIGKILL)
+        case "job":
+            for number in workers(run)[:1]:
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            run.communicate()
+    run.stdout.close()
+    run.wait()
+    shutil.rmtree(study.folder / ".snakemake/locks", ignore_errors=True)  # as make unlock does
+
+
+@pytest.mark.parametrize("seed", ROUNDS)
+def test_runs_killed_at_random_moments_end_in_the_same_bytes(study, undisturbed, seed):
+    draw = random.Random(seed)
+    study.undo(*PATIENTS)
+    for _ in range(KILLS):
+        study.undo(draw.choice(PATIENTS))  # so that the next run has jobs to be killed in
+        kill_at_random(study, draw)
+    study.run()
+    assert_same(study, undisturbed)
+
+
+def test_a_killed_job_is_named_and_done_again(study, undisturbed):
+    study.undo("P003")
+    run = study.start()
+    while not workers(run):
+        time.sleep(0.05)
+    os.kill(workers(run)[0], signal.SIGKILL)
+    output, _ = run.communicate()
+    assert run.returncode != 0
+    assert "import_images, study tiny, cohort development, patient P003\n  it ended without a message" in failures(
+        output
+    )
+    study.run()
+    assert_same(study, undisturbed)
+
+
+def test_a_second_run_at_the_same_time_is_refused(study, undisturbed):
+    study.undo(*PATIENTS)
+    first = study.start()
+    while not workers(first):
+        time.sleep(0.1)
+    assert "cannot be locked" in study.run(check=False)
+    first.communicate()
+    assert first.returncode == 0
+    assert_same(study, undisturbed)
+
+
+# Disk, files, memory, clock
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(study, undisturbed):
+    study.undo(*PATIENTS)
+    images = study.path("images")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", images], check=True)
+    try:
+        output = study.run(check=False)
+        assert "patient P0" in failures(output)
+        assert "The disk is full: make room" in failures(output)
+        subprocess.run(["mount", "-o", f"remount,size={LARGE}", images], check=True)
+        study.run()
+        assert_same(study, undisturbed)
+    finally:
+        subprocess.run(["umount", images], check=True)
+
+
+def test_a_lost_segmentation_excludes_its_case_until_it_is_back(study, undisturbed):
+    segmentation = next(study.path("simulation/development/dicom/P003").glob("*_reader1.dcm"))
+    kept = segmentation.with_suffix(".kept")
+    segmentation.rename(kept)
+    assert "P003" in study.run()
+    assert "P003,lesion1,images,The segmentation does not exist" in study.excluded()
+    kept.rename(segmentation)
+    study.run()
+    assert_same(study, undisturbed)
+
+
+# Stands in for a machine without memory, or a folder without permission, where a scan is opened.
+NO_MEMORY, NO_PERMISSION = "raise MemoryError", "raise PermissionError(13, 'Permission denied')"
+REFUSING = """\
+import sys
+
+
+imported = []  # then files are only digested, for which memory suffices
+
+
+def refuse(event, arguments):
+    if event == "open" and "{job}" in sys.argv[0]:
+        if "readings.csv" in str(arguments[0]):
+            imported.append(True)
+        if str(arguments[0]).endswith("{ending}") and not imported:
+            {how}
+
+
+sys.addaudithook(refuse)
+"""
+
+
+@pytest.mark.parametrize(
+    ("job", "ending", "how", "reason"),
+    [
+        ("import_images", ".dcm", NO_MEMORY, 'images,"Memory ran out'),
+        ("import_images", ".dcm", NO_PERMISSION, "images,The DICOM series cannot be opened"),
+        ("extract_features", ".nii.gz", NO_MEMORY, "features,"),
+    ],
+)
+def test_a_patient_for_whom_the_machine_fails_is_excluded_and_tried_again(
+    study, undisturbed, tmp_path, job, ending, how, reason
+):
+    (tmp_path / "sitecustomize.py").write_text(REFUSING.format(job=job, ending=ending, how=how))
+    study.undo("P003")  # so that only this patient's jobs run
+    output = study.run(PYTHONPATH=str(tmp_path))
+    assert "P003 lesion1" in output  # among those who were excluded, at the end of the run
+    assert f"P003,lesion1,{reason}" in study.excluded()
+    assert "P001" not in study.excluded()
+    study.run()
+    assert_same(study, undisturbed)
+    assert "Nothing to be done" in study.run()
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda whole: whole[:-3000] + bytes(3000)])
+def test_a_damaged_volume_of_the_images_stage_is_noticed(study, undisturbed, damage):
+    folder = study.path("images/development/P003")
+    volume = folder / "arterial.nii.gz"
+    volume.write_bytes(damage(volume.read_bytes()))
+    study.undo("P001", "P003", images=False)
+    output = failures(study.run(check=False))
+    assert "extract_features, study tiny, cohort development, patient P003" in output.replace(
+        ", extraction original", ""
+    )
+    assert "is damaged or gone: delete that folder" in output
+    assert study.path("features/development/original/P001.csv").exists()  # the others go on
+    study.undo("P003")
+    study.run()
+    assert_same(study, undisturbed)
+
+
+@pytest.mark.parametrize("days", [2, -20_000])
+def test_a_clock_that_jumps_changes_no_result(study, undisturbed, days):
+    for file in study.path("simulation/development/dicom/P003").rglob("*.dcm"):
+        times = file.stat()
+        os.utime(file, (times.st_atime, times.st_mtime + days * DAY))
+    assert study.planned()["import_images"] == 1
+    study.run()
+    assert_same(study, undisturbed)
+
+
+def test_leftovers_of_killed_jobs_are_removed(study, undisturbed):
+    left = study.path("images/development/.part-1-P003")
+    left.mkdir()
+    (left / "cases.csv").write_text("half")
+    study.undo("P003")
+    study.run()
+    assert_same(study, undisturbed)
