@@ -43,7 +43,7 @@ class Study(Project):
         edit(folder / "config/studies/tiny/study.yaml", shorten)
 
     def command(self, *options, cores=2):
-        return [*super().command(*options, cores=cores), TARGET]
+        return [*super().command(cores=cores), TARGET, *options]
 
     def start(self):
         return subprocess.Popen(
