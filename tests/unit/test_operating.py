@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lifelines import AalenJohansenFitter, KaplanMeierFitter
 
+from nenflow.evaluation.apparent import apparent_figures
 from nenflow.evaluation.concordance import (
     brier_by_time,
     rates_at,
@@ -18,6 +19,7 @@ from nenflow.evaluation.concordance import (
 )
 from nenflow.evaluation.decision import net_benefit, net_benefit_survival
 from nenflow.evaluation.discrimination import roc_curve, youden, youden_cut_off
+from nenflow.evaluation.judging import judge_resamples
 from nenflow.evaluation.operating import OperatingPoint, above, apparent_rates, cut_off, operating_point, rates
 
 EXACT = 1e-12
@@ -94,6 +96,16 @@ def test_the_finished_model_by_hand():
     assert (found["cut_off"], found["sensitivity"], found["specificity"]) == (0.75, pytest.approx(2 / 3), 1.0)
     # a risk of 3/8 is a predictor of -0.51: acted on are 0, 1, 2 and 0.5, two of them rightly
     assert found["net_benefit"] == pytest.approx((2 - 2 * 3 / 5) / 8, abs=EXACT)
+
+
+def test_a_model_that_selected_nothing_has_no_decisions_in_resamples_either():
+    index = pd.MultiIndex.from_product([[f"P{number}" for number in range(40)], ["whole"]], names=["patient", "region"])
+    y = pd.DataFrame({"time": np.arange(1.0, 41), "event": np.arange(40) % 2}, index)
+    table = pd.DataFrame({"Radscore": 0.0, "linear_predictor": 0.0, "survival_20": 0.6}, index)
+    figures = apparent_figures(y, table, "model", [20.0], [np.arange(40)])[0]  # as a job passes them on: without NaN
+    found = judge_resamples(y, table, figures["model"]["rates"], 1, range(3))
+    assert found[["sensitivity", "specificity"]].isna().all(axis=None)
+    assert found["net_benefit"].notna().all()
 
 
 def test_predictions_dealt_at_random_have_the_uninformed_brier_score():

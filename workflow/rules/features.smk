@@ -17,6 +17,8 @@ rule extract_features:
         "logs/{study}/features/extract_features_{cohort}_{extraction}_{patient}.log",
     conda:
         "../../envs/nenflow.yaml"
+    resources:
+        mem_mb=scan_memory,
     params:
         settings=extraction_settings,
         tries=noted_tries("features/extract_features_{cohort}_{extraction}_{patient}"),

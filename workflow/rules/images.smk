@@ -14,6 +14,8 @@ rule import_images:
         "logs/{study}/images/import_images_{cohort}_{patient}.log",
     conda:
         "../../envs/nenflow.yaml"
+    resources:
+        mem_mb=scan_memory,
     params:
         cases=patient_cases,
         written=times_written,

@@ -174,7 +174,7 @@ rule export_model:
     conda:
         "../../envs/nenflow.yaml"
     params:
-        name=lambda wildcards: wildcards.form.removeprefix("published_").removesuffix("/shrunken"),
+        name=lambda wildcards: Path(wildcards.form).parts[0].removeprefix("published_"),
         code=library_code("models/export_model.py"),
     script:
         "../scripts/models/export_model.py"

@@ -51,9 +51,8 @@ def external_figures(
         )
     table = scores(protocol, X, outcome_strata(y) if is_survival(y) else None)
     passed_on = protocol[:-1].transform(X) if len(protocol) > 1 else X
-    cut_off = np.nan if acting["cut_off"] is None else acting["cut_off"]
     table["expected"] = expected_events(protocol[-1], passed_on, table, y)
-    table["positive"] = above(acted_on(table)[0], cut_off)
+    table["positive"] = above(acted_on(table)[0], acting["cut_off"])
     point = OperatingPoint(acting["threshold"], acting["time"])
     return table, plain({"figures": judge(table, y, point), "performance": published_figures(y, table)})
 

@@ -82,9 +82,11 @@ def cut_off(outcome: np.ndarray, marker: np.ndarray, point: OperatingPoint) -> f
         return np.nan
 
 
-def above(marker: np.ndarray, at: float) -> np.ndarray:
-    """1 where a marker is at or above a cut-off, 0 below, NaN without a cut-off; equal as ranks of scores have it."""
-    return np.where(np.isnan(at), np.nan, np.round(marker, DIGITS) >= at)
+def above(marker: np.ndarray, at: float | None) -> np.ndarray:
+    """1 where a marker is at or above a cut-off, 0 below, NaN without one (NaN or None); equal as ranks have it."""
+    if at is None or np.isnan(at):
+        return np.full(len(marker), np.nan)
+    return (np.round(marker, DIGITS) >= at).astype(float)
 
 
 def rates(outcome: np.ndarray, called: np.ndarray, risk: np.ndarray, point: OperatingPoint) -> dict[str, float]:
