@@ -9,10 +9,11 @@ export NENFLOW_TEST_DATA ?= $(abspath ../shared/data)
 BIN       := .venv/bin
 READY     := .venv/ready
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
-SOURCES   := workflow/lib workflow/scripts tests benchmarks
+SOURCES   := workflow/lib workflow/scripts tests benchmarks envs
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: demo study studies new-study report apply validate cases exchange ibsi test test-slow test-faults lint format env lock unlock clean
+.PHONY: demo study studies new-study report apply validate cases exchange ibsi test test-slow test-faults bench lint audit format \
+        env lock unlock clean
 
 demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
 	$(SNAKEMAKE) --config studies=[surufatinib]
@@ -55,11 +56,18 @@ test-slow: $(READY)           ## tests that simulate studies a thousand times; w
 test-faults: $(READY)         ## kills, full disks, lost files, want of memory: a small study after each; minutes
 	$(BIN)/pytest -m slow -n 0 tests/faults
 
-lint: $(READY)                ## style and workflow checks
+bench: $(READY)               ## the tables of docs/scaling.md; long with 10,000 patients: make bench PATIENTS="100 1000"
+	$(BIN)/python benchmarks/planning.py $(if $(PATIENTS),--patients $(PATIENTS))
+	$(BIN)/python benchmarks/extraction.py
+
+lint: audit                   ## style and workflow checks, known vulnerabilities
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/snakefmt --check $(SNAKEFILES)
 	$(BIN)/snakemake --lint
+
+audit: $(READY)               ## known vulnerabilities of the locked packages; never fails
+	@$(BIN)/python envs/audit.py
 
 format: $(READY)              ## bring the code into shape
 	$(BIN)/ruff check --fix $(SOURCES)

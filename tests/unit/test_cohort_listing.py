@@ -7,8 +7,8 @@ import SimpleITK as sitk
 from jsonschema import Draft202012Validator
 
 from images_files import box, mask_array, refusal, square, write_segmentation, write_series, write_structure
-from nenflow.cohort.checks import read_cases
 from nenflow.cohort.listing import list_cases, main
+from nenflow.cohort.rows import read_cases
 from nenflow.images.volumes import read_volume
 from nenflow.study import read_schema
 
@@ -66,10 +66,10 @@ def test_what_is_written_is_what_the_cohort_reads(data, tmp_path, capsys):
     assert "cases.csv: 13 segmentations; 2 patient(s), 2 phase(s)" in shown.out
     assert "Note: P2, venous: r1 has no 007, NA-2, odd-name-with-signs, but Liver, lesion-1.\n" in shown.err
     listed, _ = list_cases(data, IMAGE, SEGMENTATION)
-    read = read_cases(output)
-    assert read[COLUMNS].to_numpy().tolist() == listed.to_numpy().tolist()
+    read = [row for rows in read_cases(output).values() for row in rows]
+    assert [[row[column] for column in COLUMNS] for row in read] == listed.to_numpy().tolist()
     validator = Draft202012Validator(read_schema(ROOT / "workflow" / "schemas", "cases"))
-    for row in read.to_dict("records"):
+    for row in read:
         validator.validate(row)
     before = output.read_bytes()
     assert main(arguments) == 1

@@ -22,6 +22,17 @@ def test_digest_follows_imports(library, module):
     assert code_digest(library / "script.py", library) != before
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["from nenflow.images import (\n    masks,\n    other,\n)  # two\n", "import numpy, nenflow.images.masks as m\n"],
+)
+def test_digest_follows_every_form_of_import(library, line):
+    (library / "script.py").write_text(line)
+    before = code_digest(library / "script.py", library)
+    (library / "nenflow/images/masks.py").write_text("y = 2\n")
+    assert code_digest(library / "script.py", library) != before
+
+
 def test_digest_ignores_modules_that_are_not_imported(library):
     before = code_digest(library / "script.py", library)
     (library / "nenflow" / "other.py").write_text("z = 2\n")

@@ -133,6 +133,20 @@ def test_every_region_has_its_own_picture_and_flagged_undecided_ones_come_first(
     assert 'href="#calm">Without flags (9)<' in page
 
 
+def test_a_page_of_a_large_study_holds_the_first_pictures_and_names_the_files_of_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("nenflow.report.gallery.INLINED", 3)
+    results, _ = written(tmp_path)
+    page = render_gallery(STUDY, results, TEMPLATES)
+    found = re.findall(r'<details class="case">(.*?)</details>', page, re.DOTALL)
+    assert [("base64," in card, "<dt>Picture</dt>" in card) for card in found] == [(True, False)] * 3 + [
+        (False, True)
+    ] * (len(found) - 3)
+    named = re.findall(r"<dt>Picture</dt><dd>(.*?)</dd>", page)
+    assert all(name in results for name in named)
+    assert len(set(named)) == len(found) - 3
+    assert f"of the other {len(found) - 3} it says what was measured" in page
+
+
 def test_page_opens_without_network_and_script(page):
     outline = Outline(page)
     assert (outline.wrong, outline.open) == ([], [])

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.io import _IOFile
 
 # Relative, since inputs and outputs are: a project that is moved or copied as a whole has nothing to run again.
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
@@ -18,12 +19,14 @@ sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
 os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
 
 from nenflow.application.cohorts import COHORT, check_study, folder_study, model_needs, study_endpoint
+from nenflow.cohort.rows import read_cases
 from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
 from nenflow.multiverse.choices import cells, check_multiverse, jobs, read_setting, variants
 from nenflow.phases import phases_of
 from nenflow.provenance import code_digest
 from nenflow.published import check_published, read_model
+from nenflow.sharing import Local, folder_digest, installed_versions, newest_times
 from nenflow.study import (
     TEMPLATE,
     check_config,
@@ -89,6 +92,27 @@ IMPORTING = "|".join(name for name in STUDIES if imports_features(STUDIES[name])
 MEASURING = "|".join(name for name in STUDIES if not imports_features(STUDIES[name])) or "(?!)"
 VERSION = tomllib.loads((Path(workflow.basedir) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 DEVELOPMENT = "development"  # the cohort on which models are built; a study has it by its schema
+
+# Whether results of the rules that read images are looked up in, and put into, a cache that studies and users share.
+SHARED = workflow.workflow_settings.cache is not None
+# What their numbers depend on beside nenflow's code: another version takes nothing from the cache, and runs them anew.
+SOFTWARE = installed_versions(
+    ["numpy", "scipy", "SimpleITK", "pyradiomics-bhklab", "PyWavelets", "pydicom", "highdicom", "python-gdcm"]
+)
+
+
+def share_folders():
+    """Let Snakemake take the digest of an input folder, which the key of a shared cache needs; it knows files only."""
+    checksum_of_file = _IOFile.checksum
+
+    async def checksum(path, *options, **names):
+        return folder_digest(path) if os.path.isdir(path) else await checksum_of_file(path, *options, **names)
+
+    _IOFile.checksum = checksum
+
+
+if SHARED:
+    share_folders()
 
 
 wildcard_constraints:
@@ -206,23 +230,13 @@ def cohort_data(wildcards):
     return study_file(wildcards.study, settings["data"])
 
 
-@cache
-def cases_by_patient(path, modified):
-    """Rows of a checked cohort's cases.csv, by patient; `modified` is the file's time, so that an edit is seen."""
-    from nenflow.cohort.checks import read_cases
-
-    rows = read_cases(Path(path)).to_dict("records")
-    patients = sorted({row["patient"] for row in rows})
-    return {patient: [row for row in rows if row["patient"] == patient] for patient in patients}
-
-
+@cache  # an unfinished check raises, so that only what has passed is kept
 def checked_cases(study, cohort):
     """Cases of a cohort by patient, once its tables have passed their checks; none in a study without images."""
     if not has_images(STUDIES[study]):
         return {}
     checkpoints.check_cohort.get(study=study, cohort=cohort)
-    path = cohort_tables(study, cohort)["cases"]
-    return cases_by_patient(path, os.path.getmtime(path))
+    return read_cases(Path(cohort_tables(study, cohort)["cases"]))
 
 
 def patient_cases(wildcards):
@@ -235,25 +249,25 @@ def patient_files(wildcards):
 
     Without those that are lost by now: the import excludes their cases, and runs again when they are back.
     """
-    data = Path(cohort_data(wildcards))
-    files = {str(data / row[key]) for row in patient_cases(wildcards) for key in ("image", "segmentation")}
+    data = cohort_data(wildcards)
+    names = {row[key] for row in patient_cases(wildcards) for key in ("image", "segmentation")}
+    files = (os.path.normpath(os.path.join(data, name)) for name in names)
     return sorted(filter(os.path.exists, files))
 
 
-def times_written(wildcards):
-    """Params function: when each segmentation, and the newest slice of each series, was written.
+def import_settings(wildcards):
+    """Params function: what importing images depends on besides the images."""
+    study = STUDIES[wildcards.study]
+    reference = study["stability"]["readings"]["reference"]
+    return {"settings": study["images"], "reference": reference, "strict": study["strict"]}
 
-    A folder's own time does not change when a slice in it is overwritten, and a thousand slices as single inputs
-    would make planning slow.
+
+def patient_place(wildcards):
+    """Params function: the folder of a patient's files, and when these were written.
+
+    A thousand slices as single inputs would make planning slow.
     """
-
-    def newest(path):
-        entries = os.scandir(path) if os.path.isdir(path) else []
-        # A link to a file that is lost has its own time; the import then says that it is lost.
-        inside = [entry.stat(follow_symlinks=os.path.exists(entry)).st_mtime_ns for entry in entries]
-        return max(inside, default=os.stat(path).st_mtime_ns)
-
-    return [newest(path) for path in patient_files(wildcards)]
+    return Local({"data": cohort_data(wildcards), "written": newest_times(patient_files(wildcards))})
 
 
 def noted_tries(log):

@@ -15,6 +15,7 @@ rule extract_features:
         failures="results/{study}/features/{cohort}/{extraction}/{patient}_failures.csv",
     log:
         "logs/{study}/features/extract_features_{cohort}_{extraction}_{patient}.log",
+    cache: SHARED
     conda:
         "../../envs/nenflow.yaml"
     resources:
@@ -22,6 +23,7 @@ rule extract_features:
     params:
         settings=extraction_settings,
         tries=noted_tries("features/extract_features_{cohort}_{extraction}_{patient}"),
+        software=SOFTWARE,
         code=library_code("features/extract_features.py"),
     script:
         "../scripts/features/extract_features.py"

@@ -12,18 +12,17 @@ rule import_images:
         directory("results/{study}/images/{cohort}/{patient}"),
     log:
         "logs/{study}/images/import_images_{cohort}_{patient}.log",
+    cache: SHARED
     conda:
         "../../envs/nenflow.yaml"
     resources:
         mem_mb=scan_memory,
     params:
         cases=patient_cases,
-        written=times_written,
-        data=cohort_data,
-        settings=setting("images"),
-        reference=setting("stability", "readings", "reference"),
-        strict=setting("strict"),
+        place=patient_place,
+        settings=import_settings,
         tries=noted_tries("images/import_images_{cohort}_{patient}"),
+        software=SOFTWARE,
         code=library_code("images/import_images.py"),
     script:
         "../scripts/images/import_images.py"

@@ -1,5 +1,5 @@
-import ast
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -28,15 +28,18 @@ def code_digest(script: Path, library: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+# An import statement at the top level, over several lines where it has parentheses. Parsing all modules for real would
+# take half a second at every start.
+_IMPORT = re.compile(r"^(?:from (nenflow[\w.]*) import (\([^)]*\).*|.*)|import (.*))$", re.MULTILINE)
+
+
 @cache  # most modules are used by many scripts
 def _imported(code: str, library: Path) -> set[Path]:
     """Files of the library that a Python file with this text imports."""
     names = []
-    for node in ast.parse(code).body:
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from nenflow.images import volumes` names a module in its alias, `from nenflow.tables import x` does not
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    for module, imported, modules in _IMPORT.findall(code):
+        # `from nenflow.images import volumes` names a module among what it imports, `from nenflow.tables import x` not
+        names += [module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))] if module else []
+        names += re.findall(r"nenflow\.[\w.]+", modules)
     files = {library / Path(*name.split(".")).with_suffix(".py") for name in names if name.startswith("nenflow.")}
     return {file for file in files if file.is_file()}

@@ -10,11 +10,9 @@ start_log(snakemake.log[0])
 with whole_folder(snakemake.output[0]) as folder:
     rows = import_patient(
         cases=snakemake.params.cases,
-        data=Path(snakemake.params.data),
+        data=Path(snakemake.params.place.value["data"]),
         folder=folder,
-        settings=snakemake.params.settings,
-        reference=snakemake.params.reference,
-        strict=snakemake.params.strict,
+        **snakemake.params.settings,
     )
     write_records([joint_digest(snakemake.input)], folder / "inputs.csv", ["files", "sha256"])
 note_tries(snakemake.log[0], snakemake.params.tries, [row["reason"] for row in rows if row["status"] == "excluded"])

@@ -12,13 +12,13 @@ from typing import Any
 import pandas as pd
 from jsonschema import Draft202012Validator
 
-from nenflow.cohort.rows import NO_FILE_NAMES, Rows, is_identifier, patient_identifier, read_rows
+from nenflow.cohort.rows import FREE, NO_FILE_NAMES, Rows, is_identifier, patient_identifier, read_rows
 from nenflow.features.tables import read_feature_tables
 from nenflow.phases import phases_of
 from nenflow.study import READ_AS_MISSING, read_schema, refuse, sentences
 from nenflow.tables import CASE, UNIT, WHOLE
 
-FREE = ["image", "series", "segmentation", "segment"]  # where "NA" is a name like any other
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 KEYS = {"patients": ["patient"], "lesions": UNIT, "cases": CASE, "signoff": CASE}
 MISSING = {"", "na", "n/a", "#n/a", "nan"}  # cells that mean "not known", in any case
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -158,19 +158,6 @@ def _drawn_units(cases: pd.DataFrame, study: Mapping[str, Any]) -> pd.DataFrame:
     elif "analysed" in images:
         units = drawn[UNIT].assign(region=images["analysed"])
     return units.drop_duplicates()
-
-
-def read_cases(path: Path) -> pd.DataFrame:
-    """Read a table of cases that `read_cohort` has passed, as it cleans it: all of it text, "" where blank.
-
-    Raises:
-        InputError: the file cannot be read as a table.
-    """
-    problems: list[str] = []
-    rows = read_rows(path, problems)
-    refuse(problems, "the table of cases")
-    table = pd.DataFrame(list(rows.cells.values()), columns=CASE + FREE, dtype=object).fillna("")
-    return table.assign(patient=table["patient"].map(patient_identifier))
 
 
 def _rename(rows: Rows, columns: Mapping[str, str], problems: list[str]) -> Rows:
@@ -456,19 +443,42 @@ def _check_readings(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) ->
 
 
 def _check_files(cases: pd.DataFrame, name: str, data: Path) -> Iterable[str]:
+    inside, read = os.path.realpath(data), {}
     for column in ("image", "segmentation"):
         for number, entry in cases[column].items():
             if not entry:
                 continue  # already said: the entry is missing
-            where = f"{name}, row {number}, column '{column}'"
-            if "\\" in entry:
-                yield f"{where}: write / between folders, not \\"
-            elif Path(entry).is_absolute() or ".." in Path(entry).parts:
-                yield f"{where}: must be a path inside the cohort's data folder"
-            elif not os.path.exists(data / entry):  # unlike Path.exists, no error where a name is too long
-                yield f"{where}: there is no such file or folder in the cohort's data folder"
-            elif column == "segmentation" and not (data / entry).is_file():
-                yield f"{where}: is a folder; name the segmentation's file"
+            if (column, entry) not in read:
+                read[column, entry] = _path_problem(entry, column, data, inside)
+            if read[column, entry]:
+                yield f"{name}, row {number}, column '{column}': {read[column, entry]}"
+
+
+def _path_problem(entry: str, column: str, data: Path, inside: str) -> str | None:
+    """What is wrong with a path of the table of cases; `inside` is the data folder without links."""
+    path = data / entry
+    if "\\" in entry:
+        return "write / between folders, not \\"
+    if "\0" in entry or Path(entry).is_absolute() or ".." in Path(entry).parts:
+        return "must be a path inside the cohort's data folder"
+    if not os.path.exists(path):  # unlike Path.exists, no error where a name is too long
+        return "there is no such file or folder in the cohort's data folder"
+    if _leads_out(path, inside):
+        return "leads out of the cohort's data folder through a link; copy the files into the folder"
+    if entry.lower().endswith(ARCHIVES):
+        return "is an archive; unpack it and name what was in it"
+    if column == "segmentation" and not path.is_file():
+        return "is a folder; name the segmentation's file"
+    return None
+
+
+def _leads_out(path: Path, inside: str) -> bool:
+    """Whether a file, a folder, or an entry of the folder is a link to somewhere outside."""
+    links = [path]
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            links += [Path(entry.path) for entry in entries if entry.is_symlink()]
+    return not all(Path(os.path.realpath(link)).is_relative_to(inside) for link in links)
 
 
 def _note_unused(cases: pd.DataFrame, name: str, study: Mapping[str, Any]) -> Iterable[str]:

@@ -9,6 +9,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from nenflow.errors import InputError
+from nenflow.records import CASE
+
+FREE = ["image", "series", "segmentation", "segment"]  # columns where "NA" is a name like any other
 SEPARATORS = ",;\t"
 IDENTIFIER = re.compile(r"[A-Za-z0-9-]{1,64}")
 # Names of devices in Windows, with any ending; compare them with a name in small letters.
@@ -66,6 +70,24 @@ def read_rows(path: Path, problems: list[str]) -> Rows | None:
         problems.append(f"{path.name}: has a header but no rows")
         return None
     return Rows(path.name, header, cells, separator != ",")
+
+
+def read_cases(path: Path) -> dict[str, list[dict[str, str]]]:
+    """Read a table of cases that has passed its checks, as they clean it: rows by patient, all text, "" where blank.
+
+    Raises:
+        InputError: the file cannot be read as a table.
+    """
+    problems: list[str] = []
+    rows = read_rows(path, problems)
+    if rows is None or problems:
+        raise InputError(problems[0])
+    patients: dict[str, list[dict[str, str]]] = {}
+    for cells in rows.cells.values():
+        row = {column: cells.get(column, "") for column in (*CASE, *FREE)}
+        row["patient"] = patient_identifier(row["patient"])
+        patients.setdefault(row["patient"], []).append(row)
+    return dict(sorted(patients.items()))
 
 
 def patient_identifier(text: str) -> str:

@@ -15,11 +15,15 @@ from nenflow.report.sections import is_simulated
 from nenflow.report.wording import count, decimal
 from nenflow.tables import CASE
 
+INLINED = 1000  # pictures that the page holds, some 20 MB; a browser does not open it with those of 10,000 patients
+_REGION = ["cohort", "patient", "phase", "region"]
+
 
 def render_gallery(study: Mapping[str, Any], results: Mapping[str, Any], templates: Path) -> str:
     """One HTML page with the picture of every region, what was measured in it and what was decided.
 
-    The page holds its pictures and asks no network for anything; it needs no script.
+    The page holds its pictures and asks no network for anything; it needs no script. Of a large study it holds the
+    first ones, flagged regions before others, and names the files of the rest.
 
     Args:
         study: the study's settings; of them `title` and `cohorts`.
@@ -30,7 +34,11 @@ def render_gallery(study: Mapping[str, Any], results: Mapping[str, Any], templat
     cases, readings = all_cases(study, results), all_readings(study, results)
     several = len(study["cohorts"]) > 1
     shown = cases[cases["picture"].notna()] if len(cases) else cases
-    cards = [_card(case, _agreement(case, readings), several) for case in shown.to_dict("records")]
+    by_region = {key: rows.to_dict("records") for key, rows in readings.groupby(_REGION)}
+    cards = [
+        _card(case, _agreement(case, by_region), several, inlined=number < INLINED)
+        for number, case in enumerate(shown.to_dict("records"))
+    ]
     groups = [
         {"name": "flagged", "title": "Flagged", "cards": [card for card in cards if card["flags"]]},
         {"name": "calm", "title": "Without flags", "cards": [card for card in cards if not card["flags"]]},
@@ -39,7 +47,7 @@ def render_gallery(study: Mapping[str, Any], results: Mapping[str, Any], templat
     context = {
         "title": study["title"],
         "simulated": is_simulated(study, results),
-        "summary": [count_words(cases), signoff_words(cases)] if len(cases) else ["No region has been brought in."],
+        "summary": [*_summary(cases), *_left_out(len(cards))],
         "agreement": _rows(agreement_table(cases, readings)) if len(cases) else None,
         "groups": [group for group in groups if group["cards"]],
         "refused": [{"name": _name(case, several), "reason": case["reason"] or "no picture"} for case in refused],
@@ -47,7 +55,20 @@ def render_gallery(study: Mapping[str, Any], results: Mapping[str, Any], templat
     return render_page(context, templates, "gallery.html.j2")
 
 
-def _card(case: Mapping[str, Any], agreement: list[str], several: bool) -> dict[str, Any]:
+def _summary(cases: pd.DataFrame) -> list[str]:
+    return [count_words(cases), signoff_words(cases)] if len(cases) else ["No region has been brought in."]
+
+
+def _left_out(cards: int) -> list[str]:
+    if cards <= INLINED:
+        return []
+    return [
+        f"This page holds the pictures of {INLINED} regions, flagged ones first, so that a browser can open it; of the "
+        f"other {cards - INLINED} it says what was measured, and which file in the study's results is the picture."
+    ]
+
+
+def _card(case: Mapping[str, Any], agreement: list[str], several: bool, inlined: bool) -> dict[str, Any]:
     width, height = Image.open(io.BytesIO(case["picture"])).size
     name, volume = _name(case, several), volume_text(case["volume_mm3"])
     decided = {"ok": "ok", "exclude": "excluded", "": "not signed off"}[case["decision"]]
@@ -60,10 +81,14 @@ def _card(case: Mapping[str, Any], agreement: list[str], several: bool) -> dict[
     ]
     if case["status"] != "included":
         facts.append(("Excluded", case["reason"]))
+    if not inlined:
+        facts.append(
+            ("Picture", f"images/{case['cohort']}/{case['patient']}/{'_'.join(case[part] for part in CASE[1:])}.png")
+        )
     return {
         "name": name, "flags": case["flags"], "decided": decided, "facts": facts, "width": width, "height": height,
         "brief": " · ".join([volume, f"mean {_number(case, 'mean')} {case['unit']}".rstrip()]),
-        "png": base64.b64encode(case["picture"]).decode(),
+        "png": base64.b64encode(case["picture"]).decode() if inlined else None,
         "alt": f"Three planes through {name}: {volume}; {'; '.join(case['flags']) or 'nothing flagged'}.",
     }  # fmt: skip
 
@@ -81,16 +106,14 @@ def _values(case: Mapping[str, Any]) -> str:
     return f"mean {mean}, SD {sd}, median {middle}, range {low} to {high} {case['unit']}".rstrip()
 
 
-def _agreement(case: Mapping[str, Any], readings: pd.DataFrame) -> list[str]:
+def _agreement(case: Mapping[str, Any], by_region: Mapping[tuple, list[dict]]) -> list[str]:
     """What the other readers' segmentations, or the reference's, have in common with this one."""
-    same = readings[(readings[["cohort", "patient", "phase", "region"]] == [
-        case["cohort"], case["patient"], case["phase"], case["region"]
-    ]).all(axis=1)]  # fmt: skip
-    rows = same[(same["rater"] == case["rater"]) | (same["reference"] == case["rater"])]
+    rows = by_region.get(tuple(case[name] for name in _REGION), [])
     return [
         f"with {row['reference'] if row['rater'] == case['rater'] else row['rater']}: Dice {decimal(row['dice'], 2)}, "
         f"Hausdorff {decimal(row['hausdorff_mm'], 1)} mm (95%: {decimal(row['hausdorff95_mm'], 1)} mm)"
-        for row in rows.to_dict("records")
+        for row in rows
+        if case["rater"] in (row["rater"], row["reference"])
     ]
 
 
