@@ -12,7 +12,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES   := workflow/lib workflow/scripts tests benchmarks envs
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
-.PHONY: demo study studies new-study report apply validate cases exchange ibsi test test-slow test-faults bench lint audit format \
+.PHONY: demo study studies new-study report apply validate cases exchange ibsi test test-slow test-faults test-slurm bench lint audit format \
         env lock unlock clean
 
 demo: $(READY)                ## the surufatinib study, from simulated DICOM files to the report
@@ -55,6 +55,9 @@ test-slow: $(READY)           ## tests that simulate studies a thousand times; w
 
 test-faults: $(READY)         ## kills, full disks, lost files, want of memory: a small study after each; minutes
 	$(BIN)/pytest -m slow -n 0 tests/faults
+
+test-slurm: $(READY)          ## a study through Slurm and PBS; root, with Debian's slurm-wlm and munge
+	$(BIN)/pytest -m slurm -n 0
 
 bench: $(READY)               ## the tables of docs/scaling.md; long with 10,000 patients: make bench PATIENTS="100 1000"
 	$(BIN)/python benchmarks/planning.py $(if $(PATIENTS),--patients $(PATIENTS))

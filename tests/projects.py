@@ -62,7 +62,8 @@ class Project:
         self.choose(name)
 
     def command(self, *options, cores=2):
-        return [sys.executable, "-m", "snakemake", "--cores", str(cores), "--nocolor", *options]
+        limit = ["--cores", str(cores)] if cores else []  # on a cluster the profile limits jobs instead
+        return [sys.executable, "-m", "snakemake", *limit, "--nocolor", *options]
 
     def run(self, *options, cores=2, check=True, **variables):
         """Run Snakemake as a user would, with environment variables; what it prints is returned."""

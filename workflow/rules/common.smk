@@ -288,7 +288,8 @@ def scan_memory(wildcards, attempt):
     if workflow.local_exec:  # nobody asks, so no slice is looked at
         return 1000
     images = {Path(cohort_data(wildcards)) / row["image"] for row in patient_cases(wildcards)}
-    sizes = [sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path])) for path in images]
+    files = [list(path.iterdir()) if path.is_dir() else [path] for path in images]
+    sizes = [sum(file.stat().st_size for file in of_image if file.exists()) for of_image in files]
     return int((1000 + 10 * max(sizes) / 1e6) * attempt)
 
 
