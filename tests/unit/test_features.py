@@ -11,6 +11,7 @@ from radiomics import imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from nenflow.errors import InputError
+from nenflow.features import extraction
 from nenflow.features.extraction import (
     CASE,
     as_slicer_loads,
@@ -285,8 +286,8 @@ def test_perturbed_readings_are_further_raters_that_other_cases_do_not_change(pa
 
 
 def test_each_volume_is_read_once(patient, monkeypatch):
-    read, original = [], sitk.ReadImage
-    monkeypatch.setattr(sitk, "ReadImage", lambda path: read.append(path.name) or original(path))
+    read, original = [], extraction.read_raster
+    monkeypatch.setattr(extraction, "read_raster", lambda path: read.append(path.name) or original(path))
     measured(patient, QUICK)
     assert read.count("arterial.nii.gz") == read.count("portal.nii.gz") == 1
 
