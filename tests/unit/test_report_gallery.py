@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from browser import assert_sound, needs_browser
 from nenflow.documents import write_json
 from nenflow.report.cases import (
     agreement_table,
@@ -161,6 +162,21 @@ def test_page_opens_without_network_and_script(page):
     assert not re.search(r"url\(|@import|<script|<link|<iframe|<object|<b>bold", page)
     assert "default-src 'none'" in page
     assert page.count("&lt;script&gt;") == 3  # the title twice, a reason
+
+
+@needs_browser
+def test_a_pseudonym_that_is_a_script_is_shown_and_not_run(open_page, results, tmp_path):
+    """The checks refuse such a name before; the page does not rely on them."""
+    named = dict(results)
+    cases = named["images/development/cases.csv"].replace({"patient": {"P-9": NASTY}})
+    named["images/development/cases.csv"] = cases
+    path = tmp_path / "gallery.html"
+    path.write_text(render_gallery(STUDY, named, TEMPLATES), encoding="utf-8")
+    assert_sound(open_page, path)
+    screen = open_page(path).page
+    assert screen.locator("h1").inner_text() == STUDY["title"]
+    assert screen.locator("#refused").inner_text().count(NASTY) == 2  # the patient and the reason
+    assert screen.locator("script").count() == 0
 
 
 def test_card_says_what_was_measured_and_decided(page):

@@ -178,8 +178,8 @@ def test_what_the_model_has_not_seen_is_said(page):
     assert inside["table"] == again["table"]
     [said] = old["said"]
     assert said.startswith("130 is outside of 25.")
-    assert "which the model was made from" in said
-    assert "The model was made from nobody with none seen: its answer is a guess." in unseen["said"]
+    assert said.endswith("the range that the model was made from: its answer is extrapolated.")
+    assert "The model was made from nobody with none seen: its answer is not known." in unseen["said"]
     assert missing["total"] is None
     assert missing["said"][0] == f"Enter a number for {age}."
 

@@ -73,7 +73,9 @@
 
   /** A slider with a box for any number. */
   function numberInput(input, id, changed) {
-    const box = make("input", { type: "number", step: "any", id, value: input.start, "aria-describedby": `${id}-said` });
+    const box = make("input", {
+      type: "number", step: "any", id, value: input.start, "aria-describedby": `${id}-said`,
+    });
     const slider = make("input", {
       type: "range", min: input.from, max: input.to, step: input.step, value: input.start, "aria-label": input.label,
     });
@@ -83,10 +85,10 @@
       const x = box.value.trim() === "" ? NaN : Number(box.value);
       if (!Number.isFinite(x)) return { said: `Enter a number for ${input.label}.` };
       const outside = x < input.low || x > input.high;
-      const range = `${short(input.low)} to ${short(input.high)}`;
+      const range = `${short(input.low)} to ${short(input.high)}, the range that the model was made from`;
       return {
         columns: input.knots ? splineColumns(x, input.knots) : [x],
-        said: outside ? `${short(x)} is outside of ${range}, which the model was made from: its answer is a guess.` : "",
+        said: outside ? `${short(x)} is outside of ${range}: its answer is extrapolated.` : "",
       };
     };
     return { fields: [slider, box], read };
@@ -99,7 +101,7 @@
     select.addEventListener("change", changed);
     const read = () => {
       const option = input.options[Number(select.value)];
-      const said = option.seen ? "" : `The model was made from nobody with ${option.label}: its answer is a guess.`;
+      const said = option.seen ? "" : `The model was made from nobody with ${option.label}: its answer is not known.`;
       return { columns: option.columns, said };
     };
     return { fields: [select], read };
@@ -149,7 +151,8 @@
       const spots = line.ticks.map((tick) => tick.at);
       if (!spots.length) {
         const words = "no round value is reached";
-        picture.append(draw("text", { x: plan.left, y, "font-size": plan.small, "dominant-baseline": "central" }, words));
+        const place = { x: plan.left, y, "font-size": plan.small, "dominant-baseline": "central" };
+        picture.append(draw("text", place, words));
       } else {
         picture.append(draw("line", { x1: Math.min(...spots), x2: Math.max(...spots), y1: y, y2: y, class: "axis" }));
       }
@@ -209,7 +212,8 @@
     const answer = make("div", { class: "answer", role: "status", "aria-live": "polite", "aria-atomic": "true" });
     const notes = model.notes.map((words) => make("p", { class: "note" }, words));
     const { picture, move } = drawing(model.drawing);
-    const box = make("div", { class: "drawn", tabindex: "0", role: "group", "aria-label": "The drawn nomogram" }, picture);
+    const scrolled = { class: "drawn", tabindex: "0", role: "group", "aria-label": "The drawn nomogram" };
+    const box = make("div", scrolled, picture);
 
     function show() {
       const read = rows.map((row) => row.read());
