@@ -230,6 +230,15 @@ def test_memory_that_runs_out_excludes_one_scan_and_is_tried_again(data, tmp_pat
     assert (tmp_path / "job.tries").read_text() == "1"
 
 
+def test_what_a_machine_failed_to_make_is_not_shared(tmp_path, monkeypatch):
+    """A job that succeeds goes into the cache, and others would take the exclusion from there without a try."""
+    monkeypatch.setenv("NENFLOW_SHARED", "yes")
+    with pytest.raises(InputError, match="run the same command again"):
+        note_tries(tmp_path / "job.log", 0, [f"Memory ran out; {TRIED_AGAIN}."])
+    note_tries(tmp_path / "job.log", 0, ["The region is empty."])  # the same for everybody
+    assert not (tmp_path / "job.tries").exists()
+
+
 def test_only_reasons_of_the_machine_are_tried_again(data, tmp_path):
     rows = import_patient(cases(), data, tmp_path / "p1", SETTINGS, "r1", strict=False)
     note_tries(tmp_path / "job.log", 0, [row["reason"] for row in rows])

@@ -18,6 +18,7 @@ sys.path.insert(0, f"{workflow.basedir}/workflow/lib")
 # A job has one core; ITK would take all of them, and jobs beside each other would wait for one another.
 os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
 
+from nenflow import logs
 from nenflow.application.cohorts import COHORT, check_study, folder_study, model_needs, study_endpoint
 from nenflow.cohort.rows import read_cases
 from nenflow.cohort.templates import fitting_files
@@ -113,6 +114,7 @@ def share_folders():
 
 if SHARED:
     share_folders()
+    os.environ[logs.SHARED] = "yes"  # for the jobs, whose failures for want of memory must not be shared
 
 
 wildcard_constraints:

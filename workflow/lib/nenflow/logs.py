@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nenflow.errors import TRIED_AGAIN, InputError
 
+SHARED = "NENFLOW_SHARED"  # environment variable that is there where results go into a cache that others use
 ERROR = "Error: "  # begins the sentence for the user, by which it is found in a log
 
 
@@ -47,8 +48,14 @@ def note_tries(log: str, tries: int, reasons: Iterable[str]) -> None:
         log: the job's log.
         tries: the number so far.
         reasons: why cases were excluded, empty for those that were not.
+
+    Raises:
+        InputError: it ended so, and results are shared: others must not get what one machine failed to make.
     """
-    tries += any(TRIED_AGAIN in reason for reason in reasons)
+    failed = any(TRIED_AGAIN in reason for reason in reasons)
+    if failed and SHARED in os.environ:
+        raise InputError("The machine failed, which the log of the job tells of: run the same command again.")
+    tries += failed
     if tries:
         Path(log).with_suffix(".tries").write_text(str(tries), encoding="utf-8")
 
