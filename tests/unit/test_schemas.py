@@ -17,9 +17,9 @@ SURUFATINIB = yaml.safe_load((ROOT / "config/studies/surufatinib/study.yaml").re
 
 def problems(folder, study):
     folder = folder / "trial"
-    (folder / "extraction").mkdir(parents=True, exist_ok=True)
-    (folder / "extraction" / "wavelet.yaml").touch()
-    (folder / "simulation.yaml").touch()
+    for name in ("extraction/wavelet.yaml", "published/fusion.json", "simulation.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
     path = folder / "study.yaml"
     path.write_text(study if isinstance(study, str) else yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
     try:
