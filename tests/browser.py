@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 BROWSER = shutil.which("chromium")
 DESK, PHONE = 1100, 390  # pixels
+PATIENCE = 120_000  # milliseconds; a machine may be busy with other tests, and a slow page is not what is tested
 PAPER = 718  # pixels: A4 with margins of 1 cm, at 96 per inch
 
 needs_browser = pytest.mark.skipif(not BROWSER, reason="needs the browser chromium")
@@ -29,6 +30,7 @@ class Opened:
 def open_file(browser: Browser, path: Path, width: int = DESK) -> Opened:
     """Open a page on a screen so many pixels wide, with the network blocked."""
     page = browser.new_page(viewport={"width": width, "height": 800}, offline=True)
+    page.set_default_timeout(PATIENCE)
     opened = Opened(page)
     page.on("request", lambda request: opened.asked.append(request.url) if _is_remote(request.url) else None)
     page.on("console", lambda said: opened.faults.append(said.text) if said.type in ("error", "warning") else None)
