@@ -140,7 +140,7 @@ class Spy(ClassifierMixin, BaseEstimator):
     def fit(self, X, y):
         self.own_ = set(X.index.get_level_values("patient"))
         SEEN.append((len(X), self.own_, y.index.equals(X.index)))
-        self.document_ = {"coefficients": {}, "separated": False}
+        self.document_ = {"intercept": 0.0, "coefficients": {}, "separated": False}
         return self
 
     def document(self):

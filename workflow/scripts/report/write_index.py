@@ -12,6 +12,7 @@ studies = {name: read_study(page.parent / name) for name in snakemake.params.stu
 cards = [study_card(name, study, results, has_images(study)) for name, (study, results) in studies.items()]
 simulated = any(card["simulated"] for card in cards)
 sections = [comparison(studies)]
+files.mkdir(exist_ok=True)  # there may be no model to compare
 save_blocks(sections, files, simulated)
 context = report_context("Studies", [], sections, files, simulated) | {"cards": cards}
 templates = Path(snakemake.input.templates[0]).parent
