@@ -1,6 +1,7 @@
 """A study run through a cluster's scheduler gives the same bytes as one run on this machine: `make test-slurm`."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from slurm_node import missing, slurm_node
 
 pytestmark = pytest.mark.slurm
 
+TIMES = {"run_times.csv", ".snakemake_timestamp"}
 # The node keeps no accounts of users, so that squeue is asked what became of a job.
 SLURM_QUICK = ("--slurm-status-command", "squeue", "--slurm-no-account")
 SLURM_QUICK += ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
@@ -38,9 +40,10 @@ def on_pbs(tmp_path_factory):
 
 
 def results(project):
-    """All files of the study's results, by name."""
+    """All files of the study's results, by name, but for what tells how long jobs took."""
     root = project.path("")
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    files = [path for path in root.rglob("*") if path.is_file() and path.name not in TIMES]
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 def same(project, local):
@@ -53,10 +56,8 @@ def test_slurm_gives_the_same_bytes_as_one_machine(local, on_slurm):
     same(on_slurm[0], local)
 
 
-def test_slurm_sees_patients_as_one_array(on_slurm):
-    arrays = [line for line in on_slurm[1].splitlines() if "array" in line]
-    assert any("import_images" in line for line in arrays), on_slurm[1][-3000:]
-    assert any("extract_features" in line for line in arrays)
+def test_slurm_sees_jobs_of_a_rule_as_one_array(on_slurm):
+    assert re.search(r"Submitted array job with Snakemake IDs \d+,\d+", on_slurm[1])
 
 
 def test_pbs_gives_the_same_bytes_as_one_machine(local, on_pbs):
