@@ -10,6 +10,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests/workflow/tiny"
+TIMES = {".snakemake_timestamp", "run_times.csv"}  # these differ from run to run, and nothing is made from them
 
 
 def compile_once():
@@ -87,3 +88,20 @@ class Project:
 
     def path(self, name):
         return self.folder / "results/tiny" / name
+
+    def contents(self, *parts):
+        """Bytes of every file of the tiny study's results, or of parts of them, by name."""
+        root = self.path("")
+        files = [file for part in parts or [""] for file in (root / part, *(root / part).rglob("*"))]
+        return {
+            file.relative_to(root).as_posix(): file.read_bytes()
+            for file in files
+            if file.is_file() and file.name not in TIMES
+        }
+
+
+def assert_same(project, other, *parts):
+    """Two projects have the same files, to the byte."""
+    found, expected = project.contents(*parts), other.contents(*parts)
+    assert sorted(found) == sorted(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []

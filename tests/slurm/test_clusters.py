@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from projects import Project
+from projects import Project, assert_same
 from slurm_node import missing, slurm_node
 
 pytestmark = pytest.mark.slurm
 
-TIMES = {"run_times.csv", ".snakemake_timestamp"}
 # The node keeps no accounts of users, so that squeue is asked what became of a job.
 SLURM_QUICK = ("--slurm-status-command", "squeue", "--slurm-no-account")
 SLURM_QUICK += ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
@@ -39,21 +38,8 @@ def on_pbs(tmp_path_factory):
     return project, [file.read_text() for file in requests.glob("*.request")]
 
 
-def results(project):
-    """All files of the study's results, by name, but for what tells how long jobs took."""
-    root = project.path("")
-    files = [path for path in root.rglob("*") if path.is_file() and path.name not in TIMES]
-    return {str(path.relative_to(root)): path.read_bytes() for path in files}
-
-
-def same(project, local):
-    expected, found = results(local), results(project)
-    assert set(found) == set(expected)
-    assert [name for name in expected if found[name] != expected[name]] == []
-
-
 def test_slurm_gives_the_same_bytes_as_one_machine(local, on_slurm):
-    same(on_slurm[0], local)
+    assert_same(on_slurm[0], local)
 
 
 def test_slurm_sees_jobs_of_a_rule_as_one_array(on_slurm):
@@ -61,7 +47,7 @@ def test_slurm_sees_jobs_of_a_rule_as_one_array(on_slurm):
 
 
 def test_pbs_gives_the_same_bytes_as_one_machine(local, on_pbs):
-    same(on_pbs[0], local)
+    assert_same(on_pbs[0], local)
 
 
 def test_pbs_is_told_what_a_job_needs(on_pbs):

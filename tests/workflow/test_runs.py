@@ -23,7 +23,7 @@ from nenflow.documents import read_json
 from nenflow.models.protocol import build_protocol, scores
 from nenflow.stability import repeated_readings
 from nenflow.tables import CASE, UNIT, read_table
-from projects import ROOT, edit
+from projects import ROOT, assert_same, edit
 from research_object import faults
 
 SLICES = 1.0  # seconds between looks at a run that is to be interrupted
@@ -38,18 +38,7 @@ REPORTING = ("record_provenance", "write_report", "write_crate", "write_index")
 
 # Everything that a run leaves but the simulated input; all of it must be the same bytes.
 RESULTS = ("cohort", "images", "features", "stability", "models", "evaluation", "report", "provenance")
-TIMES = {".snakemake_timestamp", "run_times.csv"}  # these differ from run to run, and nothing is made from them
-
-
-def contents(project):
-    """Bytes of every file of the results, by name."""
-    root = project.path("")
-    files = [path for stage in RESULTS for path in sorted((root / stage).rglob("*"))]
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in [*files, root / "ro-crate-metadata.json"]
-        if path.is_file() and path.name not in TIMES
-    }
+RESULTS += ("ro-crate-metadata.json",)
 
 
 def test_the_report_is_one_file_that_names_no_network_address(finished):
@@ -136,9 +125,7 @@ def test_a_killed_run_is_resumed_on_one_core_and_ends_in_the_same_bytes(finished
     new_project.run(cores=1)
     again = [path for path, written in kept.items() if path.stat().st_mtime_ns != written]
     assert len(again) <= 2  # at most the jobs that were running on the two cores
-    two, one = contents(finished), contents(new_project)
-    assert two.keys() == one.keys()
-    assert [name for name in two if two[name] != one[name]] == []
+    assert_same(new_project, finished, *RESULTS)
 
 
 def test_a_redrawn_segmentation_runs_its_patient_only(copy):
@@ -301,7 +288,7 @@ def test_no_identity_leaves_the_input(finished):
     assert all(secrets)
     leaks = [
         (name, secret)
-        for name, content in contents(finished).items()
+        for name, content in finished.contents(*RESULTS).items()
         for secret in secrets
         if secret.encode() in content
     ]

@@ -744,12 +744,12 @@ def pages(study):
 
 def exports(study):
     """The models of a study for other programs."""
-    forms = [form for model in STUDIES[study].get("models", {}) for form in (model, f"{model}/shrunken")]
+    models = STUDIES[study].get("models", {})
+    forms = [form for model in models for form in (model, f"{model}/shrunken")]
     forms += [f"published_{name}" for name in STUDIES[study].get("published", {})]
     files = expand(
         "results/{study}/models/{form}/{name}", study=study, form=forms, name=["coefficients.csv", "predict.R"]
     )
-    models = STUDIES[study].get("models", {})
     cards = expand("results/{study}/models/{model}/card.{form}", study=study, model=models, form=["json", "md"])
     return [*files, *cards]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from nenflow.checksums import file_digest
+
 
 class Local(dict):
     """A param that belongs to one place and moment: a folder's path, the times of files.
@@ -31,9 +33,7 @@ def folder_digest(folder: str | Path) -> str:
     """Digest of the names and contents of all files below a folder, such as the slices of a series."""
     digest = hashlib.sha256()
     for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
-        with file.open("rb") as opened:
-            content = hashlib.file_digest(opened, "sha256")
-        digest.update(f"{file.relative_to(folder).as_posix()}\0{content.hexdigest()}\n".encode())
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{file_digest(file)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
 
