@@ -231,6 +231,11 @@ DRAW = {
     "roc": lambda: roc_figure(*roc_data()),
     "calibration": lambda: calibration_figure(calibration_data(), pd.Series([0.1, 0.5, 0.9, 0.91]), "ineffective"),
     "decision": lambda: decision_figure(decision_data(), "Fusion model"),
+    "crowded decision": lambda: decision_figure(
+        decision_data().assign(low=0.0, high=0.5, corrected=0.3),
+        "Fusion model of the Radscore, Ki-67 and the number of metastases",
+        outside=decision_data().query("strategy == 'model'"),
+    ),
     "honest": lambda: honest_figure(honest_data()),
     "chance": lambda: chance_figure(chance_data(), pd.Series({"Apparent": 0.967, "Optimism-corrected (.632+)": 0.819})),
     "specification": lambda: specification_figure(cell_data(), "AUC", CHOICES),

@@ -21,6 +21,7 @@ from nenflow.report.drawing import (
     journal,
     new_figure,
     plain_text,
+    wrap,
 )
 from nenflow.report.wording import interval
 
@@ -169,7 +170,7 @@ def decision_figure(decision: pd.DataFrame, model: str, outside: pd.DataFrame | 
     figure = new_figure(SINGLE, 70)
     axes = figure.subplots()
     looks = {
-        "model": (model, {"color": RED, "lw": 1.5}),
+        "model": (wrap(model, 0.4 * SINGLE, SMALL), {"color": RED, "lw": 1.5}),
         "all": ("Treat all", {"color": BLUE, "ls": "-."}),
         "none": ("Treat none", {"color": GREY, "ls": "--"}),
     }
@@ -179,11 +180,9 @@ def decision_figure(decision: pd.DataFrame, model: str, outside: pd.DataFrame | 
         if strategy == "model" and "low" in curve:
             axes.fill_between(curve["threshold"], curve["low"], curve["high"], color=RED, alpha=0.12, lw=0)
         if strategy == "model" and "corrected" in curve:
-            label = f"{model}, optimism-corrected"
-            axes.plot(curve["threshold"], curve["corrected"], label=plain_text(label), color=BLACK, lw=1.2, ls=":")
+            axes.plot(curve["threshold"], curve["corrected"], label="Optimism-corrected", color=BLACK, lw=1.2, ls=":")
     if outside is not None and len(outside):
-        label = plain_text(f"{model}, cross-validated")
-        axes.plot(outside["threshold"], outside["net_benefit"], label=label, color=BLACK, lw=0.8)
+        axes.plot(outside["threshold"], outside["net_benefit"], label="Cross-validated", color=BLACK, lw=0.8)
     # "Treat all" falls without bound: below a little under zero it says nothing more.
     top = max(decision["net_benefit"].max(), 0.02)
     axes.set(xlim=(0, 1), ylim=(-0.12 * top, 1.08 * top), xlabel="Threshold probability", ylabel="Net benefit")
