@@ -483,7 +483,8 @@ def test_where_only_the_final_model_is_empty_the_radscore_is_still_rated():
     assert "Fusion" not in drawing.alt
     assert list(sections["roc"][2].table["Score"]) == ["Radscore"]
     assert "No variable survived" in sections["odds"][0].note
-    assert list(sections["validation"][1].table) == ["Scheme", "n (events)", "AUC of the Radscore"]
+    assert list(sections["validation"][1].table) == ["Scheme", "n (events)", "AUC (95% CI)"]
+    assert "Radscore" in sections["validation"][1].table.iloc[1, 0]
     assert sections["validation"][1].table.iloc[1, 2] == "0.867 (0.700–0.950)"
     assert "calibration slope" not in sections["validation"][0].text
 

@@ -158,11 +158,20 @@ def test_the_report_prints_the_published_first(found):
     by_chance = estimates(found["performance"], found["validation"], permuted)
     blocks = scheme_blocks(STUDY, "fusion", found["rows"], shares, by_chance)
     table = blocks[0].table
+    schemes = {
+        "As published": ["Apparent, on its own units", "Bootstrap of the finished model"],
+        "Honest: all refitted in resamples": ["Optimism bootstrap (Harrell)", ".632+ bootstrap"],
+        "Honest: other patients": ["4-fold cross-validation, 2 times"],
+    }
+    both = "Radscore" in by_chance["score"].tolist()
+    scores = ("", ", Radscore") if both else ("",)
     assert [name.strip() for name in table["Scheme"]] == [
-        *("As published", "Apparent, on its own units", "Bootstrap of the finished model"),
-        *("Honest: all refitted in resamples", "Optimism bootstrap (Harrell)", ".632+ bootstrap"),
-        *("Honest: other patients", "4-fold cross-validation, 2 times"),
+        row
+        for title, names in schemes.items()
+        for row in (title, *(f"{name}{score}" for name in names for score in scores))
     ]
+    assert table.iloc[1]["Brier"]
+    assert bool(table.iloc[2]["Brier"]) != both  # the Radscore predicts no risk
     assert ("Intercept" in table) == (found["kind"] == "binary")
     assert ("O/E" in table) == (found["kind"] == "survival")
     assert table.iloc[1]["n (events)"] == f"80 ({found['rows']['events'].iloc[0]})"

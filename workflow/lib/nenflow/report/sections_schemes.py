@@ -62,7 +62,7 @@ def scheme_label(study: Mapping[str, Any], scheme: str) -> str:
 
 
 def _table(study: Mapping[str, Any], model: str, table: pd.DataFrame, by_chance: pd.DataFrame) -> pd.DataFrame:
-    """A row per scheme below the heading of its group; the Radscore, where there is one, has a column of its own."""
+    """A row per scheme and score below the heading of the scheme's group; the Radscore follows its model."""
     found = list(dict.fromkeys(table["scheme"]))
     groups = {title: [scheme for scheme in schemes if scheme in found] for title, schemes in _GROUPS.items()}
     groups[_OTHERS] = [scheme for scheme in found if not any(scheme in schemes for schemes in groups.values())]
@@ -71,26 +71,22 @@ def _table(study: Mapping[str, Any], model: str, table: pd.DataFrame, by_chance:
     for title, schemes in groups.items():
         rows += [{"Scheme": title}] if schemes else []
         for scheme in schemes:
-            here = table[table["scheme"] == scheme].set_index("score")
-            cells = _cells(here, model)
-            for score in here.index if permuted else []:
-                label = "Outcomes permuted" + (" (Radscore)" if score == SIGNATURE else "")
-                cells[label] = permuted.get((score, _ESTIMATES.get(scheme)), "")
-            rows.append({"Scheme": INSET + scheme_label(study, scheme)} | cells)
+            here = table[table["scheme"] == scheme].sort_values("score", key=lambda score: score == SIGNATURE)
+            for _, row in here.iterrows():
+                name = scheme_label(study, scheme) + (", Radscore" if row["score"] == SIGNATURE else "")
+                cells = {"Scheme": INSET + name} | _cells(row, whole=row["score"] == model)
+                if permuted:
+                    cells["Outcomes permuted"] = permuted.get((row["score"], _ESTIMATES.get(scheme)), "")
+                rows.append(cells)
     return pd.DataFrame(rows).fillna("")
 
 
-def _cells(here: pd.DataFrame, model: str) -> dict[str, str]:
-    measure, label = ("auc", "AUC") if "auc" in here else ("c", "C-index")
-    cells = {"n (events)": f"{here['n'].iloc[0]:.0f} ({here['events'].iloc[0]:.0f})"}
-    if model in here.index:
-        row = here.loc[model]
-        cells[f"{label} (95% CI)"] = interval(row[measure], row["low"], row["high"])
-    if SIGNATURE in here.index:
-        row = here.loc[SIGNATURE]
-        cells[f"{label} of the Radscore"] = interval(row[measure], row["low"], row["high"])
-    if model in here.index:
-        row = here.loc[model]
+def _cells(row: pd.Series, whole: bool) -> dict[str, str]:
+    """What is known of one score under one scheme; the Radscore, which predicts no risk, only discriminates."""
+    measure, label = ("auc", "AUC") if "auc" in row else ("c", "C-index")
+    cells = {"n (events)": f"{row['n']:.0f} ({row['events']:.0f})"}
+    cells[f"{label} (95% CI)"] = interval(row[measure], row["low"], row["high"])
+    if whole:
         line = {"Slope": row["slope"]}
         line |= {"Intercept": row["intercept"]} if measure == "auc" else {"O/E": row["observed_expected"]}
         cells |= {name: decimal(value, 2) for name, value in line.items()}
