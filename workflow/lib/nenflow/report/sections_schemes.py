@@ -8,7 +8,7 @@ import pandas as pd
 from nenflow.models.base import SIGNATURE
 from nenflow.report.page import Printed, Text
 from nenflow.report.sections_published import calibration_blocks
-from nenflow.report.tables import HARRELL, INSET, PUBLISHED, chance_cell, coded_label, exclusions_table
+from nenflow.report.tables import HARRELL, INSET, PUBLISHED, chance_cells, coded_label, exclusions_table
 from nenflow.report.tables import PLUS632 as ESTIMATE632
 from nenflow.report.wording import MISSING, count, decimal, interval, percent, score_label, shown_of, time_unit
 from nenflow.tables import APPARENT, EXTERNAL, FINISHED, FOLDS, OPTIMISM, PLUS632, TEMPORAL
@@ -66,7 +66,7 @@ def _table(study: Mapping[str, Any], model: str, table: pd.DataFrame, by_chance:
     found = list(dict.fromkeys(table["scheme"]))
     groups = {title: [scheme for scheme in schemes if scheme in found] for title, schemes in _GROUPS.items()}
     groups[_OTHERS] = [scheme for scheme in found if not any(scheme in schemes for schemes in groups.values())]
-    permuted = {(row.score, row.estimate): chance_cell(row) for row in by_chance.itertuples()}
+    permuted = {(row.score, row.estimate): chance_cells(row) for row in by_chance.itertuples()}
     rows = []
     for title, schemes in groups.items():
         rows += [{"Scheme": title}] if schemes else []
@@ -75,9 +75,7 @@ def _table(study: Mapping[str, Any], model: str, table: pd.DataFrame, by_chance:
             for _, row in here.iterrows():
                 name = scheme_label(study, scheme) + (", Radscore" if row["score"] == SIGNATURE else "")
                 cells = {"Scheme": INSET + name} | _cells(row, whole=row["score"] == model)
-                if permuted:
-                    cells["Outcomes permuted"] = permuted.get((row["score"], _ESTIMATES.get(scheme)), "")
-                rows.append(cells)
+                rows.append(cells | permuted.get((row["score"], _ESTIMATES.get(scheme)), {}))
     return pd.DataFrame(rows).fillna("")
 
 

@@ -360,10 +360,9 @@ def _by_chance(chance: Mapping[str, Any] | None, score: str, estimate: str) -> l
     return [*(figures[_CHANCE[estimate]][key] for key in ("median", "low", "high", "p")), chance["permutations"]]
 
 
-def chance_cell(row: Any) -> str:
+def chance_cells(row: Any) -> dict[str, str]:
     """What outcomes permuted between patients give of an estimate (a row of `estimates`), and its p."""
-    p = p_text(row.p)
-    return f"{interval(row.chance, row.chance_low, row.chance_high)}, p {p if p[0] in '<>' else f'= {p}'}"
+    return {"Outcomes permuted": interval(row.chance, row.chance_low, row.chance_high), "p": p_text(row.p)}
 
 
 def exclusions_table(exclusions: pd.DataFrame, unit: str, most: int = 50) -> pd.DataFrame:
