@@ -11,7 +11,7 @@ from radiomics import imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from nenflow.errors import InputError
-from nenflow.features import extraction
+from nenflow.features import extraction, stand_ins
 from nenflow.features.extraction import (
     CASE,
     as_slicer_loads,
@@ -168,6 +168,16 @@ def test_other_settings_give_the_features_of_plain_pyradiomics(settings):
     image = scan((0.8, 0.8, 2.5), (120, 110, 20), np.int16)
     mask = ball(image, (60, 50, 10), 6)
     assert_identical(extract(image, mask, parameters, "slicer"), plain_pyradiomics(image, mask, parameters))
+
+
+def test_with_other_versions_pyradiomics_resamples_itself(wavelet, monkeypatch):
+    spacing, size, direction, centre, radius = GEOMETRIES["at the border"]
+    image = scan(spacing, size, np.int16, direction)
+    mask = ball(image, centre, radius)
+    expected = extract(image, mask, wavelet, "slicer")
+    monkeypatch.setattr(stand_ins, "TESTED", {**stand_ins.TESTED, "radiomics": "v3.2.0"})
+    monkeypatch.setattr(extraction, "resample", lambda *_: pytest.fail("our own resampling ran"))
+    assert_identical(extract(image, mask, wavelet, "slicer"), expected)
 
 
 # ---- what comes out

@@ -6,7 +6,8 @@ import SimpleITK as sitk
 from scipy.spatial.distance import cdist
 
 from images_files import refusal
-from nenflow.images.quality import bounding_box, check_mask, compare_readings, region_quality
+from nenflow.images.geometry import bounding_box
+from nenflow.images.quality import check_mask, compare_readings, region_quality
 from nenflow.images.volumes import Volume
 
 SPACING = (0.7, 0.8, 2.5)

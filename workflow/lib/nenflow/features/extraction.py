@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import math
 import re
 import zlib
 from collections import OrderedDict
@@ -21,6 +20,9 @@ from nenflow.documents import read_json
 from nenflow.errors import InputError, enough_memory
 from nenflow.features import ibsi
 from nenflow.features.binning import CheckedExtractor, features_of_levels
+from nenflow.features.splines import resample
+from nenflow.features.stand_ins import calling, trusted
+from nenflow.images.geometry import bounding_box
 from nenflow.images.perturbation import perturb
 from nenflow.images.rasters import read_raster
 from nenflow.logs import print_cause
@@ -32,11 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 for _chatty in ("radiomics", "pykwalify"):
     logging.getLogger(_chatty).setLevel(logging.CRITICAL)
-
-# B-spline coefficients depend on the whole line of voxels, a voxel's influence falling by 0.268 with each step. 28
-# steps reach the last bit of a double; the rest leaves room for rounding to settle. With 40 all voxels came out
-# identical, with 32 a few did not (integers where old and new grid share points are truncated either way).
-MARGIN = 40
 
 # The time of GLCM's MCC grows with the cube of the number of grey levels; beyond this it takes most of the total.
 MANY_GREY_LEVELS = 120
@@ -272,7 +269,7 @@ class _SlicerExtractor(CheckedExtractor):
         super().__init__(parameters, additionalInfo=False)
         self._asked = dict(self.settings)
         spline = self._asked["interpolator"] in ("sitkBSpline", sitk.sitkBSpline)
-        self._prepares = spline and self._asked["resampledPixelSpacing"] is not None
+        self._prepares = trusted() and spline and self._asked["resampledPixelSpacing"] is not None
         if self._prepares:
             self.settings.update(resampledPixelSpacing=None, normalize=False, preCrop=False)
 
@@ -315,42 +312,28 @@ class _Extractor:
 
 
 def _prepare(image: sitk.Image, mask: sitk.Image, settings: dict) -> tuple[sitk.Image, sitk.Image]:
-    """Image and mask on the grid that pyradiomics would resample them to, equal to what it would get, but faster.
+    """Image and mask as pyradiomics would resample them, to the last bit; only the interpolation is ours.
 
-    pyradiomics itself makes the grid and the mask. It would then compute the B-spline coefficients of the whole scan;
-    here only those around the grid are computed, and the rest stays zero. The coefficients keep the scan's origin and
-    are not cropped at its side: another origin rounds coordinates differently, which shows in the last bits.
+    pyradiomics itself makes the grid and the mask, by nearest neighbour, where a cropped mask would lose voxels.
     """
     if settings["normalize"]:
         image = imageoperations.normalizeImage(image, **settings)
-    nearest = {**settings, "interpolator": "sitkNearestNeighbor"}
-    grid, mask = imageoperations.resampleImage(image, mask, **nearest)
+    grid, mask = _RESAMPLE(image, mask, **{**settings, "interpolator": "sitkNearestNeighbor"})
     if grid.GetSpacing() == image.GetSpacing():  # pyradiomics only crops an image that has the wanted spacing
         return grid, mask
-    resample = sitk.ResampleImageFilter()
-    resample.SetReferenceImage(grid)
-    resample.SetOutputPixelType(image.GetPixelID())
-    resample.SetInterpolator(sitk.sitkBSplineResampler)
-    return resample.Execute(_spline_coefficients(image, grid)), mask
+    return resample(image, grid), mask
 
 
-def _spline_coefficients(image: sitk.Image, grid: sitk.Image) -> sitk.Image:
-    """B-spline coefficients of `image` wherever `grid` (with the same axes) needs them; zero elsewhere.
+def _box(image: sitk.Image, mask: sitk.Image, **settings: Any) -> np.ndarray:
+    """The box around the region, for pyradiomics' own way to it, which measures the shape of all of the mask first.
 
-    The result starts at the image's origin and ends where the image or the needed part does.
+    pyradiomics refuses regions beyond the image here; `_check` has seen to that.
     """
-    last = [size - 1 for size in grid.GetSize()]
-    corners = [grid.TransformIndexToPhysicalPoint(corner) for corner in ([0, 0, 0], last)]
-    inside = [image.TransformPhysicalPointToContinuousIndex(corner) for corner in corners]
-    cut, padding = [], []
-    for first, end, size in zip(*inside, image.GetSize(), strict=True):
-        low = max(0, math.floor(first) - MARGIN)
-        cut.append(slice(low, min(size, math.ceil(end) + 1 + MARGIN)))
-        padding.append(low)
-    part = sitk.BSplineDecomposition(sitk.Cast(image[tuple(cut)], sitk.sitkFloat64))
-    coefficients = sitk.ConstantPad(part, padding, [0, 0, 0], 0.0)
-    coefficients.SetOrigin(image.GetOrigin())
-    return coefficients
+    first, size = bounding_box(mask)
+    return np.array(first + size)
+
+
+_RESAMPLE = calling(imageoperations.resampleImage, _checkROI=_box)
 
 
 def _check(image: sitk.Image, mask: sitk.Image) -> None:

@@ -14,6 +14,7 @@ from radiomics import imageoperations
 
 from nenflow.errors import InputError
 from nenflow.features.binning import CheckedExtractor, features_of_levels
+from nenflow.images.geometry import bounding_box
 
 DEGREES = {
     **dict.fromkeys(("sitkLinear", sitk.sitkLinear), 1),
@@ -112,9 +113,7 @@ class _Axis:
 def _axes(image: sitk.Image, mask: sitk.Image, settings: dict) -> list[_Axis]:
     """The axes x, y, z of the new grid around the region."""
     wanted = settings["resampledPixelSpacing"] if settings["interpolator"] is not None else None
-    box = sitk.LabelShapeStatisticsImageFilter()
-    box.Execute(sitk.Cast(mask, sitk.sitkUInt8))
-    first, size = box.GetBoundingBox(1)[:3], box.GetBoundingBox(1)[3:]
+    first, size = bounding_box(mask)
     last = [start + count - 1 for start, count in zip(first, size, strict=True)]
     grid = zip(image.GetSize(), image.GetSpacing(), wanted or (0, 0, 0), first, last, strict=True)
     return [_Axis(*along, padding=settings["padDistance"]) for along in grid]

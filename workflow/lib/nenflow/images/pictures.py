@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image, ImageDraw, ImageFont
 
-from nenflow.images.quality import bounding_box
+from nenflow.images.geometry import bounding_box
 
 WINDOW_HU = (-160.0, 240.0)  # centre 40, width 400: soft tissue
 SUV_TOP = 5.0  # at least; a hotter region sets its own top, so that its edge is not lost in black

@@ -6,6 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from nenflow.errors import InputError
+from nenflow.images.geometry import bounding_box
 from nenflow.images.volumes import Volume
 
 # Texture of fewer voxels says little but size; LIFEx computes none under 64 (Nioche et al. 2018, Cancer Res 78:4786).
@@ -145,19 +146,6 @@ def compare_readings(masks: Mapping[str, sitk.Image], reference: str) -> list[di
         | _distances(_surface(masks[rater]), surface)
         for rater in others
     ]
-
-
-def bounding_box(mask: sitk.Image, margin_mm: float = 0.0) -> tuple[list[int], list[int]]:
-    """First index and size (i, j, k) of the box around a region, widened by a margin as far as the image goes."""
-    # numpy is 15 times as fast here as a filter that also measures shape
-    array = sitk.GetArrayViewFromImage(mask)
-    k = np.flatnonzero(array.any(axis=(1, 2)))
-    slab = array[k[0] : k[-1] + 1]
-    edges = [np.flatnonzero(slab.any(axis=(0, 1))), np.flatnonzero(slab.any(axis=(0, 2))), k]
-    margin = np.ceil(margin_mm / np.array(mask.GetSpacing()) - 1e-9).astype(int)
-    first = np.maximum([edge[0] for edge in edges] - margin, 0)
-    last = np.minimum([edge[-1] for edge in edges] + margin, np.array(mask.GetSize()) - 1)
-    return first.tolist(), (last - first + 1).tolist()
 
 
 def _convolved(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
