@@ -34,10 +34,7 @@ from nenflow.report.results import read_results
 from nenflow.report.sections_honest import chance_blocks, honest_blocks
 from nenflow.report.sections_limits import model_limits
 from nenflow.report.sections_models import model_sections
-from nenflow.report.sections_survival import (
-    cox_validation_words,
-    survival_blocks,
-)
+from nenflow.report.sections_survival import cox_decision, cox_validation_words, survival_blocks
 from nenflow.report.tables import (
     HARRELL,
     INSET,
@@ -395,6 +392,21 @@ def test_survival_without_groups_or_cut_points_went_through_files(tmp_path):
     assert [drawing.name for drawing in of_kind(blocks, Drawing)] == ["km_survival_all", "incidence_survival_all"]
     assert [printed.name for printed in of_kind(blocks, Printed)] == ["survival_survival"]
     assert len(table_of(blocks, "survival_survival").table) == 1
+
+
+def test_follow_up_that_few_censored_patients_do_not_tell_is_said(results):
+    summary = results["evaluation/survival_survival/summary.csv"].assign(follow_up=np.nan)
+    words = of_kind(survival_blocks(STUDY, {**results, "evaluation/survival_survival/summary.csv": summary}), Text)[0]
+    assert "median follow-up not reached (reverse Kaplan-Meier)" in words.text
+
+
+def test_a_gap_in_a_decision_curve_is_explained(results):
+    decision = results["evaluation/death/decision_corrected.csv"]
+    lost = (decision["time"] == 36) & (decision["strategy"] == "model") & (decision["threshold"] > 0.5)
+    assert lost.any()
+    drawings = cox_decision(STUDY, "death", decision.assign(net_benefit=decision["net_benefit"].mask(lost)))
+    told = [drawing.name for drawing in drawings if "nobody with such a risk was followed up to 36" in drawing.caption]
+    assert told == ["decision_death_36"]
 
 
 def test_several_endpoints_have_headings_and_those_without_results_are_left_out(results):

@@ -59,7 +59,8 @@ def _share(study: Mapping[str, Any], endpoint: str) -> str:
 def _follow_up(study: Mapping[str, Any], endpoint: str, summary: pd.DataFrame) -> list[Any]:
     everybody = summary[summary["group"] == ALL].iloc[0]
     words = f"{int(everybody['n'])} patients, {int(everybody['events'])} events; median follow-up "
-    words += f"{decimal(everybody['follow_up'], 1)} (reverse Kaplan-Meier), median time to the event "
+    words += "not reached" if pd.isna(everybody["follow_up"]) else decimal(everybody["follow_up"], 1)
+    words += " (reverse Kaplan-Meier), median time to the event "
     words += median_text(everybody)
     if "competing" in study["endpoints"][endpoint]:
         words += (
@@ -160,7 +161,8 @@ def cox_discrimination(
     ]
     note = f"C-index {interval(figures['c'], *figures['c_interval'])} (Harrell"
     note += ", within strata); " if figures["uno"] is None else f"), {decimal(figures['uno'])} (Uno); "
-    note += f"integrated Brier score {decimal(figures['ibs'])} over these times. All apparent."
+    note += f"integrated Brier score {decimal(figures['ibs'])}, with steps at these times and 0 before the first, as "
+    note += "riskRegression has it: it compares with those of the same times only. All apparent."
     caption = f"Apparent discrimination and error by time ({unit})."
     blocks.append(Printed(f"discrimination_{model}", pd.DataFrame(rows), caption, note))
     return blocks
@@ -205,6 +207,8 @@ def cox_decision(
         caption += "(finished model, resampled patients), and corrected for optimism by refitting"
         here = None if outside is None else outside[outside["time"] == time]
         caption += "." if here is None or here.empty else "; thin: of predictions for the folds that were left out."
+        if rows.loc[rows["strategy"] == "model", "net_benefit"].isna().any():
+            caption += f" No line: nobody with such a risk was followed up to {time:g}."
         figure = decision_figure(rows, score_label(model), here)
         blocks.append(Drawing(f"decision_{model}_{time:g}", figure, caption, f"At {time:g}: {decision_words(rows)}"))
     return blocks
