@@ -577,6 +577,7 @@ CHANCE = {
             31 / 200,
             "; 30 of 199 permutations reached 0.660 (p = 0.155), so the finding does not stand out from chance.",
         ),
+        (1.0, "; 199 of 199 permutations reached 0.660 (p >0.999), so the finding does not stand out from chance."),
     ],
 )
 def test_the_level_of_chance_is_said_beside_the_figures(p, said):

@@ -11,7 +11,7 @@ from nenflow.report.figures_answer import CHANCE, HONEST, OUTSIDE, PRINTED, answ
 from nenflow.report.model_files import ModelFiles, constant_scores
 from nenflow.report.page import Drawing, Text
 from nenflow.report.tables import APPARENT, PLUS632, estimates
-from nenflow.report.wording import capital, count, decimal, interval, listed, p_text, the_score
+from nenflow.report.wording import capital, count, decimal, interval, listed, p_text, p_words, the_score
 from nenflow.tables import EXTERNAL
 
 _LEVEL = 0.05
@@ -195,10 +195,8 @@ def _reason(finding: Finding) -> str:
         return place
     against = "; it does not follow that nothing is there" if finding.verdict() == "chance" else ""
     joint = "and" if (finding.p <= _LEVEL) == (low > 0.5) else "but"
-    p = p_text(finding.p)
-    p_words = f"p {p}" if p[0] in "<>" else f"p = {p}"
     test = "with outcomes permuted between patients the same analysis "
-    test += f"{'rarely' if finding.p <= _LEVEL else 'often'} does as well ({p_words})"
+    test += f"{'rarely' if finding.p <= _LEVEL else 'often'} does as well ({p_words(finding.p)})"
     return f"{test}, {joint} {place}{against}"
 
 

@@ -9,7 +9,7 @@ from nenflow.models.base import SIGNATURE
 from nenflow.report.figures_evaluation import chance_figure, honest_figure
 from nenflow.report.page import Drawing, Text
 from nenflow.report.tables import APPARENT, HARRELL, PLUS632, PUBLISHED
-from nenflow.report.wording import count, decimal, interval, p_text, percent, score_label, the_score
+from nenflow.report.wording import count, decimal, interval, p_words, percent, score_label, the_score
 
 ENDS = ("median", "low", "high")
 
@@ -77,7 +77,7 @@ def _chance_sentence(rows: pd.DataFrame, measure: str) -> str:
     words += f"{measure} of {decimal(apparent['chance'])}, up to {decimal(apparent['chance_high'])} in 95%, and the "
     words += f"honest one is {decimal(honest['chance'])}, up to {decimal(honest['chance_high'])} in 95%; "
     words += f"{reached or 'none'} of {count(permutations, 'permutation')} "
-    words += f"reached {decimal(honest['auc'])} (p = {p_text(honest['p'])})"
+    words += f"reached {decimal(honest['auc'])} ({p_words(honest['p'])})"
     return words + (", so the finding does not stand out from chance." if honest["p"] > _SIGNIFICANT else ".")
 
 

@@ -17,7 +17,7 @@ from nenflow.report.figures_survival import (
 from nenflow.report.page import Drawing, Heading, Printed, Text
 from nenflow.report.sections_effects import effect_blocks
 from nenflow.report.tables import cutpoints_table, median_text, survival_table
-from nenflow.report.wording import decimal, interval, listed, p_text, percent, score_label
+from nenflow.report.wording import decimal, interval, listed, p_words, percent, score_label
 from nenflow.tables import ALL
 
 
@@ -97,10 +97,8 @@ def _group_words(summary: pd.DataFrame, variable: str) -> str:
 
 def _test_words(name: str, found: pd.DataFrame) -> str:
     """A test's p in words, or that there is none."""
-    text = p_text(found["p"].iloc[0])
-    if pd.isna(found["p"].iloc[0]):
-        return f"{name} not computable"
-    return f"{name} p {text}" if text[0] in "<>" else f"{name} p = {text}"
+    p = found["p"].iloc[0]
+    return f"{name} not computable" if pd.isna(p) else f"{name} {p_words(p)}"
 
 
 def _incidence(study: Mapping[str, Any], endpoint: str, files: Mapping[str, pd.DataFrame]) -> list[Any]:

@@ -21,6 +21,12 @@ def p_text(p: float | None) -> str:
     return f"{p:.3f}"
 
 
+def p_words(p: float | None) -> str:
+    """A p value in a sentence: "p = 0.020", "p <0.001"."""
+    text = p_text(p)
+    return f"p {text}" if text[0] in "<>" else f"p = {text}"
+
+
 def ratio_text(value: float | None) -> str:
     """An odds ratio or another ratio with four digits and at most three decimals, as 8.808 and 30.18 in print.
 
