@@ -119,14 +119,14 @@ def test_a_cox_model_agrees_with_r(lung):
         assert ours["indexes"][name] == pytest.approx(original[key], abs=OWN_LINE), name
     assert [row["time"] for row in ours["calibration"]] == TIMES
     assert all(0 < row["ici"] <= row["e90"] <= row["emax"] < 0.2 for row in ours["calibration"])
-    assert list(roc) == ["time", "threshold", "sensitivity", "specificity"]
+    assert list(roc) == ["time", "threshold", "sensitivity", "specificity", "low", "high"]
     assert list(decision["time"].unique()) == TIMES
     assert json.dumps(figures, allow_nan=False)  # goes into a document as it is
 
 
 def test_the_area_under_each_curve_in_time_is_its_auc(lung):
     y, table, theirs = lung
-    roc = survival_roc(y, table["linear_predictor"], TIMES)
+    roc = survival_roc(y, table["linear_predictor"], TIMES, [])
     for (_, rows), auc in zip(roc.groupby("time"), theirs["score"]["auc"], strict=True):
         area = np.trapezoid(rows["sensitivity"].to_numpy()[::-1], 1 - rows["specificity"].to_numpy()[::-1])
         assert area == pytest.approx(auc, rel=FITTED)
@@ -171,12 +171,12 @@ def test_lesions_of_a_patient_widen_the_interval_of_c():
 def test_a_time_that_nobody_reached_has_no_curve_and_no_auc():
     y = pd.DataFrame({"time": [2.0, 3, 4, 5, 6, 7], "event": [1, 0, 1, 1, 0, 1]}, index=units(6))
     score = np.array([3.0, 2, 2, 1, 0, 1])
-    assert survival_roc(y, score, [1, 4, 7])["time"].unique().tolist() == [4]
+    assert survival_roc(y, score, [1, 4, 7], [])["time"].unique().tolist() == [4]
     found = survival_performance(y, score, [1, 4, 7])
     assert [np.isnan(row["auc"]) for row in found["auc"]] == [True, False, True]
-    nothing = survival_roc(y, score, [1, 9])
+    nothing = survival_roc(y, score, [1, 9], [])
     assert nothing.empty
-    assert list(nothing) == ["time", "threshold", "sensitivity", "specificity"]
+    assert list(nothing) == ["time", "threshold", "sensitivity", "specificity", "low", "high"]
 
 
 def test_a_cox_model_without_variables_tells_nothing_apart(lung):

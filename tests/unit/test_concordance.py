@@ -10,9 +10,10 @@ from nenflow.evaluation.concordance import (
     integrated_brier,
     time_dependent_auc,
     time_dependent_roc,
+    time_dependent_roc_band,
     uno_c,
 )
-from nenflow.evaluation.discrimination import auc
+from nenflow.evaluation.discrimination import auc, roc_band
 
 # 48 simulated units in three groups of 16, with ties; the R figures below are those of survival 3.5-3 on them.
 # fmt: off
@@ -158,6 +159,23 @@ def test_nothing_is_known_beyond_the_last_unit():
     assert np.isnan(area["auc"]).tolist() == [True, False, True]
     score = brier_scores([1, 2, 3], [1, 0, 1], np.full((3, 2), 0.5), [2, 4])
     assert np.isnan(score["brier"]).tolist() == [False, True]
+
+
+def test_the_band_of_a_curve_in_time_is_that_of_a_binary_outcome_where_nobody_is_censored():
+    rng = np.random.default_rng(5)
+    time = rng.permutation(np.arange(1.0, 61))
+    score = np.round(-np.log(time) + rng.normal(size=60), 1)  # with ties
+    draws = [rng.integers(0, 60, 60) for _ in range(300)]
+    band = time_dependent_roc_band(time, np.ones(60), score, 20, draws)
+    np.testing.assert_allclose(band, roc_band(time <= 20, score, draws), atol=1e-12)  # rounding of sums of shares
+
+
+def test_resamples_without_a_case_or_a_control_leave_the_band_alone():
+    time, event, score = np.array([1.0, 2, 3, 4]), np.array([1, 0, 0, 1]), np.array([4.0, 3, 2, 1])
+    whole, no_event, nobody_after = np.arange(4), np.array([1, 2, 2, 1]), np.array([0, 0, 0, 0])
+    band = time_dependent_roc_band(time, event, score, 2.5, [whole, no_event, nobody_after])
+    assert (band == 1).all(axis=None)
+    assert time_dependent_roc_band(time, event, score, 2.5, [no_event]).isna().all(axis=None)
 
 
 def test_integrated_brier_is_a_step_function_from_zero():

@@ -509,6 +509,7 @@ def ratio_data():
 
 def time_roc_data():
     steps = {"sensitivity": [1, 1, 0.6, 0.2, 0], "specificity": [0, 0.5, 0.5, 1, 1]}
+    steps |= {"low": [1, 0.6, 0.6, 0, 0], "high": [1, 1, 1, 0.5, 0.5]}
     return pd.concat([pd.DataFrame(steps).assign(time=time) for time in (60.0, 12.0, 36.0)])
 
 

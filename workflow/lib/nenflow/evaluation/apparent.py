@@ -16,6 +16,7 @@ from nenflow.evaluation.concordance import (
     integrated_brier,
     time_dependent_auc,
     time_dependent_roc,
+    time_dependent_roc_band,
     uninformed_brier,
     uno_c,
 )
@@ -51,9 +52,8 @@ def apparent_figures(
 
     Returns:
         performance by score (see `performance` and `survival_performance`; of the model also `rates`, see
-        `apparent_rates`, and `uninformed_brier`, of survival per time), ROC curves (column score, or time; of a binary
-        outcome with a band, low and high) and
-        decision curves (see `decision_curve`; of a time-to-event outcome also a column time).
+        `apparent_rates`, and `uninformed_brier`, of survival per time), ROC curves (column score, or time; with a
+        band, low and high) and decision curves (see `decision_curve`; of a time-to-event outcome also a column time).
     """
     scores = scores_of(table, model)
     if is_survival(y):
@@ -151,7 +151,7 @@ def _survival_figures(y, table, scores: Mapping[str, pd.Series], model, times, d
     ]
     return (
         plain(figures),
-        survival_roc(y, _told(y, scores[model], predicted), times),
+        survival_roc(y, _told(y, scores[model], predicted), times, draws),
         pd.concat(curves, ignore_index=True),
     )
 
@@ -217,19 +217,21 @@ def _told(y: pd.DataFrame, score, survival) -> np.ndarray:
     return np.asarray(score) if survival is None or "stratum" not in y else -survival
 
 
-def survival_roc(y: pd.DataFrame, score, times: Sequence[float]) -> pd.DataFrame:
-    """Cumulative/dynamic ROC curves: columns time, threshold, sensitivity, specificity.
+def survival_roc(y: pd.DataFrame, score, times: Sequence[float], draws: Sequence[np.ndarray]) -> pd.DataFrame:
+    """Cumulative/dynamic ROC curves with a 95 % band: columns time, threshold, sensitivity, specificity, low, high.
 
-    The score is one per unit, or one per unit and time, as for `time_dependent_auc`.
+    The score is one per unit, or one per unit and time, as for `time_dependent_auc`; `draws` are rows of resamples.
 
     A time before the first event, or that nobody reached without one, has no curve.
     """
-    columns = ["time", "threshold", "sensitivity", "specificity"]
+    columns = ["time", "threshold", "sensitivity", "specificity", "low", "high"]
     curves = [pd.DataFrame(columns=columns)]
+    time, event = y["time"].to_numpy(float), y["event"].to_numpy(float)
     for t, column in zip(times, np.broadcast_to(np.asarray(score).T, (len(times), len(y))), strict=True):
         try:
-            curve = time_dependent_roc(y["time"].to_numpy(float), y["event"].to_numpy(float), column, t)
+            curve = time_dependent_roc(time, event, column, t)
         except InputError:
             continue  # performance.json has no AUC for it either
-        curves.append(curve.assign(time=t)[columns])
+        band = time_dependent_roc_band(time, event, column, t, draws)
+        curves.append(curve.assign(time=t, **band)[columns])
     return pd.concat(curves[1:] or curves, ignore_index=True)

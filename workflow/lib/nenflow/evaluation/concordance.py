@@ -6,6 +6,7 @@ depend on the machine. Weights are inverse probabilities of censoring (IPCW) by 
 which an event comes before a censoring at the same time.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from numba import njit
 
 from nenflow.errors import InputError
-from nenflow.evaluation.discrimination import DIGITS, Z95
+from nenflow.evaluation.discrimination import DIGITS, Z95, sensitivity_band
 from nenflow.evaluation.survival import check_survival
 
 
@@ -138,6 +139,26 @@ def time_dependent_roc(time, event, score, t: float) -> pd.DataFrame:
             "specificity": control.astype(float) @ ~above / control.sum(),
         }
     )
+
+
+def time_dependent_roc_band(time, event, score, t: float, draws: Iterable[np.ndarray]) -> pd.DataFrame:
+    """Pointwise 95 % band of a curve of `time_dependent_roc`; censoring is weighted anew in each resample.
+
+    Args:
+        draws: rows of resamples; those in which nobody had the event by then, or nobody is followed on, do not count.
+
+    Returns:
+        Columns low and high, a row for each of the curve, see `discrimination.roc_band`.
+    """
+    time, event, score = check_scored(time, event, score)
+    specificity = time_dependent_roc(time, event, score, t)["specificity"]
+
+    def shares(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not event[rows].any():
+            return np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        return shares_at(time[rows], event[rows], t)
+
+    return sensitivity_band(specificity, score, shares, draws)
 
 
 def youden_cut_off_at(time, event, score, t: float) -> float:

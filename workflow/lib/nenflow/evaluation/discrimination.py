@@ -1,3 +1,5 @@
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import pandas as pd
 from scipy.special import betaincinv, expit, logit, ndtr, ndtri
@@ -169,19 +171,43 @@ def roc_band(y, score, draws) -> pd.DataFrame:
         Columns low and high, a row for each of `roc_curve`; NaN where no resample counts.
     """
     event, score = check_outcome(y, score)
-    specificity = roc_curve(event, score)["specificity"].to_numpy()
+
+    def shares(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with np.errstate(invalid="ignore"):
+            return event[rows] / event[rows].sum(), ~event[rows] / (~event[rows]).sum()
+
+    return sensitivity_band(roc_curve(event, score)["specificity"], score, shares, draws)
+
+
+def sensitivity_band(specificity, score: np.ndarray, shares: Callable, draws: Iterable[np.ndarray]) -> pd.DataFrame:
+    """Percentiles, 2.5 and 97.5, of the sensitivity at given specificities in resamples, see `roc_band`.
+
+    Args:
+        specificity: of a ROC curve, in order of rising threshold, shape (k,).
+        score: one per unit.
+        shares: gives of the rows of a resample what each counts among the events and among the others, two arrays of
+            sum 1; NaN where there are none.
+        draws: rows of resamples.
+
+    Returns:
+        Columns low and high, k rows; NaN where no resample counts.
+    """
     found = []
     for rows in draws:
-        above, below = np.sort(score[rows][event[rows]]), np.sort(score[rows][~event[rows]])
-        if len(above) and len(below):
-            needed = np.ceil(specificity * len(below) - _ROUNDING).astype(int)  # non-events to be below the threshold
-            limit = np.concatenate([[-np.inf], below])[needed]
-            found.append(1 - np.searchsorted(above, limit, side="right") / len(above))
+        cases, controls = shares(rows)
+        if np.isnan(cases).any() or np.isnan(controls).any():
+            continue
+        values, place = np.unique(score[rows], return_inverse=True)
+        # at each threshold, from below the least value to above the greatest
+        specific = np.concatenate([[0.0], np.cumsum(np.bincount(place, controls))])
+        sensitive = 1 - np.concatenate([[0.0], np.cumsum(np.bincount(place, cases))])
+        needed = np.searchsorted(specific, np.asarray(specificity) - _ROUNDING)
+        found.append(sensitive[np.minimum(needed, len(values))])
     ends = np.percentile(found, [2.5, 97.5], axis=0) if found else np.full((2, len(specificity)), np.nan)
     return pd.DataFrame({"low": ends[0], "high": ends[1]})
 
 
-_ROUNDING = 1e-9  # a specificity is a whole number over a whole number, which times the latter is not always whole
+_ROUNDING = 1e-9  # a specificity is a sum of shares, which rounding leaves a little above or below a whole share
 
 
 def _counts(y, score) -> tuple[np.ndarray, ...]:

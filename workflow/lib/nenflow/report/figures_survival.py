@@ -209,7 +209,7 @@ def time_roc_figure(roc: pd.DataFrame, areas: Mapping[str, str], unit: str) -> F
     """Cumulative/dynamic ROC curves at several times.
 
     Args:
-        roc: columns time, sensitivity, specificity, in order of rising threshold.
+        roc: columns time, sensitivity, specificity and its band, low and high, in order of rising threshold.
         areas: by time (as text), the AUC with its interval in words.
         unit: label of the time, such as "Overall survival (months)".
     """
@@ -218,8 +218,10 @@ def time_roc_figure(roc: pd.DataFrame, areas: Mapping[str, str], unit: str) -> F
     axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
     for number, (time, rows) in enumerate(roc.groupby("time", sort=True)):
         label = f"{time:g}: {areas[f'{time:g}']}"
-        axes.plot(1 - rows["specificity"], rows["sensitivity"], color=CYCLE[number % len(CYCLE)],
-                  ls=_STYLES[number % len(_STYLES)], lw=1.4, label=plain_text(label))  # fmt: skip
+        colour = CYCLE[number % len(CYCLE)]
+        axes.plot(1 - rows["specificity"], rows["sensitivity"], color=colour, ls=_STYLES[number % len(_STYLES)], lw=1.4,
+                  label=plain_text(label))  # fmt: skip
+        axes.fill_between(1 - rows["specificity"], rows["low"], rows["high"], color=colour, alpha=0.1, lw=0)
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
     title = wrap(f"{unit}: AUC (95% CI)", 50, SMALL)
     axes.legend(loc="lower right", title=plain_text(title), title_fontsize=SMALL, alignment="left")

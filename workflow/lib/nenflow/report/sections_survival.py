@@ -144,7 +144,8 @@ def cox_discrimination(
     areas = {f"{row['time']:g}": interval(row["auc"], row["low"], row["high"]) for row in figures["auc"]}
     if len(roc):
         figure = time_roc_figure(roc, areas, unit)
-        caption = "Cumulative/dynamic ROC curves on the data the model was made from, censoring weighted (IPCW)."
+        caption = "Cumulative/dynamic ROC curves on the data the model was made from, censoring weighted (IPCW); the "
+        caption += "bands hold 95% of the finished model's curves in resampled patients."
         alt = "; ".join(f"at {time} AUC {area}" for time, area in areas.items())
         blocks.append(Drawing(f"roc_{model}", figure, caption, f"Time-dependent ROC curves: {alt}."))
     brier = {row["time"]: row for row in figures["brier"]}
