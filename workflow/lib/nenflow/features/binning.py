@@ -8,6 +8,9 @@ import SimpleITK as sitk
 from radiomics import getFeatureClasses
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
+from nenflow.features.stand_ins import calling, trusted
+from nenflow.features.textures import Textures
+
 
 class CheckedExtractor(RadiomicsFeatureExtractor):
     """pyradiomics with parameters that were checked before."""
@@ -37,11 +40,17 @@ def features_of_levels(
     Yields:
         class, feature and value, in pyradiomics' order.
     """
-    found = np.unique(levels[sitk.GetArrayViewFromImage(mask) == 1])
+    inside = sitk.GetArrayViewFromImage(mask) == 1
+    flat = settings.get("force2Ddimension", 0) if settings.get("force2D") else None
+    shared = {
+        "levels": levels,
+        "found": np.unique(levels[inside]),
+        "textures": Textures(levels, inside, flat) if trusted() else None,
+    }
     for name, features in wanted.items():
         if name.startswith("shape"):
             continue
-        calculator = _CALCULATORS[name](image, mask, **settings, levels=levels, found=found)
+        calculator = _CALCULATORS[name](image, mask, **settings, **shared)
         for feature in features or []:
             calculator.enableFeatureByName(feature)
         for feature, value in calculator.execute().items():
@@ -49,12 +58,18 @@ def features_of_levels(
 
 
 class _Binned:
-    """Puts the grey levels in the place of pyradiomics' binning."""
+    """Puts the grey levels in the place of pyradiomics' binning, and our counts in the place of its matrices."""
 
     def _applyBinning(self, matrix):
         self.coefficients["grayLevels"] = self.settings["found"].copy()
         self.coefficients["Ng"] = int(self.settings["found"].max())
         return self.settings["levels"].copy()
+
+    def _calculateMatrix(self, voxelCoordinates=None):
+        theirs, textures = super()._calculateMatrix, self.settings["textures"]
+        if textures is None or len(textures.angles) == 0:
+            return theirs()
+        return calling(theirs.__func__, cMatrices=textures)(self)
 
 
 # The module stays pyradiomics', because its classes log under that name.
