@@ -7,7 +7,9 @@ import numpy as np
 import SimpleITK as sitk
 from radiomics import getFeatureClasses
 from radiomics.featureextractor import RadiomicsFeatureExtractor
+from radiomics.shape import RadiomicsShape
 
+from nenflow.features import meshes
 from nenflow.features.stand_ins import calling, trusted
 from nenflow.features.textures import Textures
 
@@ -19,6 +21,11 @@ class CheckedExtractor(RadiomicsFeatureExtractor):
         self.enabledImagetypes = paramsDict.get("imageType") or {"Original": {}}
         self.enabledFeatures = paramsDict.get("featureClass") or {name: [] for name in self.featureClassNames}
         self.settings = self._getDefaultSettings() | paramsDict.get("setting", {})
+
+    def computeShape(self, image, mask, boundingBox, **settings):
+        """Shape of the region, from a surface of ours."""
+        compute = _SHAPE if trusted() else RadiomicsFeatureExtractor.computeShape
+        return compute(self, image, mask, boundingBox, **settings)
 
 
 def features_of_levels(
@@ -70,6 +77,19 @@ class _Binned:
         if textures is None or len(textures.angles) == 0:
             return theirs()
         return calling(theirs.__func__, cMatrices=textures)(self)
+
+
+def _classes_with_our_surface() -> dict[str, type]:
+    return {**getFeatureClasses(), "shape": _Shape}
+
+
+class _Shape(RadiomicsShape):
+    """Puts our surface in the place of pyradiomics'."""
+
+    _initSegmentBasedCalculation = calling(RadiomicsShape._initSegmentBasedCalculation, cShape=meshes)
+
+
+_SHAPE = calling(RadiomicsFeatureExtractor.computeShape, getFeatureClasses=_classes_with_our_surface)
 
 
 # The module stays pyradiomics', because its classes log under that name.
