@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from radiomics import getFeatureClasses
+from radiomics import getFeatureClasses, imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from radiomics.shape import RadiomicsShape
 
 from nenflow.features import meshes
 from nenflow.features.stand_ins import calling, trusted
 from nenflow.features.textures import Textures
+
+# Python's own min and max look at one voxel after the other.
+bin_image = calling(imageoperations.binImage, getBinEdges=calling(imageoperations.getBinEdges, min=np.min, max=np.max))
 
 
 class CheckedExtractor(RadiomicsFeatureExtractor):
@@ -48,6 +51,8 @@ def features_of_levels(
         class, feature and value, in pyradiomics' order.
     """
     inside = sitk.GetArrayViewFromImage(mask) == 1
+    levels = levels.view()
+    levels.flags.writeable = False  # all classes work on it
     flat = settings.get("force2Ddimension", 0) if settings.get("force2D") else None
     shared = {
         "levels": levels,
@@ -70,7 +75,7 @@ class _Binned:
     def _applyBinning(self, matrix):
         self.coefficients["grayLevels"] = self.settings["found"].copy()
         self.coefficients["Ng"] = int(self.settings["found"].max())
-        return self.settings["levels"].copy()
+        return self.settings["levels"]
 
     def _calculateMatrix(self, voxelCoordinates=None):
         theirs, textures = super()._calculateMatrix, self.settings["textures"]

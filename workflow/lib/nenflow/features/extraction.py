@@ -19,7 +19,7 @@ from radiomics import getParameterValidationFiles, imageoperations
 from nenflow.documents import read_json
 from nenflow.errors import InputError, enough_memory
 from nenflow.features import ibsi
-from nenflow.features.binning import CheckedExtractor, features_of_levels
+from nenflow.features.binning import CheckedExtractor, bin_image, features_of_levels
 from nenflow.features.splines import resample
 from nenflow.features.stand_ins import calling, trusted
 from nenflow.images.geometry import bounding_box
@@ -282,7 +282,7 @@ class _SlicerExtractor(CheckedExtractor):
     def computeFeatures(self, image, mask, imageTypeName, **settings):
         """Features of one image, binned once for all classes."""
         values, inside = sitk.GetArrayFromImage(image), sitk.GetArrayViewFromImage(mask) == 1
-        levels, _ = imageoperations.binImage(values, inside, **settings)
+        levels, _ = bin_image(values, inside, **settings)
         found = features_of_levels(image, mask, levels, self.enabledFeatures, settings)
         return OrderedDict((f"{imageTypeName}_{name}_{feature}", value) for name, feature, value in found)
 

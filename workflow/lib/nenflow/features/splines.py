@@ -22,7 +22,7 @@ HORIZON = math.ceil(math.log(1e-10) / math.log(abs(POLE)))
 MARGIN = 40
 
 # Voxels interpolated at a time, so that what belongs to them stays in the processor's cache.
-CHUNK = 16384
+CHUNK = 8192
 
 
 def resample(image: sitk.Image, grid: sitk.Image) -> sitk.Image:
@@ -41,14 +41,12 @@ def resample(image: sitk.Image, grid: sitk.Image) -> sitk.Image:
     first = np.clip(voxels.min(0) - 1, 0, np.array(size) - 1).tolist()
     last = np.clip(voxels.max(0) + 2, 0, np.array(size) - 1).tolist()
     coefficients = _coefficients(sitk.GetArrayViewFromImage(image), first, last)
-    steps = np.arange(grid.GetWidth()) / grid.GetWidth()
     lines = max(1, CHUNK // grid.GetWidth())
     values = np.empty((len(starts), grid.GetWidth()))
     for some in (slice(low, low + lines) for low in range(0, len(starts), lines)):
-        start, end = starts[some, None], ends[some, None]
-        places = [start[..., axis] + steps * (end[..., axis] - start[..., axis]) for axis in range(3)]
+        places = [_along_lines(starts[some, axis], ends[some, axis], grid.GetWidth()) for axis in range(3)]
         inside = np.logical_and.reduce(
-            [(place >= -0.5) & (place < length - 0.5) for place, length in zip(places, size, strict=True)]
+            np.broadcast_arrays(*((place >= -0.5) & (place < n - 0.5) for place, n in zip(places, size, strict=True)))
         )
         values[some] = np.where(inside, _interpolate(coefficients, places, first, inside), 0.0)
     result = sitk.GetImageFromArray(_as_pixels(values, image).reshape(grid.GetSize()[::-1]))
@@ -84,6 +82,14 @@ def _line_places(image: sitk.Image, grid: sitk.Image) -> tuple[np.ndarray, np.nd
     return ends[0], ends[1]
 
 
+def _along_lines(starts: np.ndarray, ends: np.ndarray, width: int) -> np.ndarray:
+    """Places of all voxels of some lines along one axis: lines x width, or 1 for either where it changes nothing."""
+    if (starts == starts[0]).all() and (ends == ends[0]).all():
+        starts, ends = starts[:1], ends[:1]
+    steps = np.arange(width) / width
+    return starts[:, None] + steps * (ends - starts)[:, None] if (starts != ends).any() else starts[:, None]
+
+
 def _at_origin(image: sitk.Image) -> sitk.Image:
     bare = sitk.Image([1, 1, 1], sitk.sitkUInt8)
     bare.SetSpacing(image.GetSpacing())
@@ -92,24 +98,36 @@ def _at_origin(image: sitk.Image) -> sitk.Image:
 
 
 def _coefficients(values: np.ndarray, first: list[int], last: list[int]) -> np.ndarray:
-    """Coefficients of the voxels from `first` to `last` (x, y, z), in the order x, y, z, and two beyond each end.
+    """Coefficients of the voxels from `first` to `last` (x, y, z), in the order y, z, x, and two beyond each end.
 
     One axis after the other; what an axis needed only for its own recursion is dropped before the next.
     """
     low = [max(0, start - MARGIN) for start in first]
     high = [min(size, end + 1 + MARGIN) for end, size in zip(last, values.shape[::-1], strict=True)]
-    part = values[tuple(slice(*ends) for ends in zip(low[::-1], high[::-1], strict=True))].transpose(2, 1, 0)
-    for start, end, skipped in zip(first, last, low, strict=True):
-        lines = np.array(part, dtype=float, order="C")
-        if len(lines) > 1:
-            _decompose(lines)
-        part = np.moveaxis(lines[start - skipped : end + 1 - skipped], 0, -1)
+    x, y, z = (slice(start - skipped, end + 1 - skipped) for start, end, skipped in zip(first, last, low, strict=True))
+    part = values[tuple(slice(*ends) for ends in zip(low[::-1], high[::-1], strict=True))]
+    lines = _turned(part.swapaxes(0, 1))  # x, z, y
+    _decompose(lines)
+    lines = _turned(lines[x])  # y, z, x
+    _decompose(lines)
+    lines = lines[y]
+    _decompose(lines.swapaxes(0, 1))
     # Beyond the scan its coefficients are mirrored; beyond the needed part nothing is read.
-    return np.pad(part, 2, mode="reflect")
+    return np.pad(lines[:, z], 2, mode="reflect")
+
+
+def _turned(values: np.ndarray) -> np.ndarray:
+    """Doubles with the first and the last axis exchanged; slab by slab, each of which fits into the cache."""
+    turned = np.empty(values.shape[::-1])
+    for slab in range(values.shape[1]):
+        turned[:, slab] = values[:, slab].T
+    return turned
 
 
 def _decompose(lines: np.ndarray) -> None:
     """Turn voxels into coefficients along the first axis, in place."""
+    if len(lines) == 1:
+        return
     lines *= (1.0 - POLE) * (1.0 - 1.0 / POLE)
     lines[0] = _first_causal(lines)
     step = np.empty_like(lines[0])
@@ -145,19 +163,23 @@ def _interpolate(
     """Weighted sums of the 4 x 4 x 4 coefficients around each place, x fastest, as ITK adds them up."""
     voxels = [_voxel_before(place) for place in places]
     weights = [_weights(place - voxel) for place, voxel in zip(places, voxels, strict=True)]
-    strides = [stride // coefficients.itemsize for stride in coefficients.strides]
+    per_y, per_z, per_x = (stride // coefficients.itemsize for stride in coefficients.strides)
     # The first of the four, one before; two were put before all.
-    corners = [(voxel - start + 1) * step for voxel, start, step in zip(voxels, first, strides, strict=True)]
+    corners = [
+        (voxel - start + 1) * step for voxel, start, step in zip(voxels, first, (per_x, per_y, per_z), strict=True)
+    ]
     corner = np.where(inside, sum(corners), 0).astype(int)
     flat = coefficients.ravel()
-    total = np.zeros(corner.shape)
+    in_plane = [
+        (of_x * of_y, i * per_x + j * per_y) for j, of_y in enumerate(weights[1]) for i, of_x in enumerate(weights[0])
+    ]
+    total, term, around = (np.zeros(corner.shape) for _ in range(3))
     for k, of_z in enumerate(weights[2]):
-        for j, of_y in enumerate(weights[1]):
-            for i, of_x in enumerate(weights[0]):
-                weight = of_x * of_y
-                weight *= of_z
-                weight *= flat[i * strides[0] + j * strides[1] + k * strides[2] :].take(corner)
-                total += weight
+        for of_xy, offset in in_plane:
+            flat[offset + k * per_z :].take(corner, out=around, mode="clip")
+            np.multiply(of_xy, of_z, out=term)
+            term *= around
+            total += term
     return total
 
 

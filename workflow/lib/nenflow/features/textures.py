@@ -69,11 +69,12 @@ class Textures:
         zone = np.arange(len(self._voxels))
         for step, ahead in zip(self._steps, self._ahead, strict=True):
             equal = np.flatnonzero(ahead == self._own)
-            zone = _joined(zone, equal, place[self._voxels[equal] + step])
+            zone = _joined(zone, zone[equal], zone[place[self._voxels[equal] + step]])
         sizes = np.bincount(zone)
-        zones = np.flatnonzero(sizes)
+        level = np.empty(len(sizes), np.intp)
+        level[zone] = self._own
         widest = sizes.max()
-        cells = (self._own[zones].astype(np.intp) - 1) * widest + sizes[zones] - 1
+        cells = (level - 1) * widest + sizes - 1
         return np.bincount(cells, minlength=count * widest).astype(float).reshape(1, count, widest)
 
     def calculate_gldm(self, image: Any, mask: Any, distances: np.ndarray, count: int, alpha: int, *flat: int) -> Any:
@@ -120,13 +121,13 @@ def _directions(shape: tuple[int, ...], flat: int | None) -> np.ndarray:
 
 
 def _joined(zone: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Zones after some of their voxels were joined; a zone is called after its first voxel."""
-    while True:
-        ends = zone[one], zone[other]
-        apart = ends[0] != ends[1]
-        if not apart.any():
-            return zone
+    """The zone of each voxel, numbered anew after some of the zones were joined."""
+    into = np.arange(zone.max() + 1)
+    while (apart := one != other).any():
         one, other = one[apart], other[apart]
-        zone[np.maximum(*ends)[apart]] = np.minimum(*ends)[apart]
-        while not np.array_equal(shorter := zone[zone], zone):
-            zone = shorter
+        into[np.maximum(one, other)] = np.minimum(one, other)
+        while not np.array_equal(further := into[into], into):
+            into = further
+        one, other = into[one], into[other]
+    numbers = np.cumsum(into == np.arange(len(into))) - 1
+    return numbers[into][zone]
