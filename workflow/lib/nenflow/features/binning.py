@@ -1,6 +1,7 @@
 """pyradiomics without what it does over and over: checking its parameters, and binning an image for each class."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,11 @@ def features_of_levels(
 
 class _Binned:
     """Puts the grey levels in the place of pyradiomics' binning, and our counts in the place of its matrices."""
+
+    @classmethod
+    @cache
+    def getFeatureNames(cls):
+        return super().getFeatureNames()
 
     def _applyBinning(self, matrix):
         self.coefficients["grayLevels"] = self.settings["found"].copy()

@@ -42,10 +42,13 @@ class Textures:
         """Pairs of neighbours by their levels: 1 x levels x levels x directions, and the directions."""
         if list(distances) != [1]:
             return cMatrices.calculate_glcm(image, mask, distances, count, *flat)
-        rows = self._own.astype(np.intp) * (count + 1)
-        pairs = [np.bincount(rows + ahead, minlength=(count + 1) ** 2) for ahead in self._ahead]
-        matrix = np.reshape(pairs, (-1, count + 1, count + 1))[None, :, 1:, 1:]
-        return matrix.transpose(0, 2, 3, 1).astype(float, order="C"), self.angles.copy()
+        size = count + 1  # row and column 0 are of neighbours outside
+        rows = self._own.astype(np.intp) * size
+        matrix = np.empty((1, count, count, len(self.angles)))
+        for number, ahead in enumerate(self._ahead):
+            pairs = np.bincount(rows + ahead, minlength=size**2).reshape(size, size)
+            matrix[0, :, :, number] = pairs[1:, 1:]
+        return matrix, self.angles.copy()
 
     def calculate_glrlm(self, image: Any, mask: Any, count: int, longest: int, *flat: int) -> tuple:
         """Runs of one level by their length: 1 x levels x lengths x directions, and the directions."""
@@ -62,20 +65,8 @@ class Textures:
                 matrix[..., number] = 0
         return matrix, self.angles.copy()
 
-    def calculate_glszm(self, image: Any, mask: Any, count: int, voxels: int, *flat: int) -> np.ndarray:
-        """Connected zones of one level by their size: 1 x levels x sizes."""
-        place = np.zeros(len(self._levels), np.intp)
-        place[self._voxels] = np.arange(len(self._voxels))
-        zone = np.arange(len(self._voxels))
-        for step, ahead in zip(self._steps, self._ahead, strict=True):
-            equal = np.flatnonzero(ahead == self._own)
-            zone = _joined(zone, zone[equal], zone[place[self._voxels[equal] + step]])
-        sizes = np.bincount(zone)
-        level = np.empty(len(sizes), np.intp)
-        level[zone] = self._own
-        widest = sizes.max()
-        cells = (level - 1) * widest + sizes - 1
-        return np.bincount(cells, minlength=count * widest).astype(float).reshape(1, count, widest)
+    # Zones have to be grown one voxel after the other: counted as here they take as long.
+    calculate_glszm = staticmethod(cMatrices.calculate_glszm)
 
     def calculate_gldm(self, image: Any, mask: Any, distances: np.ndarray, count: int, alpha: int, *flat: int) -> Any:
         """Voxels by level and by how many around differ by at most alpha: 1 x levels x numbers."""
@@ -118,16 +109,3 @@ def _directions(shape: tuple[int, ...], flat: int | None) -> np.ndarray:
     still = [axis for axis, size in enumerate(shape) if size == 1 or axis == flat]
     steps = [step for step in product((1, 0, -1), repeat=3) if not any(step[axis] for axis in still)]
     return np.array(steps[: len(steps) // 2], np.intc).reshape(-1, 3)
-
-
-def _joined(zone: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The zone of each voxel, numbered anew after some of the zones were joined."""
-    into = np.arange(zone.max() + 1)
-    while (apart := one != other).any():
-        one, other = one[apart], other[apart]
-        into[np.maximum(one, other)] = np.minimum(one, other)
-        while not np.array_equal(further := into[into], into):
-            into = further
-        one, other = into[one], into[other]
-    numbers = np.cumsum(into == np.arange(len(into))) - 1
-    return numbers[into][zone]
