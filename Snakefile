@@ -20,6 +20,9 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/progress.smk"
 
 
+state_parameters()
+
+
 rule all:
     default_target: True
     input:
@@ -33,6 +36,7 @@ onstart:
     # a second; after some hundred jobs that takes a core for itself. On one's own machine there is no such limit.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    date_results()
     watch_run()
 
 

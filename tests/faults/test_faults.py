@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import pytest
 
-from projects import Project, assert_same, edit
+from projects import ROOT, Project, assert_same, edit
 
 pytestmark = pytest.mark.slow
 
@@ -257,6 +257,44 @@ def test_a_clock_that_jumps_changes_no_result(study, undisturbed, days):
         os.utime(file, (times.st_atime, times.st_mtime + days * DAY))
     assert study.planned()["import_images"] == 1
     study.run()
+    assert_same(study, undisturbed, *STAGES)
+    assert "Nothing to be done" in study.run()
+
+
+def test_a_run_goes_on_after_its_clock_was_set_back(study, undisturbed):
+    later = time.time() + DAY
+    for file in [*study.path("").rglob("*"), *study.path("").rglob(".snakemake_timestamp")]:
+        os.utime(file, (later, later))
+    study.undo("P003", images=False)
+    study.run()
+    assert_same(study, undisturbed, *STAGES)
+    assert "Nothing to be done" in study.run()
+
+
+# Kinds of files that a user brings beside images, and the rule that reads each first.
+BROUGHT = {
+    "tiny/simulation.yaml": "simulate_cohort",
+    "tiny/extraction/original.yaml": "extract_features",
+    "phases/patients.csv": "check_cohort",
+    "phases/features.csv": "import_features",
+}
+
+
+@pytest.mark.parametrize("days", [2, -20_000])
+@pytest.mark.parametrize("file", BROUGHT)
+def test_a_changed_file_of_any_date_is_read_once(study, undisturbed, file, days):
+    shutil.copytree(ROOT / "tests/workflow/phases", study.folder / "config/studies/phases")
+    tables = ["results/phases/cohort/development/flow.csv", "results/phases/features/development/liver.csv"]
+    targets = [*tables, "--config", "studies=[tiny,phases]"]
+    study.run(*targets)
+    path = study.folder / "config/studies" / file
+    moment = time.time() + days * DAY
+    os.utime(path, (moment, moment))
+    assert "Nothing to be done" in study.run(*targets)  # its date alone means nothing
+    path.write_text(path.read_text().rstrip("\n") + "\n\n")
+    os.utime(path, (moment, moment))
+    assert f"rule {BROUGHT[file]}:" in study.run(*targets).replace("checkpoint", "rule")
+    assert "Nothing to be done" in study.run(*targets)
     assert_same(study, undisturbed, *STAGES)
 
 

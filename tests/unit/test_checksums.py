@@ -1,6 +1,7 @@
+import os
 import subprocess
 
-from nenflow.checksums import file_digest, joint_digest
+from nenflow.checksums import content_mark, file_digest, joint_digest
 
 # FIPS 180-2, appendix B.1: the digest of the three letters abc.
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -9,6 +10,20 @@ ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 def test_a_file_has_the_digest_of_the_standard(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert file_digest(tmp_path / "file") == ABC
+
+
+def test_a_file_of_another_date_has_the_same_content_and_a_lost_one_none(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    os.utime(tmp_path / "file", (0, 0))
+    assert content_mark(str(tmp_path / "file")) == ABC
+    assert content_mark(str(tmp_path / "lost")) is None
+
+
+def test_a_large_file_is_told_from_another_by_size_and_time(tmp_path):
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**30)
+    os.utime(tmp_path / "large", (1, 1))
+    assert content_mark(str(tmp_path / "large")) == (2**30, 10**9)
 
 
 def test_many_files_have_the_digest_that_the_shell_gives_their_sorted_digests(tmp_path):

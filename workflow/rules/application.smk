@@ -20,7 +20,7 @@ rule validate:
 rule write_parameters:
     """The parameter file of a model's features, so that those of new patients are extracted by the same."""
     input:
-        lambda wildcards: APPLICATION["file"],
+        undated(applied_model),
     output:
         "results/{study}/application/{card}/parameters.yaml",
     log:
@@ -28,6 +28,7 @@ rule write_parameters:
     conda:
         "../../envs/nenflow.yaml"
     params:
+        contents=contents(applied_model),
         code=library_code("application/write_parameters.py"),
     script:
         "../scripts/application/write_parameters.py"
@@ -37,7 +38,7 @@ rule apply_model:
     """Predictions for every patient, with intervals, what they lack, and who is unlike those the model was made from."""
     input:
         unpack(application_tables),
-        model=lambda wildcards: APPLICATION["file"],
+        model=undated(applied_model),
         templates=[f"{WORKFLOW}/report/report.html.j2", f"{WORKFLOW}/report/style.css"],
     output:
         predictions="results/{study}/application/{card}/predictions.csv",
@@ -51,6 +52,7 @@ rule apply_model:
         cohort=lambda wildcards: APPLICATION["cohort"],
         pattern=aggregated_regions,
         accepted=lambda wildcards: config.get("accept", []),
+        contents=contents(applied_model),
         code=library_code("application/apply_model.py"),
     script:
         "../scripts/application/apply_model.py"
@@ -59,7 +61,7 @@ rule apply_model:
 rule judge_model:
     """How good the predictions are where outcomes are known: discrimination, calibration, decisions, with intervals."""
     input:
-        model=lambda wildcards: APPLICATION["file"],
+        model=undated(applied_model),
         predictions="results/{study}/application/{card}/predictions.csv",
         patients=lambda wildcards: f"results/{wildcards.study}/cohort/{APPLICATION['cohort']}/patients.csv",
         lesions=lambda wildcards: f"results/{wildcards.study}/cohort/{APPLICATION['cohort']}/lesions.csv",
@@ -80,6 +82,7 @@ rule judge_model:
         study=settings("variables", "unit"),
         endpoint=lambda wildcards: APPLICATION["endpoint"],
         seed=setting("seed"),
+        contents=contents(applied_model),
         code=library_code("application/judge_model.py"),
     script:
         "../scripts/application/judge_model.py"
@@ -88,7 +91,7 @@ rule judge_model:
 rule write_validation:
     """The page of an external validation, with every figure and table also as a file of its own."""
     input:
-        model=lambda wildcards: APPLICATION["file"],
+        model=undated(applied_model),
         results=expand(
             "results/{{study}}/application/{{card}}/{name}",
             name=[
@@ -114,6 +117,7 @@ rule write_validation:
         study=settings("title", "unit", "cohorts", "variables"),
         cohort=lambda wildcards: APPLICATION["cohort"],
         endpoint=lambda wildcards: APPLICATION["endpoint"],
+        contents=contents(applied_model),
         code=library_code("application/write_validation.py"),
     script:
         "../scripts/application/write_validation.py"

@@ -7,14 +7,10 @@
 checkpoint check_cohort:
     """Check the tables against the study and against each other; what is wrong is listed with row numbers."""
     input:
-        unpack(lambda wildcards: cohort_tables(wildcards.study, wildcards.cohort)),
+        unpack(undated(tables_to_check)),
         schemas=expand(f"{WORKFLOW}/schemas/{{table}}.schema.yaml", table=["patients", "lesions", "cases", "signoff"]),
-        parameters=lambda wildcards: [
-            study_file(wildcards.study, extraction["parameters"])
-            for extraction in STUDIES[wildcards.study].get("extractions", {}).values()
-            if "parameters" in extraction
-        ],
-        features=feature_files,
+        parameters=undated(parameter_files),
+        features=undated(feature_files),
     output:
         patients="results/{study}/cohort/{cohort}/patients.csv",
         lesions="results/{study}/cohort/{cohort}/lesions.csv",
@@ -29,6 +25,7 @@ checkpoint check_cohort:
         study=table_settings,
         data=cohort_data,
         imported=feature_tables,
+        contents=contents(tables_to_check, parameter_files, feature_files),
         code=library_code("cohort/check_cohort.py"),
     script:
         "../scripts/cohort/check_cohort.py"

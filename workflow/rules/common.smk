@@ -1,14 +1,18 @@
 # What all rules share: the studies, the words that wildcards may be, and input functions. No rules.
 # Snakemake reads this file anew in every cluster job, so what it imports is kept light.
+import inspect
 import os
 import re
 import sys
+import time
 import tomllib
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from zlib import crc32
 
 import yaml
+from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile
 
@@ -20,6 +24,7 @@ os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
 
 from nenflow import logs
 from nenflow.application.cohorts import COHORT, check_study, folder_study, model_needs, study_endpoint
+from nenflow.checksums import content_mark
 from nenflow.cohort.rows import read_cases
 from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
@@ -117,6 +122,30 @@ if SHARED:
     os.environ[logs.SHARED] = "yes"  # for the jobs, whose failures for want of memory must not be shared
 
 
+def allow_any_date():
+    """Let a job's input be dated in the future, where its date means nothing; Snakemake would stop the run."""
+    check = DAG.check_output_mtime
+
+    async def check_others(dag, job, outputs):
+        dated = [file for file in job.input if not file.is_ancient]
+        await check(dag, SimpleNamespace(input=dated, rule=job.rule), outputs)
+
+    DAG.check_output_mtime = check_others
+
+
+allow_any_date()
+
+
+def date_results():
+    """Date results now that are dated later, by a clock that has been set back; what is made of them would be older."""
+    for job in workflow.dag.jobs:
+        for file in job.output:
+            stamp = os.path.join(file, ".snakemake_timestamp")  # the date of a folder
+            stamp = stamp if os.path.exists(stamp) else file
+            if os.path.lexists(stamp) and os.lstat(stamp).st_mtime > time.time():
+                file.touch()
+
+
 wildcard_constraints:
     study="[A-Za-z0-9-]+",
     cohort="[A-Za-z0-9-]+",
@@ -129,6 +158,19 @@ wildcard_constraints:
     step="[A-Za-z0-9-]+",
     batch="[0-9]+-[0-9]+",
     cells="[0-9]+-[0-9]+",
+
+
+def state_parameters():
+    """Let the functions of all rules state their parameters.
+
+    Snakemake asks for them at every job, and finding them out takes longer than most of these functions do.
+    """
+    for known in workflow.rules:
+        for item in (*known.input, *known.params):
+            item = getattr(item, "_file", item)
+            function = getattr(item, "callable", None) or item
+            if inspect.isfunction(function):
+                function.__signature__ = inspect.signature(function)
 
 
 def library_code(script):
@@ -166,12 +208,46 @@ def table_settings(wildcards):
     return parts | {"images": regions, "extractions": phases}
 
 
+@cache
 def study_file(study, name):
     """A file named in study.yaml: relative to the study's folder, unless it names an environment variable or a root."""
     expanded = os.path.expandvars(name)
     if "$" in expanded:
         raise WorkflowError(f"study {study} needs the folder that {name} names: set that environment variable.")
     return os.path.normpath(Path("config/studies") / study / expanded)
+
+
+def is_result(file):
+    """Whether a file was made by a job; the others are the user's."""
+    return file.startswith("results/")
+
+
+def undated(function):
+    """Input function: the same files, of which the user's have a date that means nothing.
+
+    A clock may be wrong, and an old file may take the place of a newer one: `contents` among the params notices it.
+    """
+
+    def mark(files):
+        if isinstance(files, dict):
+            return {name: mark(file) for name, file in files.items()}
+        if isinstance(files, str):
+            return files if is_result(files) else ancient(files)
+        return [mark(file) for file in files]
+
+    return lambda wildcards: mark(function(wildcards))
+
+
+def contents(*functions):
+    """Params function: what tells one content of the user's files, which the input functions name, from another."""
+
+    def marks(wildcards):
+        named = [function(wildcards) for function in functions]
+        named = [list(files.values()) if isinstance(files, dict) else files for files in named]
+        files = [file for some in named for file in ([some] if isinstance(some, str) else some)]
+        return [content_mark(file) for file in files if not is_result(file)]
+
+    return marks
 
 
 def feature_tables(wildcards):
@@ -197,6 +273,22 @@ def feature_files(wildcards):
     tables = feature_tables(wildcards)
     names = [wildcards.extraction] if "extraction" in wildcards.keys() else tables
     return [file for name in names for file in tables[name]["files"]]
+
+
+def cohort_settings(wildcards):
+    """What a cohort is simulated from."""
+    return study_file(wildcards.study, STUDIES[wildcards.study]["cohorts"][wildcards.cohort]["simulation"])
+
+
+def tables_to_check(wildcards):
+    """The tables of a cohort."""
+    return cohort_tables(wildcards.study, wildcards.cohort)
+
+
+def parameter_files(wildcards):
+    """The parameter files of a study's extractions."""
+    extractions = STUDIES[wildcards.study].get("extractions", {}).values()
+    return [study_file(wildcards.study, block["parameters"]) for block in extractions if "parameters" in block]
 
 
 def cohort_tables(study, cohort):
@@ -254,7 +346,7 @@ def patient_files(wildcards):
     data = cohort_data(wildcards)
     names = {row[key] for row in patient_cases(wildcards) for key in ("image", "segmentation")}
     files = (os.path.normpath(os.path.join(data, name)) for name in names)
-    return sorted(filter(os.path.exists, files))
+    return ancient(sorted(filter(os.path.exists, files)))  # their times are among the params
 
 
 def import_settings(wildcards):
@@ -663,6 +755,11 @@ def application(file):
     return path
 
 
+def applied_model(wildcards):
+    """The model file that is applied."""
+    return APPLICATION["file"]
+
+
 def application_tables(wildcards):
     """What the inputs of a model are put together from in the cohort that it is applied to."""
     needs, cohort = model_needs(APPLICATION["card"]), APPLICATION["cohort"]
@@ -842,6 +939,16 @@ def input_tables(wildcards):
     for published, block in study.get("published", {}).items():
         files[f"published model {published}"] = [study_file(name, block["file"])]
     return files
+
+
+def input_files(wildcards):
+    """All of these files."""
+    return [file for files in input_tables(wildcards).values() for file in files]
+
+
+def study_settings(wildcards):
+    """The settings of a study."""
+    return f"config/studies/{wildcards.study}/study.yaml"
 
 
 def finished_studies(wildcards):

@@ -9,7 +9,7 @@ rule extract_features:
     """Features of all phases, regions and raters of one patient: a volume is read once, start-up is paid once."""
     input:
         images="results/{study}/images/{cohort}/{patient}",
-        parameters=parameter_file,
+        parameters=undated(parameter_file),
     output:
         features="results/{study}/features/{cohort}/{extraction}/{patient}.csv",
         failures="results/{study}/features/{cohort}/{extraction}/{patient}_failures.csv",
@@ -22,6 +22,7 @@ rule extract_features:
         mem_mb=scan_memory,
     params:
         settings=extraction_settings,
+        contents=contents(parameter_file),
         tries=noted_tries("features/extract_features_{cohort}_{extraction}_{patient}"),
         software=SOFTWARE,
         code=library_code("features/extract_features.py"),
@@ -54,7 +55,7 @@ rule gather_features:
 rule import_features:
     """The same table from those that other software made, and which software that was."""
     input:
-        tables=feature_files,
+        tables=undated(feature_files),
         cases="results/{study}/cohort/{cohort}/cases.csv",
     output:
         features="results/{study}/features/{cohort}/{extraction}.csv",
@@ -70,6 +71,7 @@ rule import_features:
         study=settings("unit", "stability"),
         settings=setting("extractions", "{extraction}"),
         imported=feature_tables,
+        contents=contents(feature_files),
         code=library_code("features/import_features.py"),
     script:
         "../scripts/features/import_features.py"

@@ -118,7 +118,7 @@ rule apply_published:
     """A model taken from print: its nomogram, its points table, and its scores of the study's own cohort."""
     input:
         unpack(lambda wildcards: analysis_inputs(wildcards, published_analysis(wildcards))),
-        model=published_file,
+        model=undated(published_file),
         schemas=[f"{WORKFLOW}/schemas/model.schema.yaml"],
     output:
         document="results/{study}/models/published_{published}/model.json",
@@ -133,6 +133,7 @@ rule apply_published:
     params:
         study=settings("unit", "variables", "endpoints", "stability"),
         settings=published_analysis,
+        contents=contents(published_file),
         pattern=aggregated_regions,
         code=library_code("models/apply_published.py"),
     script:
@@ -189,7 +190,7 @@ rule write_card:
         final=final_table,
         schemes="results/{study}/evaluation/{model}/schemes.csv",
         table_one=f"results/{{study}}/cohort/{DEVELOPMENT}/table_one.csv",
-        parameters=model_parameters,
+        parameters=undated(model_parameters),
         schemas=[f"{WORKFLOW}/schemas/model.schema.yaml"],
     output:
         card="results/{study}/models/{model}/card.json",
@@ -203,6 +204,7 @@ rule write_card:
             "title", "licence", "seed", "unit", "cohorts", "variables", "endpoints", "images", "stability", "models"
         ),
         extraction=model_extraction,
+        contents=contents(model_parameters),
         version=VERSION,
         code=library_code("models/write_card.py"),
     script:

@@ -6,7 +6,7 @@
 rule vary_extraction:
     """The extraction's parameter file with other settings; the rules of the features stage go on from it as usual."""
     input:
-        parameters=own_parameter_file,
+        parameters=undated(own_parameter_file),
     output:
         "results/{study}/multiverse/{extraction}.yaml",
     log:
@@ -15,6 +15,7 @@ rule vary_extraction:
         "../../envs/nenflow.yaml"
     params:
         settings=lambda wildcards: variant_settings(wildcards.study)[wildcards.extraction],
+        contents=contents(own_parameter_file),
         code=library_code("multiverse/vary_extraction.py"),
     script:
         "../scripts/multiverse/vary_extraction.py"

@@ -10,7 +10,7 @@ rule record_provenance:
     input:
         results=report_inputs,
         pictures=report_pictures,
-        tables=lambda wildcards: [file for files in input_tables(wildcards).values() for file in files],
+        tables=undated(input_files),
     output:
         study="results/{study}/provenance/study.yaml",
         run="results/{study}/provenance/run.json",
@@ -23,6 +23,7 @@ rule record_provenance:
     params:
         study=lambda wildcards: STUDIES[wildcards.study],
         tables=input_tables,
+        contents=contents(input_files),
         project=str(WORKFLOW.parent),
         version=VERSION,
         code=library_code("report/record_provenance.py"),
@@ -104,7 +105,7 @@ rule write_crate:
         pages=lambda wildcards: pages(wildcards.study),
         files=rules.write_report.output[1:],
         pictures=report_pictures,
-        settings="config/studies/{study}/study.yaml",  # its date, for a clock would make every run another
+        settings=undated(study_settings),  # its date, for a clock would make every run another
     output:
         "results/{study}/ro-crate-metadata.json",
     log:
@@ -113,6 +114,7 @@ rule write_crate:
         "../../envs/nenflow.yaml"
     params:
         study=settings("title"),
+        contents=contents(study_settings),
         code=library_code("report/write_crate.py"),
     script:
         "../scripts/report/write_crate.py"

@@ -6,9 +6,7 @@
 rule simulate_cohort:
     """Draw patients, lesions and images from a study's published tables; a seed decides everything."""
     input:
-        settings=lambda wildcards: study_file(
-            wildcards.study, STUDIES[wildcards.study]["cohorts"][wildcards.cohort]["simulation"]
-        ),
+        settings=undated(cohort_settings),
         schema=f"{WORKFLOW}/schemas/simulation.schema.yaml",
     output:
         patients="results/{study}/simulation/{cohort}/patients.csv",
@@ -23,6 +21,7 @@ rule simulate_cohort:
         "../../envs/nenflow.yaml"
     params:
         seed=cohort_seed,
+        contents=contents(cohort_settings),
         code=library_code("simulation/simulate_cohort.py"),
     script:
         "../scripts/simulation/simulate_cohort.py"
