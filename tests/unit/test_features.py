@@ -170,6 +170,69 @@ def test_other_settings_give_the_features_of_plain_pyradiomics(settings):
     assert_identical(extract(image, mask, parameters, "slicer"), plain_pyradiomics(image, mask, parameters))
 
 
+EVERYTHING = {
+    "imageType": {"Original": {}, "Wavelet": {}, "LoG": {"sigma": [1.5, 3.0]}, "Square": {}, "Gradient": {}},
+    "featureClass": dict.fromkeys(CLASSES),
+}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"force2D": True, "force2Ddimension": 0},
+        {"force2D": True, "force2Ddimension": 2},
+        {"weightingNorm": "euclidean"},
+        {"distances": [1, 2], "symmetricalGLCM": False},
+        {"gldm_a": 2, "binCount": 16},
+        {"resegmentRange": [40, 90], "resegmentShape": True},
+    ],
+)
+def test_textures_of_all_kinds_are_those_of_plain_pyradiomics(settings):
+    parameters = {**EVERYTHING, "setting": {"resampledPixelSpacing": [1, 1, 1], "binWidth": 20, **settings}}
+    image = scan((0.8, 0.8, 2.5), (60, 50, 20), np.int16)
+    mask = ball(image, (30, 25, 10), 5)
+    assert_identical(extract(image, mask, parameters, "slicer"), plain_pyradiomics(image, mask, parameters))
+
+
+def marked(image, *voxels):
+    """Mask of some boxes of voxels, given as slices along z, y, x."""
+    inside = np.zeros(image.GetSize()[::-1], np.uint8)
+    for box in voxels:
+        inside[box] = 1
+    mask = sitk.GetImageFromArray(inside)
+    mask.CopyInformation(image)
+    return mask
+
+
+REGIONS = {
+    "one slice": [np.s_[10:11, 20:35, 20:41]],
+    "one line": [np.s_[10:11, 20:21, 20:29]],
+    "two voxels": [np.s_[10:12, 20:21, 20:21]],
+    "a corner of the scan": [np.s_[0:3, 0:9, 0:12]],
+    "the other corner": [np.s_[17:20, 40:50, 51:60]],
+    "two parts": [np.s_[4:6, 5:14, 5:12], np.s_[12:16, 30:40, 33:50]],
+    "from side to side": [np.s_[:, 5:15, :]],
+}
+
+
+@pytest.mark.parametrize("spacing", [[1, 1, 1], [2, 2, 2.5]])
+@pytest.mark.parametrize("region", REGIONS)
+def test_regions_of_all_kinds_are_those_of_plain_pyradiomics(region, spacing):
+    image = scan((0.8, 0.8, 2.5), (60, 50, 20), np.int16, turned("x", 7))
+    mask = marked(image, *REGIONS[region])
+    types = {name: EVERYTHING["imageType"][name] for name in ("Original", "Wavelet")}
+    settings = {"resampledPixelSpacing": spacing, "minimumROIDimensions": 1}
+    parameters = {**EVERYTHING, "imageType": types, "setting": settings}
+    assert_identical(extract(image, mask, parameters, "slicer"), plain_pyradiomics(image, mask, parameters))
+
+
+def test_a_flat_region_has_the_features_of_plain_pyradiomics():
+    image = scan((0.8, 0.8, 2.5), (60, 50, 20), np.int16) * 0 + 40
+    mask = ball(image, (30, 25, 10), 5)
+    parameters = {**EVERYTHING, "imageType": {"Original": {}}, "setting": {"resampledPixelSpacing": [1, 1, 1]}}
+    assert_identical(extract(image, mask, parameters, "slicer"), plain_pyradiomics(image, mask, parameters))
+
+
 def test_with_other_versions_pyradiomics_resamples_itself(wavelet, monkeypatch):
     spacing, size, direction, centre, radius = GEOMETRIES["at the border"]
     image = scan(spacing, size, np.int16, direction)
