@@ -220,8 +220,8 @@ def as_slicer_loads(image: sitk.Image) -> sitk.Image:
     """
     values = sitk.GetArrayViewFromImage(image)
     limits = np.iinfo(np.int16)
-    whole = values.min() >= limits.min and values.max() <= limits.max and bool((values == np.rint(values)).all())
-    return sitk.Cast(image, sitk.sitkInt16) if whole else image
+    fits = values.min() >= limits.min and values.max() <= limits.max
+    return sitk.Cast(image, sitk.sitkInt16) if fits and ibsi.holds_whole_numbers(image, None) else image
 
 
 def many_grey_levels(features: Mapping[str, float], parameters: dict) -> dict[str, int]:

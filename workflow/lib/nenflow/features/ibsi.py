@@ -48,7 +48,7 @@ def holds_whole_numbers(image: sitk.Image, modality: str | None) -> bool:
     if modality:
         return modality == "CT"
     values = sitk.GetArrayViewFromImage(image)
-    return bool((values == np.rint(values)).all())
+    return values.dtype.kind in "iu" or all((part == np.rint(part)).all() for part in values)
 
 
 def prepare(image: sitk.Image, mask: sitk.Image, settings: dict, rounded: bool) -> tuple[sitk.Image, sitk.Image]:

@@ -28,6 +28,7 @@ NIFTI_BYTES = 348  # of its header, which is also the header's first number
 NIFTI_OFFSET = 352  # where ITK begins the values
 GZIP_LENGTH = 4  # bytes at the end of a gzip file that say how long its content is
 NIFTI_MAGIC = b"n+1\0"  # header and values in one file
+GZIP_MOST = 1032  # times that gzip can make anything smaller
 NIFTI_UNITS = range(4)  # of length: not said, m, mm, um
 SPACING_TOLERANCE = 1e-3  # relative; both places of a NIfTI file round to 32 bits, and tools to a few digits more
 CHUNK = 2**20
@@ -42,12 +43,12 @@ def read_raster(path: Path) -> sitk.Image:
     """
     if not path.is_file():
         raise OSError("no file")  # to open a pipe would wait for ever
-    nrrd = path.name.lower().endswith(".nrrd")
+    nrrd, values = path.name.lower().endswith(".nrrd"), None
     if nrrd:
         fields = _read_fields(path)
         _check_fields(fields)
     else:
-        _check_nifti(path)
+        values = _checked_values(path)
     reader = sitk.ImageFileReader()
     # None of ITK's many other readers gets to see the file, each with its own rules for geometry.
     reader.SetImageIO("NrrdImageIO" if nrrd else "NiftiImageIO")
@@ -55,7 +56,7 @@ def read_raster(path: Path) -> sitk.Image:
     reader.ReadImageInformation()
     if nrrd:
         _check_length(path, fields["encoding"] != "raw", reader)
-    image = reader.Execute()
+    image = reader.Execute() if values is None else _image_of(values, reader)
     axes = np.reshape(image.GetDirection(), (image.GetDimension(),) * 2)
     if not np.abs(axes.T @ axes - np.eye(len(axes))).max() <= COSINE_TOLERANCE:
         raise InputError(
@@ -146,10 +147,10 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _check_nifti(path: Path) -> None:
-    with _open(path) as file:
-        head = file.read(NIFTI_BYTES)
-        found = len(head) + _count(file)
+def _checked_values(path: Path) -> np.ndarray | None:
+    """The bytes of the values, which so are unpacked only once; None where ITK has to make something of them."""
+    content, found = _content(path)
+    head = content[:NIFTI_BYTES].tobytes()
     order = next((order for order in "<>" if struct.unpack_from(f"{order}i", head)[0] == NIFTI_BYTES), None)
     if order is None or head[344:] != NIFTI_MAGIC:
         raise InputError("The file is no NIfTI-1 file that holds header and values together: save it as one.")
@@ -161,6 +162,40 @@ def _check_nifti(path: Path) -> None:
     if not math.isfinite(slope) or not math.isfinite(intercept) or (slope == 0 and intercept != 0):
         raise InputError("The scale of the values in the NIfTI file is no number: save it again.")
     _check_nifti_grid(head, order)
+    as_they_are = order == "<" and slope in (0, 1) and intercept == 0 and len(content) == found
+    return content[int(offset) :] if as_they_are else None
+
+
+def _content(path: Path) -> tuple[np.ndarray, int]:
+    """The bytes of a file, unpacked, as many as its end says that it has, and how many there are.
+
+    A file that was packed in parts says so of the last one only. gzip compares checksums.
+    """
+    length = path.stat().st_size
+    if path.name.lower().endswith(".gz"):
+        with path.open("rb") as file:
+            file.seek(max(length - GZIP_LENGTH, 0))
+            length = min(int.from_bytes(file.read(), "little"), GZIP_MOST * length)
+    content = np.empty(max(length, NIFTI_BYTES), np.uint8)
+    filled = 0
+    with _open(path) as file:
+        while count := file.readinto(content[filled : filled + CHUNK].data):
+            filled += count
+        return content[:filled], filled + _count(file)
+
+
+def _image_of(values: np.ndarray, reader: sitk.ImageFileReader) -> sitk.Image:
+    """The image whose header a reader has read, of the bytes of its values."""
+    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
+        return reader.Execute()
+    pixel = sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], reader.GetPixelID())).dtype
+    image = sitk.GetImageFromArray(values.view(pixel).reshape(reader.GetSize()[::-1]))
+    image.SetSpacing(reader.GetSpacing())
+    image.SetOrigin(reader.GetOrigin())
+    image.SetDirection(reader.GetDirection())
+    for key in reader.GetMetaDataKeys():
+        image.SetMetaData(key, reader.GetMetaData(key))
+    return image
 
 
 def _check_nifti_grid(head: bytes, order: str) -> None:

@@ -1,0 +1,67 @@
+"""Values that are unpacked once, for their check and for their use, are those that ITK reads."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from nenflow.images.rasters import read_raster
+
+PIXELS = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.float32, np.float64]
+
+
+def scan(pixel):
+    image = sitk.GetImageFromArray(np.random.default_rng(1).uniform(-100, 100, (4, 5, 6)).astype(pixel))
+    image.SetSpacing((0.7, 0.8, 2.5))
+    image.SetOrigin((-12.5, 30.25, 7))
+    image.SetDirection((0, 1, 0, -1, 0, 0, 0, 0, 1))
+    return image
+
+
+def assert_as_itk_reads(path):
+    ours, itk = read_raster(path), sitk.ReadImage(path)
+    assert ours.GetPixelID() == itk.GetPixelID()
+    for part in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(ours, part)() == getattr(itk, part)()
+    keys = ours.GetMetaDataKeys()
+    assert len(keys) > 50
+    assert all(ours.GetMetaData(key) == itk.GetMetaData(key) for key in keys)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(ours), sitk.GetArrayFromImage(itk))
+
+
+@pytest.mark.parametrize("pixel", PIXELS)
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
+def test_values_and_geometry_are_those_that_itk_reads(name, pixel, tmp_path):
+    sitk.WriteImage(scan(pixel), tmp_path / name)
+    assert_as_itk_reads(tmp_path / name)
+
+
+def test_scaled_values_are_scaled(tmp_path):
+    sitk.WriteImage(scan(np.int16), tmp_path / "scan.nii")
+    content = bytearray((tmp_path / "scan.nii").read_bytes())
+    struct.pack_into("<2f", content, 112, 0.5, -3.0)
+    (tmp_path / "scan.nii.gz").write_bytes(gzip.compress(content))
+    assert_as_itk_reads(tmp_path / "scan.nii.gz")
+    lowest = sitk.GetArrayFromImage(scan(np.int16)).min()
+    assert sitk.GetArrayFromImage(read_raster(tmp_path / "scan.nii.gz")).min() == lowest * 0.5 - 3
+
+
+def test_a_file_packed_in_parts_is_read_whole(tmp_path):
+    """The last part's length stands at the end, less than that of all."""
+    sitk.WriteImage(scan(np.int16), tmp_path / "scan.nii")
+    content = (tmp_path / "scan.nii").read_bytes()
+    (tmp_path / "scan.nii.gz").write_bytes(gzip.compress(content[:400]) + gzip.compress(content[400:]))
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(read_raster(tmp_path / "scan.nii.gz")), sitk.GetArrayFromImage(scan(np.int16))
+    )
+
+
+def test_a_length_that_no_file_could_have_takes_no_memory(tmp_path):
+    sitk.WriteImage(scan(np.int16), tmp_path / "scan.nii.gz")
+    content = bytearray((tmp_path / "scan.nii.gz").read_bytes())
+    content[-4:] = b"\xff\xff\xff\xff"
+    (tmp_path / "scan.nii.gz").write_bytes(content)
+    with pytest.raises(gzip.BadGzipFile):
+        read_raster(tmp_path / "scan.nii.gz")
