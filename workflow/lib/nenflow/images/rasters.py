@@ -188,7 +188,8 @@ def _image_of(values: np.ndarray, reader: sitk.ImageFileReader) -> sitk.Image:
     """The image whose header a reader has read, of the bytes of its values."""
     if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
         return reader.Execute()
-    pixel = sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], reader.GetPixelID())).dtype
+    bare = sitk.Image([1, 1, 1], reader.GetPixelID())
+    pixel = sitk.GetArrayViewFromImage(bare).dtype
     image = sitk.GetImageFromArray(values.view(pixel).reshape(reader.GetSize()[::-1]))
     image.SetSpacing(reader.GetSpacing())
     image.SetOrigin(reader.GetOrigin())
