@@ -6,15 +6,18 @@ import re
 import sys
 import time
 import tomllib
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from zlib import crc32
 
+import snakemake.dag
 import yaml
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile
+from snakemake.output_index import OutputIndex
 
 # Relative, since inputs and outputs are: a project that is moved or copied as a whole has nothing to run again.
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
@@ -134,6 +137,24 @@ def allow_any_date():
 
 
 allow_any_date()
+
+
+class EndingIndex(OutputIndex):
+    """Finds the rules that may make a file by how its name ends; its start, by which Snakemake looks, all results share."""
+
+    def __init__(self, rules):
+        self.rules = defaultdict(set)
+        for known in rules:
+            for product in known.products():
+                self.rules[str(product.constant_suffix())].add(known)
+        self.lengths = sorted({len(ending) for ending in self.rules})
+
+    def match(self, targetfile):
+        endings = (targetfile[max(0, len(targetfile) - length) :] for length in self.lengths)
+        return {known for ending in endings for known in self.rules.get(ending, ())}
+
+
+snakemake.dag.OutputIndex = EndingIndex
 
 
 def date_results():

@@ -18,13 +18,13 @@ def code_digest(script: Path, library: Path) -> str:
     modules: set[Path] = set()
     pending = [script]
     while pending:
-        new = _imported(pending.pop().read_text(encoding="utf-8"), library) - modules
+        new = _imported(pending.pop(), library) - modules
         modules |= new
         pending.extend(new)
     digest = hashlib.sha256()
     for module in sorted(modules):
         digest.update(module.relative_to(library).as_posix().encode())
-        digest.update(module.read_bytes())
+        digest.update(_content(module))
     return digest.hexdigest()[:16]
 
 
@@ -34,10 +34,15 @@ _IMPORT = re.compile(r"^(?:from (nenflow[\w.]*) import (\([^)]*\).*|.*)|import (
 
 
 @cache  # most modules are used by many scripts
-def _imported(code: str, library: Path) -> set[Path]:
-    """Files of the library that a Python file with this text imports."""
+def _content(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+@cache
+def _imported(file: Path, library: Path) -> set[Path]:
+    """Files of the library that a Python file imports."""
     names = []
-    for module, imported, modules in _IMPORT.findall(code):
+    for module, imported, modules in _IMPORT.findall(_content(file).decode()):
         # `from nenflow.images import volumes` names a module among what it imports, `from nenflow.tables import x` not
         names += [module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))] if module else []
         names += re.findall(r"nenflow\.[\w.]+", modules)
