@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import pytest
 
+from nenflow.logs import TRIES
 from projects import ROOT, Project, assert_same, edit
 
 pytestmark = pytest.mark.slow
@@ -95,9 +96,10 @@ def failures(output):
 # Kills
 
 
-def workers(run):
-    """Process numbers of the scripts that a run has started."""
-    found = subprocess.run(["pgrep", "-P", str(run.pid), "-f", "snakemake/scripts"], capture_output=True, text=True)
+def workers(run, name=""):
+    """Process numbers of the scripts that a run has started: of all, or of one name."""
+    pattern = f"snakemake/scripts.*{name}"
+    found = subprocess.run(["pgrep", "-P", str(run.pid), "-f", pattern], capture_output=True, text=True)
     return [int(number) for number in found.stdout.split()]
 
 
@@ -134,17 +136,42 @@ def test_runs_killed_at_random_moments_end_in_the_same_bytes(study, undisturbed,
     assert_same(study, undisturbed, *STAGES)
 
 
-def test_a_killed_job_is_named_and_done_again(study, undisturbed):
+def kill_jobs(run, stage, tries):
+    """Kill the jobs of a stage, one after the other as they start; what the run printed."""
+    for _ in range(tries):
+        while run.poll() is None and not (found := workers(run, stage)):
+            time.sleep(0.05)
+        os.kill(found[0], signal.SIGKILL)
+        while found[0] in workers(run, stage):
+            time.sleep(0.05)
+    return run.communicate()[0]
+
+
+def test_a_job_that_is_killed_once_is_done_again(study, undisturbed):
     study.undo("P003")
-    run = study.start()
-    while not workers(run):
-        time.sleep(0.05)
-    os.kill(workers(run)[0], signal.SIGKILL)
-    output, _ = run.communicate()
+    output = kill_jobs(run := study.start(), "import_images", 1)
+    assert run.returncode == 0, output
+    assert_same(study, undisturbed, *STAGES)
+
+
+@pytest.mark.parametrize(("job", "stage"), [("import_images", "images"), ("extract_features", "features")])
+def test_a_patient_whose_jobs_are_killed_is_excluded_by_name_and_tried_again(study, undisturbed, job, stage):
+    study.undo("P003")
+    output = kill_jobs(run := study.start(), job, TRIES)
+    assert run.returncode == 0, output
+    assert "P003 lesion1" in output  # among those who were excluded, at the end of the run
+    assert f'P003,lesion1,{stage},"The job was stopped, as a system does whose memory runs out' in study.excluded()
+    assert "P001" not in study.excluded()
+    study.run()
+    assert_same(study, undisturbed, *STAGES)
+    assert "Nothing to be done" in study.run()
+
+
+def test_a_job_of_all_patients_that_is_killed_is_named(study, undisturbed):
+    study.undo()
+    output = kill_jobs(run := study.start(), "gather_images", 1)
     assert run.returncode != 0
-    assert "import_images, study tiny, cohort development, patient P003\n  it ended without a message" in failures(
-        output
-    )
+    assert "gather_images, study tiny, cohort development\n  it was stopped without a message" in failures(output)
     study.run()
     assert_same(study, undisturbed, *STAGES)
 

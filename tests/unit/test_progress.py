@@ -9,6 +9,7 @@ from enum import StrEnum, auto
 import pytest
 from rich.console import Console
 
+from nenflow.logs import TRIES, was_stopped
 from nenflow.progress.bar import Bar
 from nenflow.progress.failures import Failure, Failures, failure_cause, failure_lines
 from nenflow.progress.summary import error_lines, exclusion_lines, write_run_times
@@ -63,7 +64,7 @@ def test_a_fault_of_the_program_is_named_and_not_explained(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "Reading P003\n"])
 def test_a_job_that_was_killed_left_no_message(text):
-    assert failure_cause(text).startswith("it ended without a message")
+    assert failure_cause(text).startswith("it was stopped without a message")
 
 
 def test_the_cluster_s_log_beside_the_job_s_own_hides_no_cause(tmp_path):
@@ -138,3 +139,20 @@ def test_run_times_are_summed_by_rule_longest_first(tmp_path):
         "write_report,1,9.0,9.0",
         "import_images,2,6.5,4.0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "attempt", "stopped"),
+    [
+        ("Reading P003\n", TRIES, False),  # it is still tried
+        ("Reading P003\n", TRIES + 1, True),
+        (f"Error: {SENTENCE}\n", TRIES + 1, False),
+        ("Traceback (most recent call last):\nKeyError\n", TRIES + 1, False),
+        (None, TRIES + 1, True),  # stopped before it began a log
+    ],
+)
+def test_a_job_was_stopped_where_its_tries_left_no_reason(tmp_path, text, attempt, stopped):
+    log = tmp_path / "log"
+    if text is not None:
+        log.write_text(text)
+    assert was_stopped(log, attempt) == stopped

@@ -405,7 +405,12 @@ def scan_memory(wildcards, attempt):
     images = {Path(cohort_data(wildcards)) / row["image"] for row in patient_cases(wildcards)}
     files = [list(path.iterdir()) if path.is_dir() else [path] for path in images]
     sizes = [sum(file.stat().st_size for file in of_image if file.exists()) for of_image in files]
-    return int((1000 + 10 * max(sizes) / 1e6) * attempt)
+    return int((1000 + 10 * max(sizes) / 1e6) * min(attempt, logs.TRIES))
+
+
+def number_of_try(wildcards, attempt):
+    """Resources function: which try of a job this is. The last only notes that the system stopped those before."""
+    return attempt
 
 
 def per_patient(pattern):

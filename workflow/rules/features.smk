@@ -16,10 +16,12 @@ rule extract_features:
     log:
         "logs/{study}/features/extract_features_{cohort}_{extraction}_{patient}.log",
     cache: SHARED
+    retries: logs.TRIES
     conda:
         "../../envs/nenflow.yaml"
     resources:
         mem_mb=scan_memory,
+        attempt=number_of_try,
     params:
         settings=extraction_settings,
         contents=contents(parameter_file),

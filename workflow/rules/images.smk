@@ -13,10 +13,12 @@ rule import_images:
     log:
         "logs/{study}/images/import_images_{cohort}_{patient}.log",
     cache: SHARED
+    retries: logs.TRIES
     conda:
         "../../envs/nenflow.yaml"
     resources:
         mem_mb=scan_memory,
+        attempt=number_of_try,
     params:
         cases=patient_cases,
         place=patient_place,

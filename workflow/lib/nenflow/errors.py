@@ -6,6 +6,13 @@ TRIED_AGAIN = "the next run tries again"
 _MEMORY = f"Memory ran out: give the run more of it, or fewer cores; {TRIED_AGAIN}."
 
 
+# Of a patient whose job ended without a word whenever it was tried.
+STOPPED = (
+    "The job was stopped, as a system does whose memory runs out: give the run more of it, or fewer cores; "
+    f"{TRIED_AGAIN}."
+)
+
+
 class InputError(ValueError):
     """Something in the user's input that the user can mend.
 

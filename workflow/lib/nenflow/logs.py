@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -9,6 +10,8 @@ from nenflow.errors import TRIED_AGAIN, InputError
 
 SHARED = "NENFLOW_SHARED"  # environment variable that is there where results go into a cache that others use
 ERROR = "Error: "  # begins the sentence for the user, by which it is found in a log
+TRACEBACK = "Traceback (most recent call last):"
+TRIES = 2  # of a job that reads images, before one more excludes its patient because the system stopped these
 
 
 def start_log(path: str | Path) -> None:
@@ -26,6 +29,26 @@ def start_log(path: str | Path) -> None:
     os.dup2(log, 2)
     os.close(log)
     sys.excepthook = _log_error
+
+
+def was_stopped(log: str | Path, attempt: int) -> bool:
+    """Whether the tries of a job in this run were stopped, so that this one, the last, is only there to say so.
+
+    Asked before `start_log`, which empties the log of the try before. A job that the system stops leaves no message.
+
+    Args:
+        log: the job's log.
+        attempt: the number of this try, from 1.
+    """
+    if attempt <= TRIES:
+        return False
+    log = Path(log)
+    return not log.exists() or ended_silently(log.read_text(encoding="utf-8", errors="replace"))
+
+
+def ended_silently(text: str) -> bool:
+    """Whether the log of a job that failed has no reason in it."""
+    return TRACEBACK not in text and not re.search(f"^{ERROR}", text, flags=re.MULTILINE)
 
 
 def print_cause(error: Exception, path: Path) -> None:

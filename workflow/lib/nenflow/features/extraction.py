@@ -17,7 +17,7 @@ import yaml
 from radiomics import getParameterValidationFiles, imageoperations
 
 from nenflow.documents import read_json
-from nenflow.errors import InputError, enough_memory
+from nenflow.errors import STOPPED, InputError, enough_memory
 from nenflow.features import ibsi
 from nenflow.features.binning import CheckedExtractor, bin_image, features_of_levels
 from nenflow.features.splines import resample
@@ -112,6 +112,7 @@ def extract_patient(
     conformance: str = "ibsi",
     phases: Sequence[str] | None = None,
     perturbation: Mapping[str, Any] | None = None,
+    stopped: bool = False,
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Compute the features of all included regions of one patient, reading each phase's volume once.
 
@@ -126,6 +127,7 @@ def extract_patient(
         perturbation: measure the drawn regions of the rater `reference` again, `repeats` times, each time perturbed as
             `nenflow.images.perturbation.perturb` reads its other keys; `seed` decides how. These readings are by
             raters named perturbed-1, perturbed-2 and so on.
+        stopped: the system has stopped this extraction again and again; all cases fail without being read.
 
     Returns:
         The features, one row per segmentation (patient, phase, region, rater, then features), and the failures:
@@ -143,6 +145,8 @@ def extract_patient(
         if phases and phase not in phases:
             continue
         try:
+            if stopped:
+                raise MemoryError(STOPPED)
             scan = _read_scan(folder, phase, conformance)
         except MemoryError as error:
             of_phase = [{name: row[name] for name in CASE} for row in measured if row["phase"] == phase]

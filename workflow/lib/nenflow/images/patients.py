@@ -6,7 +6,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from nenflow.documents import write_json
-from nenflow.errors import InputError, enough_memory
+from nenflow.errors import STOPPED, InputError, enough_memory
 from nenflow.images.pictures import write_picture
 from nenflow.images.quality import check_mask, compare_readings, region_quality
 from nenflow.images.rasters import write_nifti
@@ -22,7 +22,13 @@ READINGS = [*CASE, "reference", "dice", "hausdorff_mm", "hausdorff95_mm", "volum
 
 
 def import_patient(
-    cases: list[dict], data: Path, folder: Path, settings: Mapping[str, Any], reference: str, strict: bool
+    cases: list[dict],
+    data: Path,
+    folder: Path,
+    settings: Mapping[str, Any],
+    reference: str,
+    strict: bool,
+    stopped: bool = False,
 ) -> list[dict]:
     """Bring all segmentations of a patient, and the scans they were drawn on, into one form without identity.
 
@@ -38,6 +44,7 @@ def import_patient(
         settings: the block `images` of study.yaml.
         reference: the rater whose regions are analysed.
         strict: raise at the first refused case instead.
+        stopped: the system has stopped this import again and again; exclude all cases without reading any.
 
     Returns:
         What became of each case, as in cases.csv.
@@ -51,6 +58,8 @@ def import_patient(
     for phase in dict.fromkeys(case["phase"] for case in cases):
         part = _Phase([case for case in cases if case["phase"] == phase], Path(data), folder, settings, reference)
         try:
+            if stopped:
+                raise MemoryError(STOPPED)
             with enough_memory():
                 part.run()
         except (InputError, MemoryError) as error:

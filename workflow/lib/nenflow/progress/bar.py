@@ -42,7 +42,7 @@ class Bar(logging.Handler):
         )
         self._task = self._progress.add_task("", total=total, left=total, now="")
         self._running: dict[int, tuple[str, Mapping[str, str]]] = {}
-        self._failed = 0
+        self._failed: dict[int, str] = {}
         self._progress.start()
         atexit.register(self.close)  # or a run that breaks off leaves the terminal without a cursor
 
@@ -53,14 +53,17 @@ class Bar(logging.Handler):
                 self._running[record.jobid] = record.rule_name, dict(record.wildcards)
             case "job_finished":
                 self._running.pop(record.job_id, None)
+                self._failed.pop(record.job_id, None)
             case "progress":
                 self._progress.update(
                     self._task, completed=record.done, total=record.total, left=record.total - record.done
                 )
             case "job_error":
                 rule, wildcards = self._running.pop(record.jobid, (record.rule_name, {}))
-                self._failed += 1
-                self._print("\n".join(failure_lines([Failure(rule, wildcards, list(record.log))])), "red")
+                told = "\n".join(failure_lines([Failure(rule, wildcards, list(record.log))]))
+                if told != self._failed.get(record.jobid):  # the next try may fail for the same reason
+                    self._print(told, "red")
+                self._failed[record.jobid] = told
             case _ if record.levelno >= logging.WARNING and record.msg:
                 self._print(record.getMessage(), "yellow")
         self._progress.update(self._task, now=self._now(), refresh=True)
@@ -75,5 +78,5 @@ class Bar(logging.Handler):
 
     def _now(self) -> str:
         named = [" ".join(filter(None, (rule, wildcards.get("patient")))) for rule, wildcards in self._running.values()]
-        failed = [f"{self._failed} failed"] if self._failed else []
+        failed = [f"{len(self._failed)} failed"] if self._failed else []
         return ", ".join([*failed, *named[:_SHOWN], *(["…"] if len(named) > _SHOWN else [])])
