@@ -6,6 +6,7 @@ import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,9 @@ def read_parameters(path: str | Path) -> dict:
 
 def check_parameters(parameters: dict) -> None:
     """Check the content of a parameter file; raises InputError as `read_parameters` does."""
-    schema, functions = getParameterValidationFiles()
+    schema, functions = _schema()
     try:
-        pykwalify.core.Core(source_data=parameters, schema_files=[schema], extensions=[functions]).validate()
+        pykwalify.core.Core(source_data=parameters, schema_data=schema, extensions=[functions]).validate()
     except pykwalify.errors.SchemaError as error:
         raise InputError(f"The extraction's parameter file is not valid: {_first_finding(error)}") from error
     except pykwalify.errors.PyKwalifyException as error:
@@ -77,6 +78,13 @@ def check_parameters(parameters: dict) -> None:
         raise InputError("The extraction's parameter file has the image type LoG without sigma, in mm; add it.")
     if "shape2D" in parameters.get("featureClass", {}) and not settings.get("force2D"):
         raise InputError("The extraction's parameter file has shape2D, which needs force2D: true; add it.")
+
+
+@cache
+def _schema() -> tuple[dict, str]:
+    """pyradiomics' schema of parameter files, and the file of its functions; pykwalify reads it for each check."""
+    schema, functions = getParameterValidationFiles()
+    return yaml.safe_load(Path(schema).read_text(encoding="utf-8")), functions
 
 
 def extract(
