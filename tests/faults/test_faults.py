@@ -136,20 +136,27 @@ def test_runs_killed_at_random_moments_end_in_the_same_bytes(study, undisturbed,
     assert_same(study, undisturbed, *STAGES)
 
 
-def kill_jobs(run, stage, tries):
-    """Kill the jobs of a stage, one after the other as they start; what the run printed."""
+def kill_jobs(study, name, tries=1):
+    """Run a study and kill a job whenever it is tried; the run, and what it printed."""
+    run = study.start()
     for _ in range(tries):
-        while run.poll() is None and not (found := workers(run, stage)):
+        while run.poll() is None and not (found := begun(study, run, name)):
             time.sleep(0.05)
         os.kill(found[0], signal.SIGKILL)
-        while found[0] in workers(run, stage):
+        while found[0] in workers(run, name):
             time.sleep(0.05)
-    return run.communicate()[0]
+    return run, run.communicate()[0]
+
+
+def begun(study, run, name):
+    """Process numbers of the jobs of a rule; those of a patient count once their script has begun."""
+    marked = name == "gather_images" or list((study.folder / "logs").rglob(f"{name}_*.running"))
+    return workers(run, name) if marked else []
 
 
 def test_a_job_that_is_killed_once_is_done_again(study, undisturbed):
     study.undo("P003")
-    output = kill_jobs(run := study.start(), "import_images", 1)
+    run, output = kill_jobs(study, "import_images")
     assert run.returncode == 0, output
     assert_same(study, undisturbed, *STAGES)
 
@@ -157,7 +164,7 @@ def test_a_job_that_is_killed_once_is_done_again(study, undisturbed):
 @pytest.mark.parametrize(("job", "stage"), [("import_images", "images"), ("extract_features", "features")])
 def test_a_patient_whose_jobs_are_killed_is_excluded_by_name_and_tried_again(study, undisturbed, job, stage):
     study.undo("P003")
-    output = kill_jobs(run := study.start(), job, TRIES)
+    run, output = kill_jobs(study, job, TRIES)
     assert run.returncode == 0, output
     assert "P003 lesion1" in output  # among those who were excluded, at the end of the run
     assert f'P003,lesion1,{stage},"The job was stopped, as a system does whose memory runs out' in study.excluded()
@@ -169,7 +176,7 @@ def test_a_patient_whose_jobs_are_killed_is_excluded_by_name_and_tried_again(stu
 
 def test_a_job_of_all_patients_that_is_killed_is_named(study, undisturbed):
     study.undo()
-    output = kill_jobs(run := study.start(), "gather_images", 1)
+    run, output = kill_jobs(study, "gather_images")
     assert run.returncode != 0
     assert "gather_images, study tiny, cohort development\n  it was stopped without a message" in failures(output)
     study.run()

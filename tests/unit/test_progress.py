@@ -9,7 +9,7 @@ from enum import StrEnum, auto
 import pytest
 from rich.console import Console
 
-from nenflow.logs import TRIES, was_stopped
+from nenflow.logs import TRIES
 from nenflow.progress.bar import Bar
 from nenflow.progress.failures import Failure, Failures, failure_cause, failure_lines
 from nenflow.progress.summary import error_lines, exclusion_lines, write_run_times
@@ -142,17 +142,15 @@ def test_run_times_are_summed_by_rule_longest_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "attempt", "stopped"),
-    [
-        ("Reading P003\n", TRIES, False),  # it is still tried
-        ("Reading P003\n", TRIES + 1, True),
-        (f"Error: {SENTENCE}\n", TRIES + 1, False),
-        ("Traceback (most recent call last):\nKeyError\n", TRIES + 1, False),
-        (None, TRIES + 1, True),  # stopped before it began a log
-    ],
+    ("end", "stopped"),
+    [("", False), ("raise ValueError", False), ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", True)],
 )
-def test_a_job_was_stopped_where_its_tries_left_no_reason(tmp_path, text, attempt, stopped):
-    log = tmp_path / "log"
-    if text is not None:
-        log.write_text(text)
-    assert was_stopped(log, attempt) == stopped
+def test_a_job_was_stopped_where_its_last_try_was_killed(tmp_path, end, stopped):
+    def run(attempt, end):
+        code = f"from nenflow.logs import begin_try\nprint(begin_try({str(tmp_path / 'job.log')!r}, {attempt}))\n{end}"
+        environment = {"PYTHONPATH": str(ROOT / "workflow/lib"), "PYTHONUNBUFFERED": "1"}
+        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout
+
+    assert [run(attempt, end) for attempt in range(1, TRIES + 1)] == ["False\n"] * TRIES  # it is still tried
+    assert run(TRIES + 1, "") == f"{stopped}\n"
+    assert run(TRIES + 1, "") == "False\n"

@@ -1,6 +1,6 @@
+import atexit
 import errno
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -10,7 +10,6 @@ from nenflow.errors import TRIED_AGAIN, InputError
 
 SHARED = "NENFLOW_SHARED"  # environment variable that is there where results go into a cache that others use
 ERROR = "Error: "  # begins the sentence for the user, by which it is found in a log
-TRACEBACK = "Traceback (most recent call last):"
 TRIES = 2  # of a job that reads images, before one more excludes its patient because the system stopped these
 
 
@@ -31,24 +30,22 @@ def start_log(path: str | Path) -> None:
     sys.excepthook = _log_error
 
 
-def was_stopped(log: str | Path, attempt: int) -> bool:
-    """Whether the tries of a job in this run were stopped, so that this one, the last, is only there to say so.
-
-    Asked before `start_log`, which empties the log of the try before. A job that the system stops leaves no message.
+def begin_try(log: str | Path, attempt: int) -> bool:
+    """Note beside a job's log that it runs, until it ends in whatever way but one: being stopped by the system.
 
     Args:
         log: the job's log.
-        attempt: the number of this try, from 1.
+        attempt: the number of this try in this run, from 1.
+
+    Returns:
+        Whether tries before were stopped, so that this one, the last, is only there to say so.
     """
-    if attempt <= TRIES:
-        return False
-    log = Path(log)
-    return not log.exists() or ended_silently(log.read_text(encoding="utf-8", errors="replace"))
-
-
-def ended_silently(text: str) -> bool:
-    """Whether the log of a job that failed has no reason in it."""
-    return TRACEBACK not in text and not re.search(f"^{ERROR}", text, flags=re.MULTILINE)
+    mark = Path(log).with_suffix(".running")  # the log itself is removed before each try
+    stopped = attempt > TRIES and mark.exists()
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    atexit.register(mark.unlink, missing_ok=True)
+    return stopped
 
 
 def print_cause(error: Exception, path: Path) -> None:

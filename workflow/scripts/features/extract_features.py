@@ -1,11 +1,11 @@
 from pathlib import Path
 
 from nenflow.features.extraction import extract_patient, read_parameters
-from nenflow.logs import note_tries, start_log, was_stopped
+from nenflow.logs import begin_try, note_tries, start_log
 from nenflow.records import CASE, write_records
 
-stopped = was_stopped(snakemake.log[0], snakemake.resources.attempt)
 start_log(snakemake.log[0])
+stopped = begin_try(snakemake.log[0], snakemake.resources.attempt)
 features, failures = extract_patient(
     folder=Path(snakemake.input.images),
     parameters=read_parameters(Path(snakemake.input.parameters)),

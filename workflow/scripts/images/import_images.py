@@ -3,11 +3,11 @@ from pathlib import Path
 from nenflow.checksums import joint_digest
 from nenflow.files import whole_folder
 from nenflow.images.patients import import_patient
-from nenflow.logs import note_tries, start_log, was_stopped
+from nenflow.logs import begin_try, note_tries, start_log
 from nenflow.records import write_records
 
-stopped = was_stopped(snakemake.log[0], snakemake.resources.attempt)
 start_log(snakemake.log[0])
+stopped = begin_try(snakemake.log[0], snakemake.resources.attempt)
 with whole_folder(snakemake.output[0]) as folder:
     rows = import_patient(
         cases=snakemake.params.cases,

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nenflow.logs import ERROR, TRACEBACK, ended_silently
+from nenflow.logs import ERROR
 
+_TRACEBACK = "Traceback (most recent call last):"
 _SILENT = (
     "it was stopped without a message, most often because memory ran out, on a cluster also time: give the run more of "
     "it, or fewer cores"
@@ -68,13 +69,13 @@ def failure_cause(text: str) -> str:
     Args:
         text: content of the log; see `logs.start_log` for what stands in it.
     """
-    if ended_silently(text):
-        return _SILENT
     sentences = re.split(f"^{re.escape(ERROR)}", text, flags=re.MULTILINE)
     if len(sentences) > 1:
         return sentences[-1].strip()
+    if _TRACEBACK not in text:
+        return _SILENT
     # The last line without indent names the exception; the lines before it are of the program's text.
-    named = [line for line in text.rpartition(TRACEBACK)[2].splitlines() if re.match(r"\w", line)]
+    named = [line for line in text.rpartition(_TRACEBACK)[2].splitlines() if re.match(r"\w", line)]
     return f"a fault of the program, {named[-1].strip() if named else 'unnamed'}; its log says where"
 
 
