@@ -90,22 +90,26 @@ def write_data(data: Path, patients: list[str]) -> None:
             os.utime(path, (WRITTEN, WRITTEN))
 
 
-def write_study(folder: Path, patients: list[str]) -> None:
-    """A copy of the workflow with a study of these patients."""
+def write_workflow(folder: Path, study: dict, files: dict[str, str]) -> None:
+    """A copy of the workflow with one study, named large, and the files of its folder."""
     for name in ("workflow", "profiles", "envs"):
         shutil.copytree(ROOT / name, folder / name)
     for name in ("Snakefile", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
-    study = folder / "config/studies/large"
-    study.mkdir(parents=True)
+    own = folder / "config/studies/large"
+    own.mkdir(parents=True)
     (folder / "config/config.yaml").write_text("studies: [large]\n")
-    (study / "study.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
-    (study / "original.yaml").write_text(PARAMETERS)
+    for name, text in ({"study.yaml": yaml.safe_dump(study, sort_keys=False)} | files).items():
+        (own / name).write_text(text)
+
+
+def write_study(folder: Path, patients: list[str]) -> None:
+    """A copy of the workflow with a study of these patients."""
     rows = [f"{patient},{'yes' if number % 2 else 'no'}" for number, patient in enumerate(patients)]
-    (study / "patients.csv").write_text("\n".join(["patient,response", *rows, ""]))
+    files = {"original.yaml": PARAMETERS, "patients.csv": "\n".join(["patient,response", *rows, ""])}
     rows = [f"{patient},arterial,lesion,reader1,{patient}/arterial,{patient}/seg.dcm" for patient in patients]
-    header = "patient,phase,region,rater,image,segmentation"
-    (study / "cases.csv").write_text("\n".join([header, *rows, ""]))
+    files["cases.csv"] = "\n".join(["patient,phase,region,rater,image,segmentation", *rows, ""])
+    write_workflow(folder, STUDY, files)
 
 
 class Job(NamedTuple):
