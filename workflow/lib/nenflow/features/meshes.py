@@ -13,8 +13,9 @@ MIDDLES = np.array([np.add(CORNERS[one], CORNERS[other]) / 2 for one, other in E
 
 # The triangles of a cube by which of its first seven corners are inside (bits 0 to 6), each three edges in hexadecimal.
 # The table is P. Bourke's (Polygonising a scalar field, 1994), halved, in the order of corners and triangles in which
-# pyradiomics (van Griethuysen et al., Cancer Res 2017;77:e104; 3-clause BSD licence) holds it: sums of another order
-# would differ in their last bits. A cube whose last corner is inside has the triangles of its complement.
+# pyradiomics (van Griethuysen et al., Cancer Res 2017;77:e104) holds it: sums of another order would differ in their
+# last bits. That order is copyright 2017 Harvard Medical School, under the same licence as nenflow's. A cube
+# whose last corner is inside has the triangles of its complement.
 TRIANGLES = """
 - 083 190 183198 12a 08312a 92a029 2832a8a98 b23 b2008b 190b23 b2119b98b 3a1ba3 a1008a8ba 9033b9ba9 98aba8 478
 043473 190478 194147173 12a478 34730412a 92a902478 2a9297273479 478b23 b47b24204 190478b23 47b94bb29192 3a1ba3478
