@@ -1,6 +1,6 @@
 import pytest
 
-from nenflow.provenance import code_digest
+from nenflow.provenance import Library
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def library(tmp_path):
 
 @pytest.mark.parametrize("module", ["middle.py", "leaf.py", "images/masks.py"])
 def test_digest_follows_imports(library, module):
-    before = code_digest(library / "script.py", library)
+    before = Library(library).digest(library / "script.py")
     (library / "nenflow" / module).write_text("x = 2\n")
-    assert code_digest(library / "script.py", library) != before
+    assert Library(library).digest(library / "script.py") != before
 
 
 @pytest.mark.parametrize(
@@ -28,17 +28,17 @@ def test_digest_follows_imports(library, module):
 )
 def test_digest_follows_every_form_of_import(library, line):
     (library / "script.py").write_text(line)
-    before = code_digest(library / "script.py", library)
+    before = Library(library).digest(library / "script.py")
     (library / "nenflow/images/masks.py").write_text("y = 2\n")
-    assert code_digest(library / "script.py", library) != before
+    assert Library(library).digest(library / "script.py") != before
 
 
 def test_digest_ignores_modules_that_are_not_imported(library):
-    before = code_digest(library / "script.py", library)
+    before = Library(library).digest(library / "script.py")
     (library / "nenflow" / "other.py").write_text("z = 2\n")
-    assert code_digest(library / "script.py", library) == before
+    assert Library(library).digest(library / "script.py") == before
 
 
 def test_digest_survives_circular_imports(library):
     (library / "nenflow" / "leaf.py").write_text("from nenflow.middle import x\n")
-    assert code_digest(library / "script.py", library)
+    assert Library(library).digest(library / "script.py")

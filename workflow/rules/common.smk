@@ -33,7 +33,7 @@ from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
 from nenflow.multiverse.choices import cells, check_multiverse, jobs, read_setting, variants
 from nenflow.phases import phases_of
-from nenflow.provenance import code_digest
+from nenflow.provenance import Library
 from nenflow.published import check_published, read_model
 from nenflow.sharing import Local, folder_digest, installed_versions, newest_times
 from nenflow.study import (
@@ -99,6 +99,7 @@ APPLICATION = {}  # the model file and the cohort that it is applied to, in a ru
 STUDIES = read_studies()
 IMPORTING = "|".join(name for name in STUDIES if imports_features(STUDIES[name])) or "(?!)"  # none: nothing fits
 MEASURING = "|".join(name for name in STUDIES if not imports_features(STUDIES[name])) or "(?!)"
+LIBRARY = Library(WORKFLOW / "lib")
 VERSION = tomllib.loads((Path(workflow.basedir) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 DEVELOPMENT = "development"  # the cohort on which models are built; a study has it by its schema
 
@@ -196,7 +197,7 @@ def state_parameters():
 
 def library_code(script):
     """Digest of the library modules that a script uses; among a rule's params it re-runs the rule when they change."""
-    return code_digest(WORKFLOW / "scripts" / script, WORKFLOW / "lib")
+    return LIBRARY.digest(WORKFLOW / "scripts" / script)
 
 
 def setting(*keys):
