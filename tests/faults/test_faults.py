@@ -93,6 +93,16 @@ def failures(output):
     return output[output.index("Failed: ") :]
 
 
+def assert_excluded_once(study, undisturbed, output, reason):
+    """A run excluded one patient alone, by name and with the reason, and the next one has it again."""
+    assert "P003 lesion1" in output  # among those who were excluded, at the end of the run
+    assert f"P003,lesion1,{reason}" in study.excluded()
+    assert "P001" not in study.excluded()
+    study.run()
+    assert_same(study, undisturbed, *STAGES)
+    assert "Nothing to be done" in study.run()
+
+
 # Kills
 
 
@@ -166,12 +176,9 @@ def test_a_patient_whose_jobs_are_killed_is_excluded_by_name_and_tried_again(stu
     study.undo("P003")
     run, output = kill_jobs(study, job, TRIES)
     assert run.returncode == 0, output
-    assert "P003 lesion1" in output  # among those who were excluded, at the end of the run
-    assert f'P003,lesion1,{stage},"The job was stopped, as a system does whose memory runs out' in study.excluded()
-    assert "P001" not in study.excluded()
-    study.run()
-    assert_same(study, undisturbed, *STAGES)
-    assert "Nothing to be done" in study.run()
+    assert_excluded_once(
+        study, undisturbed, output, f'{stage},"The job was stopped, as a system does whose memory runs out'
+    )
 
 
 def test_a_job_of_all_patients_that_is_killed_is_named(study, undisturbed):
@@ -259,12 +266,7 @@ def test_a_patient_for_whom_the_machine_fails_is_excluded_and_tried_again(
     (tmp_path / "sitecustomize.py").write_text(REFUSING.format(job=job, ending=ending, how=how))
     study.undo("P003")  # so that only this patient's jobs run
     output = study.run(PYTHONPATH=str(tmp_path))
-    assert "P003 lesion1" in output  # among those who were excluded, at the end of the run
-    assert f"P003,lesion1,{reason}" in study.excluded()
-    assert "P001" not in study.excluded()
-    study.run()
-    assert_same(study, undisturbed, *STAGES)
-    assert "Nothing to be done" in study.run()
+    assert_excluded_once(study, undisturbed, output, reason)
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[: len(whole) // 2], lambda whole: whole[:-3000] + bytes(3000)])
