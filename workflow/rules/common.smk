@@ -14,10 +14,12 @@ from zlib import crc32
 
 import snakemake.dag
 import yaml
+from snakemake.common import overwrite_function_params
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile
 from snakemake.output_index import OutputIndex
+from snakemake.resources import Resource
 
 # Relative, since inputs and outputs are: a project that is moved or copied as a whole has nothing to run again.
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
@@ -144,15 +146,18 @@ class EndingIndex(OutputIndex):
     """Finds the rules that may make a file by how its name ends; its start, by which Snakemake looks, all results share."""
 
     def __init__(self, rules):
-        self.rules = defaultdict(set)
+        endings = defaultdict(set)
         for known in rules:
             for product in known.products():
-                self.rules[str(product.constant_suffix())].add(known)
-        self.lengths = sorted({len(ending) for ending in self.rules})
+                endings[str(product.constant_suffix())].add(known)
+        self.always = endings.pop("", set())  # a product that ends with a wildcard
+        self.rules = dict(endings)
+        self.lengths = sorted({len(ending) for ending in endings})
 
     def match(self, targetfile):
-        endings = (targetfile[max(0, len(targetfile) - length) :] for length in self.lengths)
-        return {known for ending in endings for known in self.rules.get(ending, ())}
+        # One look-up for each length: this is asked for every file of a plan.
+        found = [self.rules[ending] for length in self.lengths if (ending := targetfile[-length:]) in self.rules]
+        return self.always.union(*found)
 
 
 snakemake.dag.OutputIndex = EndingIndex
@@ -187,12 +192,13 @@ def state_parameters():
 
     Snakemake asks for them at every job, and finding them out takes longer than most of these functions do.
     """
+    functions = [Resource.evaluate]
     for known in workflow.rules:
-        for item in (*known.input, *known.params):
-            item = getattr(item, "_file", item)
-            function = getattr(item, "callable", None) or item
-            if inspect.isfunction(function):
-                function.__signature__ = inspect.signature(function)
+        items = [getattr(item, "_file", item) for item in (*known.input, *known.params)]
+        functions += [getattr(item, "callable", None) or item for item in items]
+        functions += [resource._evaluator for resource in known.resources.values()]
+    for function in filter(inspect.isfunction, functions):
+        overwrite_function_params(function, inspect.signature(function).parameters)
 
 
 def library_code(script):
@@ -371,29 +377,28 @@ def patient_files(wildcards):
     return ancient(sorted(filter(os.path.exists, files)))  # their times are among the params
 
 
-def import_settings(wildcards):
-    """Params function: what importing images depends on besides the images."""
-    study = STUDIES[wildcards.study]
-    reference = study["stability"]["readings"]["reference"]
-    return {"settings": study["images"], "reference": reference, "strict": study["strict"]}
+def import_job(wildcards):
+    """Params function: what importing a patient depends on besides the files; one for all of it, for planning's sake.
 
-
-def patient_place(wildcards):
-    """Params function: the folder of a patient's files, and when these were written.
-
-    A thousand slices as single inputs would make planning slow.
+    `place` is the folder of the files, and when these were written: a thousand slices as single inputs would make
+    planning slow.
     """
-    return Local({"data": cohort_data(wildcards), "written": newest_times(patient_files(wildcards))})
+    study = STUDIES[wildcards.study]
+    written = newest_times(patient_files(wildcards))
+    return {
+        "cases": patient_cases(wildcards),
+        "place": Local({"data": cohort_data(wildcards), "written": written}),
+        "settings": study["images"],
+        "reference": study["stability"]["readings"]["reference"],
+        "strict": study["strict"],
+        "tries": noted_tries(wildcards, "images/import_images_{cohort}_{patient}"),
+    }
 
 
-def noted_tries(log):
-    """Params function: how often a job ended without data for want of memory or permission; see logs.note_tries."""
-
-    def tries(wildcards):
-        file = Path(f"logs/{wildcards.study}/{log.format(**wildcards)}.tries")
-        return int(file.read_text(encoding="utf-8")) if file.exists() else 0
-
-    return tries
+def noted_tries(wildcards, log):
+    """How often a job ended without data for want of memory or permission; see logs.note_tries."""
+    file = Path(f"logs/{wildcards.study}/{log.format(**wildcards)}.tries")
+    return int(file.read_text(encoding="utf-8")) if file.exists() else 0
 
 
 def scan_memory(wildcards, attempt):
@@ -502,8 +507,17 @@ def parameter_file(wildcards):
     return f"results/{wildcards.study}/multiverse/{wildcards.extraction}.yaml"
 
 
+def extraction_job(wildcards):
+    """Params function: what extracting a patient's features depends on besides the images; one for planning's sake."""
+    return {
+        "settings": extraction_settings(wildcards),
+        "contents": contents(parameter_file)(wildcards),
+        "tries": noted_tries(wildcards, "features/extract_features_{cohort}_{extraction}_{patient}"),
+    }
+
+
 def extraction_settings(wildcards):
-    """Params function: what extracting depends on besides the parameter file."""
+    """What extracting depends on besides the parameter file."""
     study = STUDIES[wildcards.study]
     extraction = study["extractions"][own_extraction(wildcards.extraction)]
     perturbed = study["stability"].get("perturbation")

@@ -23,9 +23,7 @@ rule extract_features:
         mem_mb=scan_memory,
         attempt=number_of_try,
     params:
-        settings=extraction_settings,
-        contents=contents(parameter_file),
-        tries=noted_tries("features/extract_features_{cohort}_{extraction}_{patient}"),
+        job=extraction_job,
         software=SOFTWARE,
         code=library_code("features/extract_features.py"),
     script:

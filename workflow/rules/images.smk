@@ -20,10 +20,7 @@ rule import_images:
         mem_mb=scan_memory,
         attempt=number_of_try,
     params:
-        cases=patient_cases,
-        place=patient_place,
-        settings=import_settings,
-        tries=noted_tries("images/import_images_{cohort}_{patient}"),
+        job=import_job,
         software=SOFTWARE,
         code=library_code("images/import_images.py"),
     script:

@@ -7,14 +7,17 @@ from nenflow.logs import begin_try, note_tries, start_log
 from nenflow.records import write_records
 
 start_log(snakemake.log[0])
+job = snakemake.params.job
 stopped = begin_try(snakemake.log[0], snakemake.resources.attempt)
 with whole_folder(snakemake.output[0]) as folder:
     rows = import_patient(
-        cases=snakemake.params.cases,
-        data=Path(snakemake.params.place.value["data"]),
+        cases=job["cases"],
+        data=Path(job["place"].value["data"]),
         folder=folder,
+        settings=job["settings"],
+        reference=job["reference"],
+        strict=job["strict"],
         stopped=stopped,
-        **snakemake.params.settings,
     )
     write_records([joint_digest(snakemake.input)], folder / "inputs.csv", ["files", "sha256"])
-note_tries(snakemake.log[0], snakemake.params.tries, [row["reason"] for row in rows if row["status"] == "excluded"])
+note_tries(snakemake.log[0], job["tries"], [row["reason"] for row in rows if row["status"] == "excluded"])
