@@ -345,6 +345,9 @@ def test_a_table_of_pyradiomics_gives_the_same_study_without_images(copy, tmp_pa
 
     own = read_table(copy.path("features/development/original.csv"), index=CASE)
     features = read_table(results / "features/development/original.csv", index=CASE)
+    for folder, exported in ((copy.path("features"), own), (results / "features", features)):
+        read_by_jobs = read_table(folder / "development/original.parquet", index=CASE)
+        pd.testing.assert_frame_equal(read_by_jobs, exported, check_exact=True)
     pd.testing.assert_frame_equal(features, own.loc[features.index, features.columns], check_exact=True)
     assert len(features) == len(pd.read_csv(table)) == 24  # twelve lesions, some of them drawn by all readers
     assert list(features.columns) == list(own.columns)

@@ -438,7 +438,7 @@ def analysis_inputs(wildcards, analysis, cohort=DEVELOPMENT):
     if measures := measured_variables(study, cohort):
         tables["measures"] = measures
     if "extraction" in analysis:
-        tables["features"] = f"results/{study}/features/{cohort}/{analysis['extraction']}.csv"
+        tables["features"] = f"results/{study}/features/{cohort}/{analysis['extraction']}.parquet"
     return tables
 
 
@@ -542,7 +542,7 @@ STEPS = {
 def model_features(wildcards):
     """The feature table that a model is built from; none for a model of clinical variables only."""
     extraction = STUDIES[wildcards.study]["models"][wildcards.model].get("extraction")
-    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{extraction}.csv" if extraction else []
+    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{extraction}.parquet" if extraction else []
 
 
 def model_tables(wildcards):
@@ -859,7 +859,7 @@ def cell_readings(wildcards):
     """Repeated readings of a job's cells, for protocols with the one step that looks at them."""
     if "stability" not in STEPS[wildcards.study, wildcards.model]:
         return []
-    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{cell_extraction(wildcards)}.csv"
+    return f"results/{wildcards.study}/features/{DEVELOPMENT}/{cell_extraction(wildcards)}.parquet"
 
 
 def variant_tables(wildcards):

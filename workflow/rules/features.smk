@@ -37,7 +37,8 @@ rule gather_features:
         features=per_patient("results/{study}/features/{cohort}/{extraction}/{patient}.csv"),
         failures=per_patient("results/{study}/features/{cohort}/{extraction}/{patient}_failures.csv"),
     output:
-        features="results/{study}/features/{cohort}/{extraction}.csv",
+        features="results/{study}/features/{cohort}/{extraction}.parquet",
+        export="results/{study}/features/{cohort}/{extraction}.csv",
         failures="results/{study}/features/{cohort}/{extraction}_failures.csv",
     log:
         "logs/{study}/features/gather_features_{cohort}_{extraction}.log",
@@ -58,7 +59,8 @@ rule import_features:
         tables=undated(feature_files),
         cases="results/{study}/cohort/{cohort}/cases.csv",
     output:
-        features="results/{study}/features/{cohort}/{extraction}.csv",
+        features="results/{study}/features/{cohort}/{extraction}.parquet",
+        export="results/{study}/features/{cohort}/{extraction}.csv",
         failures="results/{study}/features/{cohort}/{extraction}_failures.csv",
         software="results/{study}/features/{cohort}/{extraction}_software.csv",
     log:

@@ -6,7 +6,7 @@
 rule rate_agreement:
     """Six forms of ICC and the limits of agreement of every feature; models apply thresholds in their own step."""
     input:
-        features="results/{study}/features/{cohort}/{extraction}.csv",
+        features="results/{study}/features/{cohort}/{extraction}.parquet",
         lesions="results/{study}/cohort/{cohort}/lesions.csv",
     output:
         "results/{study}/stability/{cohort}/{extraction}.csv",

@@ -1,12 +1,17 @@
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from nenflow.files import whole_file
 from nenflow.records import CASE
 
+if TYPE_CHECKING:
+    import duckdb
+
+PARQUET = ".parquet"
 UNIT = ["patient", "region"]  # what one row of an analysis is: a lesion (or organ) of a patient
 WHOLE = "patient"  # the region of a unit that is a whole patient
 ALL = "all"  # in tables of survival, the group of everybody
@@ -21,17 +26,24 @@ TEMPORAL = "temporal"  # likewise, of the split of early and later patients
 def read_table(
     path: str | Path | StringIO, index: list[str] | None = None, text: list[str] | None = None
 ) -> pd.DataFrame:
-    """Read a CSV file exactly as `write_table` wrote it.
+    """Read a CSV or Parquet file exactly as `write_table` wrote it.
 
     Identifiers (patient, phase, region, rater, and the columns named in `text`) stay text, so that "007" and "1e5"
     survive; numbers come back to the last bit.
 
     Args:
-        path: a CSV file (or its text) in UTF-8, with or without a byte order mark (Excel writes one).
+        path: a Parquet file by its ending, or a CSV file (or its text) in UTF-8, with or without a byte order mark
+            (Excel writes one).
         index: columns that become the index.
         text: further columns to be kept as text.
     """
-    table = pd.read_csv(path, dtype=dict.fromkeys([*CASE, *(text or [])], str), encoding="utf-8-sig")
+    texts = dict.fromkeys([*CASE, *(text or [])], str)
+    if str(path).endswith(PARQUET):
+        with _database() as database:
+            table = database.read_parquet(str(path)).df()
+        table = table.astype({name: kind for name, kind in texts.items() if name in table})
+    else:
+        table = pd.read_csv(path, dtype=texts, encoding="utf-8-sig")
     return table.set_index(index) if index else table
 
 
@@ -51,7 +63,22 @@ def read_tables(paths: Sequence[str | Path], text: list[str] | None = None) -> p
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a CSV file: index (when it is named) first, shortest digits that read back to the same number."""
+    """Write a CSV file, or a Parquet file where `path` ends so: index (when it is named) first.
+
+    Numbers in a CSV file have the shortest digits that read back to the same number.
+    """
     named = table.index.names != [None]
     with whole_file(path) as part:
-        table.to_csv(part, index=named, lineterminator="\n", encoding="utf-8")
+        if str(path).endswith(PARQUET):
+            with _database() as database:
+                rows = table.reset_index() if named else table
+                database.from_df(rows.astype({name: str for name in CASE if name in rows})).write_parquet(str(part))
+        else:
+            table.to_csv(part, index=named, lineterminator="\n", encoding="utf-8")
+
+
+def _database() -> "duckdb.DuckDBPyConnection":
+    """An empty database in memory; one thread, so that the same table is the same bytes."""
+    import duckdb  # takes a tenth of a second, and most jobs do without
+
+    return duckdb.connect(config={"threads": 1})

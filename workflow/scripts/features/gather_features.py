@@ -7,5 +7,6 @@ cases = read_table(snakemake.input.cases)
 features = drop_excluded(read_tables(snakemake.input.features), cases)
 if snakemake.params.aggregation:
     features = aggregate_regions(features, cases, **snakemake.params.aggregation)
-write_table(features, snakemake.output.features)
+for file in (snakemake.output.features, snakemake.output.export):
+    write_table(features, file)
 write_table(drop_excluded(read_tables(snakemake.input.failures), cases), snakemake.output.failures)

@@ -12,5 +12,6 @@ tables = read_feature_tables(
     problems=problems,
 )
 refuse(problems, "the feature tables")
+write_table(tables.features, snakemake.output.export)
 for name in ("features", "failures", "software"):
     write_table(getattr(tables, name), snakemake.output[name])

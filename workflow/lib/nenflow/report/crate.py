@@ -15,8 +15,8 @@ _VERSION = "1.1"  # of RO-Crate: the one that Process Run Crate builds on
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 _FORMATS = {
     ".bib": "application/x-bibtex", ".csv": "text/csv", ".html": "text/html", ".json": "application/json",
-    ".pdf": "application/pdf", ".png": "image/png", ".svg": "image/svg+xml", ".txt": "text/plain",
-    ".yaml": "application/yaml",
+    ".parquet": "application/vnd.apache.parquet", ".pdf": "application/pdf", ".png": "image/png",
+    ".svg": "image/svg+xml", ".txt": "text/plain", ".yaml": "application/yaml",
 }  # fmt: skip
 _LICENCE = "Not stated: for the authors of the study to choose."
 

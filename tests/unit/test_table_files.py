@@ -1,0 +1,47 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from nenflow.records import CASE
+from nenflow.tables import read_table, read_tables, write_table
+
+
+def test_tables_below_each_other_are_as_read_one_by_one(tmp_path):
+    """Also with other columns, without rows, with text over several lines, and numbers in one file only."""
+    tables = [
+        pd.DataFrame({"patient": ["007", "1e5"], "original_shape_Volume": [1 / 3, np.nan]}),
+        pd.DataFrame({"patient": ["P3"], "original_shape_Volume": [2.0]}),
+        pd.DataFrame({"patient": ["P4"], "reason": ['two\nlines, and a "quotation"']}),
+    ]
+    for number, table in enumerate([*tables, tables[0][:0]]):
+        write_table(table, tmp_path / f"{number}.csv")
+    expected = pd.concat(tables, ignore_index=True)
+    pd.testing.assert_frame_equal(read_tables(sorted(tmp_path.glob("*.csv"))), expected, check_dtype=False)
+    assert list(read_tables([tmp_path / "3.csv"]).columns) == ["patient", "original_shape_Volume"]
+
+
+FEATURES = pd.DataFrame(
+    {
+        "patient": ["007", "1e5", "P3"],
+        "phase": "arterial",
+        "region": ["1", "02", "patient"],
+        "rater": "reader1",
+        "original_shape_Volume": [1 / 3, 5e-324, np.nan],
+        "original_glcm_Contrast": [0.1 + 0.2, -1.7976931348623157e308, np.inf],
+        "original_glszm_ZoneEntropy": [np.nan] * 3,
+    }
+)
+
+
+@pytest.mark.parametrize("rows", [3, 0])
+def test_parquet_holds_a_table_of_features_to_the_last_bit_and_identifiers_as_text(tmp_path, rows):
+    for name in ("features.parquet", "again.parquet", "features.csv"):
+        write_table(FEATURES[:rows], tmp_path / name)
+    assert (tmp_path / "features.parquet").read_bytes()[:4] == b"PAR1"
+    assert (tmp_path / "features.parquet").read_bytes() == (tmp_path / "again.parquet").read_bytes()
+    found = read_table(tmp_path / "features.parquet")
+    pd.testing.assert_frame_equal(found, read_table(tmp_path / "features.csv"), check_exact=True, check_dtype=rows > 0)
+    assert found[CASE].to_numpy().tolist() == FEATURES[:rows][CASE].to_numpy().tolist()
+    kept = found.drop(columns=CASE).to_numpy(float)
+    np.testing.assert_array_equal(kept, FEATURES[:rows].drop(columns=CASE).to_numpy(float))
+    pd.testing.assert_frame_equal(read_table(tmp_path / "features.parquet", index=CASE), found.set_index(CASE))
