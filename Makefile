@@ -62,6 +62,7 @@ test-slurm: $(READY)          ## a study through Slurm and PBS; root, with Debia
 bench: $(READY)               ## the tables of docs/scaling.md; long with 10,000 patients: make bench PATIENTS="100 1000"
 	$(BIN)/python benchmarks/planning.py $(if $(PATIENTS),--patients $(PATIENTS))
 	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/end_to_end.py
 
 lint: audit                   ## style and workflow checks, known vulnerabilities

@@ -143,21 +143,23 @@ allow_any_date()
 
 
 class EndingIndex(OutputIndex):
-    """Finds the rules that may make a file by how its name ends; its start, by which Snakemake looks, all results share."""
+    """Finds the rules that may make a file by how deep it lies, since no wildcard holds a slash, and how its name ends.
+
+    Snakemake looks by how a name begins, and results all begin alike. This is asked for every file of a plan.
+    """
 
     def __init__(self, rules):
-        endings = defaultdict(set)
+        self.rules = defaultdict(lambda: defaultdict(set))
         for known in rules:
             for product in known.products():
-                endings[str(product.constant_suffix())].add(known)
-        self.always = endings.pop("", set())  # a product that ends with a wildcard
-        self.rules = dict(endings)
-        self.lengths = sorted({len(ending) for ending in endings})
+                self.rules[product.count("/")][str(product.constant_suffix())].add(known)
+        self.lengths = {depth: sorted({len(ending) for ending in endings}) for depth, endings in self.rules.items()}
 
     def match(self, targetfile):
-        # One look-up for each length: this is asked for every file of a plan.
-        found = [self.rules[ending] for length in self.lengths if (ending := targetfile[-length:]) in self.rules]
-        return self.always.union(*found)
+        depth, size = targetfile.count("/"), len(targetfile)
+        endings = self.rules.get(depth, {})
+        found = [endings.get(targetfile[size - length :], ()) for length in self.lengths.get(depth, ())]
+        return set().union(*found)
 
 
 snakemake.dag.OutputIndex = EndingIndex
@@ -397,8 +399,8 @@ def import_job(wildcards):
 
 def noted_tries(wildcards, log):
     """How often a job ended without data for want of memory or permission; see logs.note_tries."""
-    file = Path(f"logs/{wildcards.study}/{log.format(**wildcards)}.tries")
-    return int(file.read_text(encoding="utf-8")) if file.exists() else 0
+    file = f"logs/{wildcards.study}/{log.format(**wildcards)}.tries"
+    return int(Path(file).read_text(encoding="utf-8")) if os.path.exists(file) else 0
 
 
 def scan_memory(wildcards, attempt):
