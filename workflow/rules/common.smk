@@ -143,23 +143,21 @@ allow_any_date()
 
 
 class EndingIndex(OutputIndex):
-    """Finds the rules that may make a file by how deep it lies, since no wildcard holds a slash, and how its name ends.
-
-    Snakemake looks by how a name begins, and results all begin alike. This is asked for every file of a plan.
-    """
+    """Finds the rules that may make a file by how its name ends; its start, by which Snakemake looks, all results share."""
 
     def __init__(self, rules):
-        self.rules = defaultdict(lambda: defaultdict(set))
+        endings = defaultdict(set)
         for known in rules:
             for product in known.products():
-                self.rules[product.count("/")][str(product.constant_suffix())].add(known)
-        self.lengths = {depth: sorted({len(ending) for ending in endings}) for depth, endings in self.rules.items()}
+                endings[str(product.constant_suffix())].add(known)
+        self.always = endings.pop("", set())  # of a product that ends with a wildcard
+        self.rules = dict(endings)
+        self.lengths = sorted({len(ending) for ending in endings})
 
     def match(self, targetfile):
-        depth, size = targetfile.count("/"), len(targetfile)
-        endings = self.rules.get(depth, {})
-        found = [endings.get(targetfile[size - length :], ()) for length in self.lengths.get(depth, ())]
-        return set().union(*found)
+        # One look-up for each length: this is asked for every file of a plan.
+        found = [self.rules[ending] for length in self.lengths if (ending := targetfile[-length:]) in self.rules]
+        return self.always.union(*found)
 
 
 snakemake.dag.OutputIndex = EndingIndex
