@@ -1,3 +1,6 @@
+import errno
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,3 +48,15 @@ def test_parquet_holds_a_table_of_features_to_the_last_bit_and_identifiers_as_te
     kept = found.drop(columns=CASE).to_numpy(float)
     np.testing.assert_array_equal(kept, FEATURES[:rows].drop(columns=CASE).to_numpy(float))
     pd.testing.assert_frame_equal(read_table(tmp_path / "features.parquet", index=CASE), found.set_index(CASE))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's device that is always full")
+@pytest.mark.parametrize("name", ["features.csv", "features.parquet"])
+def test_a_full_disk_is_told_as_the_system_tells_it(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("nenflow.files._beside", lambda path: full)
+    full = tmp_path / f"full-{name}"
+    full.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_table(FEATURES, tmp_path / name)
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []

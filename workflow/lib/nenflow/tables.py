@@ -1,3 +1,5 @@
+import errno
+import os
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -70,11 +72,21 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     named = table.index.names != [None]
     with whole_file(path) as part:
         if str(path).endswith(PARQUET):
-            with _database() as database:
-                rows = table.reset_index() if named else table
-                database.from_df(rows.astype({name: str for name in CASE if name in rows})).write_parquet(str(part))
+            _write_parquet(table.reset_index() if named else table, part)
         else:
             table.to_csv(part, index=named, lineterminator="\n", encoding="utf-8")
+
+
+def _write_parquet(table: pd.DataFrame, path: Path) -> None:
+    with _database() as database:
+        rows = database.from_df(table.astype({name: str for name in CASE if name in table}))
+        try:
+            rows.write_parquet(str(path))
+        except Exception as error:  # DuckDB's own, which has the system's answer in its text only
+            for number in (errno.ENOSPC, errno.EDQUOT):
+                if os.strerror(number) in str(error):
+                    raise OSError(number, os.strerror(number)) from error
+            raise
 
 
 def _database() -> "duckdb.DuckDBPyConnection":
