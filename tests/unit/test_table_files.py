@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nenflow.errors import InputError
 from nenflow.records import CASE
 from nenflow.tables import read_table, read_tables, write_table
 
@@ -60,3 +61,16 @@ def test_a_full_disk_is_told_as_the_system_tells_it(tmp_path, monkeypatch, name)
         write_table(FEATURES, tmp_path / name)
     assert caught.value.errno == errno.ENOSPC
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-9], lambda content: content[:40] + bytes(len(content) - 40)]
+)
+def test_a_damaged_parquet_file_is_named_with_what_to_do(tmp_path, damage):
+    path = tmp_path / "features.parquet"
+    write_table(FEATURES, path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(
+        InputError, match=r"features\.parquet is damaged or gone: delete it and run the same command again"
+    ):
+        read_table(path)

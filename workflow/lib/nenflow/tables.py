@@ -3,15 +3,12 @@ import os
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from nenflow.errors import InputError
 from nenflow.files import whole_file
 from nenflow.records import CASE
-
-if TYPE_CHECKING:
-    import duckdb
 
 PARQUET = ".parquet"
 UNIT = ["patient", "region"]  # what one row of an analysis is: a lesion (or organ) of a patient
@@ -38,11 +35,13 @@ def read_table(
             (Excel writes one).
         index: columns that become the index.
         text: further columns to be kept as text.
+
+    Raises:
+        InputError: a Parquet file is damaged.
     """
     texts = dict.fromkeys([*CASE, *(text or [])], str)
     if str(path).endswith(PARQUET):
-        with _database() as database:
-            table = database.read_parquet(str(path)).df()
+        table = _read_parquet(path)
         table = table.astype({name: kind for name, kind in texts.items() if name in table})
     else:
         table = pd.read_csv(path, dtype=texts, encoding="utf-8-sig")
@@ -77,20 +76,30 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
             table.to_csv(part, index=named, lineterminator="\n", encoding="utf-8")
 
 
+# DuckDB takes a tenth of a second to load, and most jobs do without. One thread: the same table is the same bytes.
+
+
+def _read_parquet(path: str | Path) -> pd.DataFrame:
+    import duckdb
+
+    try:
+        with duckdb.connect(config={"threads": 1}) as database:
+            return database.read_parquet(str(path)).df()
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise InputError(f"The table {path} is damaged or gone: delete it and run the same command again.") from error
+
+
 def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    with _database() as database:
+    import duckdb
+
+    with duckdb.connect(config={"threads": 1}) as database:
         rows = database.from_df(table.astype({name: str for name in CASE if name in table}))
         try:
             rows.write_parquet(str(path))
-        except Exception as error:  # DuckDB's own, which has the system's answer in its text only
+        except duckdb.IOException as error:  # which has the system's answer in its text only
             for number in (errno.ENOSPC, errno.EDQUOT):
                 if os.strerror(number) in str(error):
                     raise OSError(number, os.strerror(number)) from error
             raise
-
-
-def _database() -> "duckdb.DuckDBPyConnection":
-    """An empty database in memory; one thread, so that the same table is the same bytes."""
-    import duckdb  # takes a tenth of a second, and most jobs do without
-
-    return duckdb.connect(config={"threads": 1})
