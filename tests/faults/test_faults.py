@@ -286,6 +286,17 @@ def test_a_damaged_volume_of_the_images_stage_is_noticed(study, undisturbed, dam
     assert_same(study, undisturbed, *STAGES)
 
 
+def test_a_damaged_feature_table_is_noticed(study):
+    table = study.path("features/development/original.parquet")
+    whole = table.read_bytes()
+    table.write_bytes(whole[:-100])
+    output = failures(study.run("results/tiny/evaluation/markers.csv", check=False))
+    assert "original.parquet is damaged or gone: delete it" in output
+    table.unlink()
+    study.run("results/tiny/evaluation/markers.csv")
+    assert table.read_bytes() == whole
+
+
 @pytest.mark.parametrize("days", [2, -20_000])
 def test_a_clock_that_jumps_changes_no_result(study, undisturbed, days):
     for file in study.path("simulation/development/dicom/P003").rglob("*.dcm"):
