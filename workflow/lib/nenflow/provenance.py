@@ -16,8 +16,11 @@ class Library:
 
     def __init__(self, folder: Path):
         self._folder = folder
+        names = {path: path.relative_to(folder).with_suffix("").parts for path in folder.rglob("*.py")}
+        self._modules = {".".join(parts): path for path, parts in names.items()}
         self._contents: dict[Path, bytes] = {}
         self._imports: dict[Path, set[Path]] = {}
+        self._marks: dict[Path, str] = {}
 
     def digest(self, script: Path) -> str:
         """Digest of a script's library code: the modules it imports, and those that they import in turn.
@@ -35,11 +38,14 @@ class Library:
             new = self._imported(pending.pop()) - modules
             modules |= new
             pending.extend(new)
-        digest = hashlib.sha256()
-        for module in sorted(modules):
-            digest.update(module.relative_to(self._folder).as_posix().encode())
-            digest.update(self._content(module))
-        return digest.hexdigest()[:16]
+        return hashlib.sha256("".join(sorted(map(self._mark, modules))).encode()).hexdigest()[:16]
+
+    def _mark(self, module: Path) -> str:
+        """A line with a module's name and the digest of its content."""
+        if module not in self._marks:
+            name, content = module.relative_to(self._folder).as_posix(), hashlib.sha256(self._content(module))
+            self._marks[module] = f"{name} {content.hexdigest()}\n"
+        return self._marks[module]
 
     def _content(self, file: Path) -> bytes:
         if file not in self._contents:
@@ -55,6 +61,5 @@ class Library:
                 # x` does not
                 names += [module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))] if module else []
                 names += re.findall(r"nenflow\.[\w.]+", modules)
-            within = (Path(*name.split(".")).with_suffix(".py") for name in names if name.startswith("nenflow."))
-            self._imports[file] = {self._folder / path for path in within if (self._folder / path).is_file()}
+            self._imports[file] = {self._modules[name] for name in names if name in self._modules}
         return self._imports[file]
