@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from extraction import ONE_THREAD, ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 RADII = (8, 15, 40)  # mm
 TOLERANCE = 1e-6  # relative; what rounding in another order leaves of the longest sums, and far below any difference
 PATIENCE = 1200  # seconds; for installing a package, and for one of its measurements
@@ -137,8 +137,6 @@ def install(folder: Path, name: str) -> Path | None:
 
 def measure(python: Path, program: Path, files: list[str]) -> tuple[float, np.ndarray] | None:
     """CPU seconds and values; None where the package fails."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    threads["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
     try:
         done = subprocess.run(
             [python, program, *files],
@@ -146,7 +144,7 @@ def measure(python: Path, program: Path, files: list[str]) -> tuple[float, np.nd
             capture_output=True,
             timeout=PATIENCE,
             cwd=ROOT,
-            env=os.environ | threads,
+            env=os.environ | ONE_THREAD,
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         print(f"{program.stem}: {(error.stderr or b'').decode()[-500:]}", file=sys.stderr)
@@ -167,7 +165,7 @@ def main() -> None:
         for package, python in pythons.items():
             if python is None:
                 continue
-            program = folder / f"measure_{package}.py"
+            program = folder / f"measure_{package}.py"  # by the package's own name it would be imported in its place
             program.write_text(PROGRAM.format(PROGRAMS[package]))
             cells, same = [], []
             for radius, files in regions.items():
