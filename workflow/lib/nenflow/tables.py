@@ -34,17 +34,15 @@ def read_table(
         path: a Parquet file by its ending, or a CSV file (or its text) in UTF-8, with or without a byte order mark
             (Excel writes one).
         index: columns that become the index.
-        text: further columns to be kept as text.
+        text: further columns of a CSV file to be kept as text; a Parquet file says which are.
 
     Raises:
         InputError: a Parquet file is damaged.
     """
-    texts = dict.fromkeys([*CASE, *(text or [])], str)
     if str(path).endswith(PARQUET):
         table = _read_parquet(path)
-        table = table.astype({name: kind for name, kind in texts.items() if name in table})
     else:
-        table = pd.read_csv(path, dtype=texts, encoding="utf-8-sig")
+        table = pd.read_csv(path, dtype=dict.fromkeys([*CASE, *(text or [])], str), encoding="utf-8-sig")
     return table.set_index(index) if index else table
 
 
