@@ -16,8 +16,9 @@ class Library:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        names = {path: path.relative_to(folder).with_suffix("").parts for path in folder.rglob("*.py")}
-        self._modules = {".".join(parts): path for path, parts in names.items()}
+        self._modules = {
+            ".".join(path.relative_to(folder).with_suffix("").parts): path for path in folder.rglob("*.py")
+        }
         self._contents: dict[Path, bytes] = {}
         self._imports: dict[Path, set[Path]] = {}
         self._marks: dict[Path, str] = {}
