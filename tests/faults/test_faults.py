@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,7 @@ KILLS = 10  # in each of the rounds
 ROUNDS = (1, 2, 3)  # their seeds
 LATEST = 2.0  # seconds from the first job of a run to its kill, at most
 DAY = 86_400
+NAME = 15  # letters of its name that the system keeps of a process
 SMALL, LARGE = "300k", "64m"  # disks on which one patient's images do not fit, and on which all fit
 
 
@@ -108,27 +110,46 @@ def assert_excluded_once(study, undisturbed, output, reason):
 
 def workers(run, name=""):
     """Process numbers of the scripts that a run has started: of all, or of one name."""
-    pattern = f"snakemake/scripts.*{name}"
-    found = subprocess.run(["pgrep", "-P", str(run.pid), "-f", pattern], capture_output=True, text=True)
-    return [int(number) for number in found.stdout.split()]
+    return [job for parent in children(run.pid) for job in children(parent) if name[:NAME] in process_name(job)]
+
+
+def children(number):
+    """Process numbers of the children of a process."""
+    found = subprocess.run(["pgrep", "-P", str(number)], capture_output=True, text=True)
+    return [int(child) for child in found.stdout.split()]
+
+
+def process_name(number):
+    """The name of a process, as far as the system keeps it; empty where it has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{number}/comm").read_text().strip()
+    return ""
+
+
+def kill(numbers):
+    """Kill processes, of which some may have ended."""
+    for number in numbers:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
 
 
 def kill_at_random(study, draw):
-    """Start a run and kill it, it and its jobs, or one of its jobs, at a random moment."""
+    """Start a run and kill it, it and its jobs, one of its jobs, or what these are forked off, at a random moment."""
     run = study.start()
     while run.poll() is None and not workers(run):
         time.sleep(0.1)
     time.sleep(draw.uniform(0, LATEST))
-    match draw.choice(["snakemake", "both", "job"]):
+    match draw.choice(["snakemake", "both", "job", "parent"]):
         case "snakemake":  # its jobs live on, and write while the next run does
             run.kill()
         case "both":
             with suppress(ProcessLookupError):  # it has ended by now
                 os.killpg(run.pid, signal.SIGKILL)
         case "job":
-            for number in workers(run)[:1]:
-                with suppress(ProcessLookupError):
-                    os.kill(number, signal.SIGKILL)
+            kill(workers(run)[:1])
+            run.communicate()
+        case "parent":  # its jobs live on here too
+            kill(children(run.pid))
             run.communicate()
     run.stdout.close()
     run.wait()

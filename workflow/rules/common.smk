@@ -1,9 +1,12 @@
 # What all rules share: the studies, the words that wildcards may be, and input functions. No rules.
 # Snakemake reads this file anew in every cluster job, so what it imports is kept light.
+import atexit
 import inspect
 import os
 import re
+import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections import defaultdict
@@ -20,6 +23,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile
 from snakemake.output_index import OutputIndex
 from snakemake.resources import Resource
+from snakemake.script import PythonScript
 
 # Relative, since inputs and outputs are: a project that is moved or copied as a whole has nothing to run again.
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
@@ -33,6 +37,7 @@ from nenflow.checksums import content_mark
 from nenflow.cohort.rows import read_cases
 from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
+from nenflow.forking import AVAILABLE, Parent
 from nenflow.multiverse.choices import cells, check_multiverse, jobs, read_setting, variants
 from nenflow.phases import phases_of
 from nenflow.provenance import Library
@@ -140,6 +145,25 @@ def allow_any_date():
 
 
 allow_any_date()
+
+
+def fork_jobs():
+    """Let scripts be forked off a process that has loaded their libraries, where they run in Snakemake's own Python."""
+    parent = Parent()
+    atexit.register(parent.close)
+    start = PythonScript.execute_script
+
+    def fork(job, script, edit=False):
+        if job.conda_env or job.container_img or job.env_modules or job.bench_record or edit:
+            return start(job, script, edit)
+        if code := parent.run(script, job.resources.get("tmpdir", tempfile.gettempdir())):
+            raise subprocess.CalledProcessError(code, [sys.executable, script])
+
+    PythonScript.execute_script = fork
+
+
+if AVAILABLE:
+    fork_jobs()
 
 
 class EndingIndex(OutputIndex):

@@ -1,0 +1,156 @@
+"""Jobs are forked off one process that has loaded what they import.
+
+Python and its libraries take half a second to two to start, as long as most jobs of a study work. On Linux they start
+once in a run: its first script that imports a library loads it for all scripts after it. A job still is a process of
+its own; one that breaks or is killed takes nothing else with it.
+"""
+
+import ast
+import atexit
+import gc
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import NoReturn
+
+LIBRARY = Path(__file__).parents[1]
+ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")  # a job has one core; threads would not survive a fork either
+AVAILABLE = sys.platform == "linux"  # elsewhere libraries of the system do not bear a fork
+LONGEST = 1 << 16  # bytes of a request: the path of a script and that of a folder
+
+
+class Parent:
+    """The process that jobs are forked off, as seen by the one that asks for them; started with the first job."""
+
+    def __init__(self):
+        self._process: subprocess.Popen | None = None
+        self._requests: socket.socket
+        self._lock = Lock()
+
+    def run(self, script: str, temporary: str) -> int:
+        """Run a Python script in a process of its own; may be called by several threads.
+
+        Args:
+            script: path of the file.
+            temporary: folder for its temporary files.
+
+        Returns:
+            The exit code, negative where a signal ended it, as `subprocess` has it.
+        """
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs, self._lock, suppress(BrokenPipeError):  # it ends at this moment
+                if self._process is None or self._process.poll() is not None:
+                    self._start()
+                socket.send_fds(self._requests, ["\0".join([script, temporary]).encode()], [theirs.fileno()])
+            answer = ours.recv(LONGEST)
+        return int(answer) if answer else -signal.SIGKILL  # nobody is left who could answer
+
+    def _start(self) -> None:
+        self._requests, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        threads = {f"{name}_NUM_THREADS": "1" for name in ONE_THREAD}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "nenflow.forking", str(theirs.fileno())],
+                env=os.environ | threads | {"PYTHONPATH": str(LIBRARY)},
+                pass_fds=[theirs.fileno()],
+            )
+
+    def close(self) -> None:
+        """Let the process end; jobs that still run go on."""
+        if self._process is not None:
+            self._requests.close()
+            self._process.wait()
+            self._process = None
+
+
+def serve(requests: socket.socket) -> None:
+    """Fork a job for each request, and answer with its exit code, until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the jobs, and for the one who asks for them
+    ends, bell = socket.socketpair()  # has something to read when a job has ended
+    bell.setblocking(False)
+    signal.set_wakeup_fd(bell.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    jobs: dict[int, socket.socket] = {}
+    while True:
+        ready = select.select([requests, ends], [], [])[0]
+        if ends in ready:
+            ends.recv(LONGEST)
+            _answer_ended(jobs)
+        if requests in ready:
+            request, descriptors, _, _ = socket.recv_fds(requests, LONGEST, 1)
+            if not request:
+                return
+            answers = socket.socket(fileno=descriptors[0])
+            script, temporary = request.decode().split("\0")
+            _load(script)
+            gc.freeze()  # or the first collection of every job would touch, and so copy, all that is loaded
+            try:
+                number = os.fork()
+            except OSError:  # the system has no memory or no process left: no answer, as if the job had been killed
+                answers.close()
+                continue
+            if number == 0:
+                signal.set_wakeup_fd(-1)
+                for inherited in (requests, ends, bell, answers, *jobs.values()):
+                    inherited.close()
+                _work(script, temporary)
+            jobs[number] = answers
+
+
+def _answer_ended(jobs: dict[int, socket.socket]) -> None:
+    """Tell the exit codes of jobs that have ended."""
+    for number in list(jobs):
+        ended, status = os.waitpid(number, os.WNOHANG)
+        if ended:
+            with jobs.pop(number) as answers, suppress(BrokenPipeError):  # the one who asked was killed
+                answers.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _load(script: str) -> None:
+    """Import what a script imports."""
+    with suppress(Exception):  # its own process will come upon the same, and say so in its log
+        tree = ast.parse(Path(script).read_bytes())
+        imports = [statement for statement in tree.body if isinstance(statement, ast.Import | ast.ImportFrom)]
+        exec(compile(ast.Module(imports, []), script, "exec"), {})
+
+
+def _work(script: str, temporary: str) -> NoReturn:
+    """Be the process of a script, from its first line to its exit code."""
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        Path("/proc/self/comm").write_text(Path(script).stem.split(".")[-1])  # its name in `top`
+        os.environ["TMPDIR"] = tempfile.tempdir = temporary
+        sys.argv[:] = [script]
+        code = _run(script)
+        atexit._run_exitfuncs()  # as `multiprocessing` does; what Python would take apart after it ends here
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _run(script: str) -> int:
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    os._exit(0)  # nothing is left to do but to take libraries apart
