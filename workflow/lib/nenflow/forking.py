@@ -57,10 +57,11 @@ class Parent:
     def _start(self) -> None:
         self._requests, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         threads = {f"{name}_NUM_THREADS": "1" for name in ONE_THREAD}
+        places = [str(LIBRARY), *filter(None, [os.environ.get("PYTHONPATH")])]
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "nenflow.forking", str(theirs.fileno())],
-                env=os.environ | threads | {"PYTHONPATH": str(LIBRARY)},
+                env=os.environ | threads | {"PYTHONPATH": os.pathsep.join(places)},
                 pass_fds=[theirs.fileno()],
             )
 
