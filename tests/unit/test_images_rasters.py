@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nenflow.images.rasters import read_raster
+from nenflow.images.rasters import read_raster, write_nifti
 
 PIXELS = [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.float32, np.float64]
 
@@ -36,6 +36,14 @@ def assert_as_itk_reads(path):
 def test_values_and_geometry_are_those_that_itk_reads(name, pixel, tmp_path):
     sitk.WriteImage(scan(pixel), tmp_path / name)
     assert_as_itk_reads(tmp_path / name)
+
+
+@pytest.mark.parametrize("pixel", [np.uint8, np.float32])
+def test_what_is_written_is_what_itk_writes(pixel, tmp_path):
+    sitk.WriteImage(scan(pixel), tmp_path / "itk.nii")
+    write_nifti(scan(pixel), tmp_path / "scan.nii.gz")
+    assert gzip.decompress((tmp_path / "scan.nii.gz").read_bytes()) == (tmp_path / "itk.nii").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["itk.nii", "scan.nii.gz"]
 
 
 def test_scaled_values_are_scaled(tmp_path):
