@@ -6,10 +6,12 @@ measured.
 
 Every second of a core that the run takes is counted once:
 
-- start: of a job's Python and what it imports, until its script begins;
-- files: inside of those functions of the library that read or write a file;
-- computing: the rest of what jobs do (segmented regions, features, statistics, pictures and pages);
-- Snakemake: what its own process takes.
+- start: of a job, until its script begins;
+- files: inside of those functions of the library that read, parse and unpack a file, or pack and write one, and that
+  take the digests of files;
+- computing: the rest of what jobs do (checking and rescaling scans, placing and describing regions, features,
+  statistics, pictures and pages);
+- Snakemake: what its own process takes, and the one that jobs are forked off, which loads the libraries.
 
 The last line printed is the share of all that is not computing. In seconds of cores it does not depend on what else the
 machine does; beside it stands what a clock on the wall says, of wall time x cores, which does.
@@ -29,7 +31,7 @@ CORES = 2
 STUDY = ROOT / "config/studies/surufatinib"
 SCANS = {"matrix": 512, "spacings_mm": [0.8], "slices": 60, "slice_thickness_mm": 2.5}
 FILES = (
-    "joint_digest read_json read_mask read_raster read_records read_table read_tables read_volume "
+    "joint_digest read_dicom read_json read_raster read_records read_stored read_table read_tables "
     "write_json write_nifti write_records write_table write_text"
 )
 # Put at the end of the module whose `start_log` is the first call of every script.

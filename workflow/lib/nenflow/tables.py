@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 
 from nenflow.errors import InputError
@@ -74,12 +75,10 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
             table.to_csv(part, index=named, lineterminator="\n", encoding="utf-8")
 
 
-# DuckDB takes a tenth of a second to load, and most jobs do without. One thread: the same table is the same bytes.
+# One thread of DuckDB: the same table is the same bytes.
 
 
 def _read_parquet(path: str | Path) -> pd.DataFrame:
-    import duckdb
-
     try:
         with duckdb.connect(config={"threads": 1}) as database:
             return database.read_parquet(str(path)).df()
@@ -90,8 +89,6 @@ def _read_parquet(path: str | Path) -> pd.DataFrame:
 
 
 def _write_parquet(table: pd.DataFrame, path: Path) -> None:
-    import duckdb
-
     with duckdb.connect(config={"threads": 1}) as database:
         rows = database.from_df(table.astype({name: str for name in CASE if name in table}))
         try:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 import numpy as np
 import SimpleITK as sitk
 from radiomics import imageoperations
+from scipy import ndimage
 
 from nenflow.errors import InputError
 from nenflow.features.binning import CheckedExtractor, features_of_levels
@@ -137,9 +138,6 @@ def _interpolate(image: sitk.Image, axes: list[_Axis], degree: int) -> np.ndarra
 
 def _interpolate_axis(values: np.ndarray, voxels: np.ndarray, shares: np.ndarray, degree: int, axis: int) -> np.ndarray:
     if degree == 3:
-        # Loading it takes half a second, longer than most extractions: only those that need it pay for it.
-        from scipy import ndimage
-
         values = ndimage.spline_filter1d(values, order=3, axis=axis, mode="mirror")
     shape = [1, 1, 1]
     shape[axis] = -1

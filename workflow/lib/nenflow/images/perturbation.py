@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pywt
 import SimpleITK as sitk
+from scipy.ndimage import distance_transform_edt
 
 from nenflow.errors import InputError
 
@@ -177,9 +178,6 @@ def _change_volume(mask: sitk.Image, change: float, generator: np.random.Generat
     part, start = _crop(mask, first - reach, last + reach)
     inside = sitk.GetArrayFromImage(part) > 0
     spacing = part.GetSpacing()[::-1]
-    # Every extraction imports this module; loading scipy.ndimage takes half a second, for those that perturb.
-    from scipy.ndimage import distance_transform_edt
-
     distance = distance_transform_edt(~inside, spacing) - distance_transform_edt(inside, spacing)
     # Many voxels are equally far: which of them come first is drawn, else the region would lean to one side.
     order = np.lexsort((generator.random(distance.size), distance.ravel()))

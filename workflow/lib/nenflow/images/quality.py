@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import SimpleITK as sitk
+from scipy.spatial import cKDTree
 
 from nenflow.errors import InputError
 from nenflow.images.geometry import bounding_box
@@ -248,8 +249,6 @@ def _overlap(mask: sitk.Image, reference: sitk.Image) -> dict:
 
 def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Distance of each point to the nearest of the others."""
-    from scipy.spatial import cKDTree  # here, since it loads longer than most patients' regions take to describe
-
     return cKDTree(others).query(points)[0]
 
 

@@ -14,6 +14,7 @@ from math import exp, log, sqrt
 import numpy as np
 import pandas as pd
 from numba import njit
+from scipy.optimize import linprog
 from scipy.special import chdtrc, chdtri, ndtr
 
 from nenflow.errors import InputError
@@ -462,8 +463,6 @@ def _is_monotone(data: _Data, direction: np.ndarray) -> bool:
     D = np.array(differences)
     if separates(D @ direction, direction):
         return True
-    from scipy.optimize import linprog  # loading it takes half a second, and few models come here
-
     answer = linprog(-D.sum(axis=0), A_ub=-D, b_ub=np.zeros(len(D)), bounds=(-1, 1), method="highs")
     return -answer.fun > 1e-6
 

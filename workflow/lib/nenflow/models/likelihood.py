@@ -5,6 +5,7 @@ from math import sqrt
 
 import numpy as np
 from numba import njit
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 _ALIASED = 1e-9  # a variable whose part not explained by those before it is smaller than this adds nothing
@@ -29,8 +30,6 @@ def separates(gains: np.ndarray, direction: np.ndarray) -> bool:
 
 def interval_end(excess: Callable[[float], float], centre: float, step: float) -> float:
     """Where `excess` becomes positive on the way from the centre in ever larger steps; infinity where it never does."""
-    from scipy.optimize import brentq  # loading it takes half a second, and only tables of models come here
-
     near = centre
     for _ in range(_STEPS):
         far = near + step

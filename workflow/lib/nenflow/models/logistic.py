@@ -11,6 +11,7 @@ from math import exp, log1p
 
 import numpy as np
 from numba import njit
+from scipy.optimize import linprog
 from scipy.special import chdtrc, chdtri, ndtr
 
 from nenflow.errors import InputError
@@ -95,8 +96,6 @@ def is_separated(X: np.ndarray, y: np.ndarray, direction: np.ndarray | None = No
     centre[0] = 0
     if direction is not None and separates((design @ direction) * np.where(y == 1, 1, -1), direction * spread):
         return True
-    from scipy.optimize import linprog  # loading it takes half a second, and few models come here
-
     signed = (design - centre) / spread * np.where(y == 1, 1, -1)[:, None]
     answer = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(y)), bounds=(-1, 1), method="highs")
     return -answer.fun > 1e-6

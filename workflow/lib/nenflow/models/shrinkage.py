@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 from scipy.special import expit
 
 from nenflow.documents import plain
@@ -58,7 +59,5 @@ def shrink_model(
 
 def intercept_for(predictor: np.ndarray, share: float) -> float:
     """The intercept with which the mean probability is the share of events."""
-    from scipy.optimize import brentq  # here: loading it takes others as long as their work
-
     reach = np.abs(predictor).max() + _LARGEST_LOG_ODDS
     return float(brentq(lambda a: expit(a + predictor).mean() - share, -reach, reach, xtol=1e-12))
