@@ -1,6 +1,7 @@
 # What all rules share: the studies, the words that wildcards may be, and input functions. No rules.
 # Snakemake reads this file anew in every cluster job, so what it imports is kept light.
 import atexit
+import gc
 import inspect
 import os
 import re
@@ -24,6 +25,9 @@ from snakemake.io import _IOFile
 from snakemake.output_index import OutputIndex
 from snakemake.resources import Resource
 from snakemake.script import PythonScript
+
+# A plan is made of millions of small objects, of which next to none is garbage: look for it less often.
+gc.set_threshold(200_000, 50, 1000)
 
 # Relative, since inputs and outputs are: a project that is moved or copied as a whole has nothing to run again.
 WORKFLOW = Path(os.path.relpath(workflow.basedir)) / "workflow"
