@@ -262,7 +262,7 @@ def test_a_volume_that_the_disk_cannot_hold_is_an_error(room, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
-        with pytest.raises(OSError, match="No space left|File too large"):
+        with pytest.raises(OSError, match=r"No space left|File too large"):
             write_nifti(image, tmp_path / "scan.nii.gz")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

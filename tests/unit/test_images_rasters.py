@@ -46,6 +46,32 @@ def test_what_is_written_is_what_itk_writes(pixel, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["itk.nii", "scan.nii.gz"]
 
 
+def whole(values):
+    """A scan of these values, the first two at its first voxels and the others anywhere."""
+    image = sitk.Cast(sitk.Round(scan(np.float32)), sitk.sitkFloat32)
+    for place, value in enumerate(values):
+        image[place, 0, 0] = value
+    return image
+
+
+@pytest.mark.parametrize("values", [(-1024, 3071), (-33792, 31743), (0, 0)])
+def test_whole_numbers_take_16_bits_and_come_back_as_decimals(values, tmp_path):
+    write_nifti(whole(values), tmp_path / "scan.nii.gz")
+    assert len(gzip.decompress((tmp_path / "scan.nii.gz").read_bytes())) == 352 + 2 * 4 * 5 * 6
+    assert_as_itk_reads(tmp_path / "scan.nii.gz")
+    read = read_raster(tmp_path / "scan.nii.gz")
+    assert read.GetPixelID() == sitk.sitkFloat32
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read), sitk.GetArrayFromImage(whole(values)))
+
+
+@pytest.mark.parametrize("value", [0.5, -33793, 31744, 1e9, np.inf, np.nan])
+def test_other_numbers_stay_as_they_are(value, tmp_path):
+    write_nifti(whole([value]), tmp_path / "scan.nii.gz")
+    read = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "scan.nii.gz"))
+    expected = sitk.GetArrayFromImage(whole([value]))
+    np.testing.assert_array_equal(read, np.where(np.isfinite(expected), expected, 0))  # ITK reads no others
+
+
 def test_scaled_values_are_scaled(tmp_path):
     sitk.WriteImage(scan(np.int16), tmp_path / "scan.nii")
     content = bytearray((tmp_path / "scan.nii").read_bytes())

@@ -32,7 +32,7 @@ def import_patient(
 ) -> list[dict]:
     """Bring all segmentations of a patient, and the scans they were drawn on, into one form without identity.
 
-    Writes, per phase, the scan (`<phase>.nii.gz`, float32) and how it was made (`<phase>.json`); per region, drawn or
+    Writes, per phase, the scan (`<phase>.nii.gz`, decimals) and how it was made (`<phase>.json`); per region, drawn or
     computed, a mask on the same grid (`<phase>_<region>_<rater>.nii.gz`, uint8) and a picture of it (`.png`). Then
     `cases.csv` with what became of each case and what its region holds, and `readings.csv` with the agreement of other
     raters' masks with the reference's. A case that is refused is excluded with its reason and the others go on.
