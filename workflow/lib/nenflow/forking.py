@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import NoReturn
@@ -118,11 +119,14 @@ def _answer_ended(jobs: dict[int, socket.socket]) -> None:
 
 
 def _load(script: str) -> None:
-    """Import what a script imports."""
+    """Import the modules that a script names at its top."""
     with suppress(Exception):  # its own process will come upon the same, and say so in its log
-        tree = ast.parse(Path(script).read_bytes())
-        imports = [statement for statement in tree.body if isinstance(statement, ast.Import | ast.ImportFrom)]
-        exec(compile(ast.Module(imports, []), script, "exec"), {})
+        for statement in ast.parse(Path(script).read_bytes()).body:
+            if isinstance(statement, ast.Import):
+                for name in statement.names:
+                    import_module(name.name)
+            elif isinstance(statement, ast.ImportFrom):
+                import_module(statement.module)
 
 
 def _work(script: str, temporary: str) -> NoReturn:
