@@ -24,7 +24,7 @@ from typing import NoReturn
 
 LIBRARY = Path(__file__).parents[1]
 ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")  # a job has one core; threads would not survive a fork either
-LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # of memory: a job gets that of a scan in a fifth of the time
+LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # a job gets the memory for a scan in a fifth of the time
 AVAILABLE = sys.platform == "linux"  # elsewhere libraries of the system do not bear a fork
 LONGEST = 1 << 16  # bytes of a request: the path of a script and that of a folder
 
@@ -135,9 +135,9 @@ def _work(script: str, temporary: str, inherited: list[socket.socket]) -> NoRetu
     """Be the process of a script, from its first line to its exit code."""
     code = 1
     try:
+        signal.set_wakeup_fd(-1)
         for connection in inherited:
             connection.close()
-        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         with suppress(OSError):
