@@ -110,8 +110,9 @@ def test_jobs_run_beside_each_other(parent, tmp_path):
 
 
 def test_a_killed_parent_fails_its_job_and_is_started_anew(run):
-    assert run("import os, signal; os.kill(os.getppid(), signal.SIGKILL)") == -signal.SIGKILL
-    assert run("") == 0
+    for _ in range(20):  # often, for it takes a moment to end, and the next job must not ask it meanwhile
+        assert run("import os, signal; os.kill(os.getppid(), signal.SIGKILL)") == -signal.SIGKILL
+        assert run("") == 0
 
 
 def test_no_process_is_left(run, parent, tmp_path):

@@ -49,12 +49,17 @@ class Parent:
         """
         ours, theirs = socket.socketpair()
         with ours:
-            with theirs, self._lock, suppress(BrokenPipeError):  # it ends at this moment
+            with theirs, self._lock:
                 if self._process is None or self._process.poll() is not None:
                     self._start()
-                socket.send_fds(self._requests, ["\0".join([script, temporary]).encode()], [theirs.fileno()])
+                process = self._process
+                with suppress(BrokenPipeError):  # it ends at this moment
+                    socket.send_fds(self._requests, ["\0".join([script, temporary]).encode()], [theirs.fileno()])
             answer = ours.recv(LONGEST)
-        return int(answer) if answer else -signal.SIGKILL  # nobody is left who could answer
+        if answer:
+            return int(answer)
+        process.wait()  # killed, but it may still be about to end: the next job must not ask it
+        return -signal.SIGKILL
 
     def _start(self) -> None:
         self._requests, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
@@ -97,7 +102,7 @@ def serve(requests: socket.socket) -> None:
             if number := _fork(*request.decode().split("\0"), inherited):
                 jobs[number] = answers
             else:
-                answers.close()  # no answer, as if the job had been killed
+                _answer(answers, -signal.SIGKILL)  # as the system ends a job it has no memory for
 
 
 def _fork(script: str, temporary: str, inherited: list[socket.socket]) -> int | None:
@@ -116,8 +121,12 @@ def _answer_ended(jobs: dict[int, socket.socket]) -> None:
     for number in list(jobs):
         ended, status = os.waitpid(number, os.WNOHANG)
         if ended:
-            with jobs.pop(number) as answers, suppress(BrokenPipeError):  # the one who asked was killed
-                answers.send(str(os.waitstatus_to_exitcode(status)).encode())
+            _answer(jobs.pop(number), os.waitstatus_to_exitcode(status))
+
+
+def _answer(answers: socket.socket, code: int) -> None:
+    with answers, suppress(BrokenPipeError):  # the one who asked was killed
+        answers.send(str(int(code)).encode())
 
 
 def _load(script: str) -> None:
