@@ -64,12 +64,28 @@ def test_whole_numbers_take_16_bits_and_come_back_as_decimals(values, tmp_path):
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read), sitk.GetArrayFromImage(whole(values)))
 
 
-@pytest.mark.parametrize("value", [0.5, -33793, 31744, 1e9, np.inf, np.nan])
+@pytest.mark.parametrize("value", [0.5, 1e-5, 2.00003, -33793, 31744, 1e9, np.inf, np.nan])
 def test_other_numbers_stay_as_they_are(value, tmp_path):
     write_nifti(whole([value]), tmp_path / "scan.nii.gz")
     read = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "scan.nii.gz"))
     expected = sitk.GetArrayFromImage(whole([value]))
     np.testing.assert_array_equal(read, np.where(np.isfinite(expected), expected, 0))  # ITK reads no others
+
+
+@pytest.mark.parametrize(
+    ("values", "pixel"), [((-1024, 3071), np.int16), ((-32768, 31743), np.int16), ((-32769, 0), np.float32)]
+)
+def test_whole_numbers_come_back_as_integers_where_they_fit(values, pixel, tmp_path):
+    write_nifti(whole(values), tmp_path / "scan.nii.gz")
+    read = sitk.GetArrayFromImage(read_raster(tmp_path / "scan.nii.gz", integers=True))
+    assert read.dtype == pixel
+    np.testing.assert_array_equal(read, sitk.GetArrayFromImage(whole(values)))
+
+
+def test_decimals_come_back_as_decimals(tmp_path):
+    write_nifti(scan(np.float32), tmp_path / "scan.nii.gz")
+    read = sitk.GetArrayFromImage(read_raster(tmp_path / "scan.nii.gz", integers=True))
+    np.testing.assert_array_equal(read, sitk.GetArrayFromImage(scan(np.float32)))
 
 
 def test_scaled_values_are_scaled(tmp_path):

@@ -202,11 +202,11 @@ def _warn_of_grey_levels(case: dict[str, str], features: Mapping[str, float], pa
         )
 
 
-def _read_image(path: Path) -> sitk.Image:
+def _read_image(path: Path, integers: bool = False) -> sitk.Image:
     """A volume of the images stage; one that was damaged since ends the job with what to do."""
     try:
         with enough_memory():
-            return read_raster(path)
+            return read_raster(path, integers)
     except MemoryError:
         raise
     except Exception as error:  # a damaged file makes the readers raise nearly every one
@@ -218,7 +218,8 @@ def _read_image(path: Path) -> sitk.Image:
 
 
 def _read_scan(folder: Path, phase: str, conformance: str) -> "_Scan":
-    image, described = _read_image(folder / f"{phase}.nii.gz"), folder / f"{phase}.json"
+    image = _read_image(folder / f"{phase}.nii.gz", integers=conformance == "slicer")
+    described = folder / f"{phase}.json"
     if conformance == "slicer":
         image = as_slicer_loads(image)
     return _Scan(image, conformance, read_json(described).get("Modality") if described.exists() else None)

@@ -8,8 +8,8 @@ import errno
 import math
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +28,7 @@ NIFTI_BYTES = 348  # of its header, which is also the header's first number
 NIFTI_OFFSET = 352  # where ITK begins the values
 NIFTI_SIZE, NIFTI_TYPE, NIFTI_SCALE = 42, 70, 112  # where sizes, type and bits of a voxel, slope and intercept stand
 INT16 = 4, 16  # such a type, and its bits
-OFFSET = -1024  # of scanners; any but 0, with which readers would take the values for integers
+OFFSET = np.float32(-1024)  # of scanners; any but 0, with which readers would take the values for integers
 GZIP_LEVEL = 1  # of 0 to 3
 GZIP_LENGTH = 4  # bytes at the end of a gzip file that say how long its content is
 NIFTI_MAGIC = b"n+1\0"  # header and values in one file
@@ -38,8 +38,13 @@ SPACING_TOLERANCE = 1e-3  # relative; both places of a NIfTI file round to 32 bi
 CHUNK = 2**20
 
 
-def read_raster(path: Path) -> sitk.Image:
+def read_raster(path: Path, integers: bool = False) -> sitk.Image:
     """Read a NRRD (also seg.nrrd) or NIfTI file with its geometry and meta-data.
+
+    Args:
+        path: the file.
+        integers: give whole numbers that `write_nifti` has stored with an offset as integers of 16 bits, not as
+            decimals, where all of them fit.
 
     Raises:
         InputError: it is not self-contained, or does not say how large and how oriented its voxels are.
@@ -52,7 +57,7 @@ def read_raster(path: Path) -> sitk.Image:
         fields = _read_fields(path)
         _check_fields(fields)
     else:
-        values = _checked_values(path)
+        values = _checked_values(path, integers)
     reader = sitk.ImageFileReader()
     # None of ITK's many other readers gets to see the file, each with its own rules for geometry.
     reader.SetImageIO("NrrdImageIO" if nrrd else "NiftiImageIO")
@@ -80,18 +85,25 @@ def write_nifti(image: sitk.Image, path: Path) -> None:
         OSError: the disk is full.
     """
     head, values = _nifti_head(image, path.with_suffix("")), sitk.GetArrayViewFromImage(image)
-    if (shifted := _whole_numbers(values)) is not None:
-        values = shifted
-        struct.pack_into("<2h", head, NIFTI_TYPE, *INT16)
-        struct.pack_into("<2f", head, NIFTI_SCALE, 1, OFFSET)
+    if values.dtype == np.float32:
+        with suppress(_Decimals):
+            return _pack(_with_offset(head), _whole_planes(values), path)
+    _pack(head, values, path)
+
+
+class _Decimals(Exception):
+    """Not all values are whole numbers that have a place in 16 bits."""
+
+
+def _pack(head: bytes, planes: Iterable[np.ndarray], path: Path) -> None:
     # Without name and time in its head the same image is the same bytes.
     with path.open("wb") as file, igzip.IGzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as packed:
-        for part in (head, memoryview(values).cast("B")):
-            for at in range(0, len(part), CHUNK):
-                packed.write(part[at : at + CHUNK])
+        packed.write(head)
+        for plane in planes:
+            packed.write(plane)
 
 
-def _nifti_head(image: sitk.Image, place: Path) -> bytearray:
+def _nifti_head(image: sitk.Image, place: Path) -> bytes:
     """What stands before the values of an image: ITK writes it for the first voxel, and the size is put in."""
     try:
         sitk.WriteImage(image[:1, :1, :1], place)
@@ -104,18 +116,26 @@ def _nifti_head(image: sitk.Image, place: Path) -> bytearray:
     return head
 
 
-def _whole_numbers(values: np.ndarray) -> np.ndarray | None:
-    """Decimals (float32) less the offset, in 16 bits; None where that would change one of them."""
-    if values.dtype != np.float32:
-        return None
-    stored = np.empty(values.shape, np.int16)
-    with np.errstate(invalid="ignore"):  # what has no place in 16 bits comes back as another number
-        for plane, place in zip(values, stored, strict=True):
-            shifted = plane - np.float32(OFFSET)
-            place[:] = shifted
-            if not np.array_equal(place, shifted):
-                return None
-    return stored
+def _with_offset(head: bytes) -> bytes:
+    head = bytearray(head)
+    struct.pack_into("<2h", head, NIFTI_TYPE, *INT16)
+    struct.pack_into("<2f", head, NIFTI_SCALE, 1, OFFSET)
+    return head
+
+
+def _whole_planes(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Decimals less the offset, in 16 bits, in one place for all planes.
+
+    Raises:
+        _Decimals: one would come back changed.
+    """
+    decimals, stored = (np.empty(values.shape[1:], pixel) for pixel in (np.float32, np.int16))
+    for plane in values:
+        with np.errstate(invalid="ignore"):  # what has no place in 16 bits comes back as another number
+            stored[:] = np.subtract(plane, OFFSET, out=decimals)
+        if not np.array_equal(np.add(stored, OFFSET, out=decimals), plane):
+            raise _Decimals
+        yield stored
 
 
 # --- NRRD (teem.sourceforge.net/nrrd/format.html) ---------------------------------------------------------------
@@ -185,7 +205,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _checked_values(path: Path) -> np.ndarray | None:
+def _checked_values(path: Path, integers: bool) -> np.ndarray | None:
     """The values, or their bytes, which so are unpacked only once; None where ITK has to make something of them."""
     content, found = _content(path)
     head = content[:NIFTI_BYTES].tobytes()
@@ -205,9 +225,13 @@ def _checked_values(path: Path) -> np.ndarray | None:
     values = content[int(offset) :]
     if intercept == 0:
         return values
-    if slope == 1 and struct.unpack_from("<2h", head, NIFTI_TYPE) == INT16 and intercept == int(intercept):
-        return values.view(np.int16) + np.float32(intercept)
-    return None
+    if slope != 1 or struct.unpack_from("<2h", head, NIFTI_TYPE) != INT16 or intercept != int(intercept):
+        return None
+    stored = values.view(np.int16)
+    if integers and intercept == OFFSET and stored.min() + OFFSET >= np.iinfo(np.int16).min:
+        stored += np.int16(OFFSET)
+        return stored
+    return stored + np.float32(intercept)
 
 
 def _content(path: Path) -> tuple[np.ndarray, int]:
@@ -232,9 +256,10 @@ def _image_of(values: np.ndarray, reader: sitk.ImageFileReader) -> sitk.Image:
     """The image whose header a reader has read, of the bytes of its values."""
     if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
         return reader.Execute()
-    bare = sitk.Image([1, 1, 1], reader.GetPixelID())
-    pixel = sitk.GetArrayViewFromImage(bare).dtype
-    image = sitk.GetImageFromArray(values.view(pixel).reshape(reader.GetSize()[::-1]))
+    if values.dtype == np.uint8:
+        bare = sitk.Image([1, 1, 1], reader.GetPixelID())
+        values = values.view(sitk.GetArrayViewFromImage(bare).dtype)
+    image = sitk.GetImageFromArray(values.reshape(reader.GetSize()[::-1]))
     image.SetSpacing(reader.GetSpacing())
     image.SetOrigin(reader.GetOrigin())
     image.SetDirection(reader.GetDirection())
