@@ -31,7 +31,7 @@ CORES = 2
 STUDY = ROOT / "config/studies/surufatinib"
 SCANS = {"matrix": 512, "spacings_mm": [0.8], "slices": 60, "slice_thickness_mm": 2.5}
 FILES = (
-    "joint_digest read_dicom read_json read_raster read_records read_stored read_table read_tables "
+    "joint_digest read_dicom read_header read_json read_raster read_records read_slice read_table read_tables "
     "write_json write_nifti write_records write_table write_text"
 )
 # Put at the end of the module whose `start_log` is the first call of every script.

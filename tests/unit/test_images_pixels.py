@@ -11,6 +11,8 @@ from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLossless,
     JPEGLosslessSV1,
@@ -19,7 +21,9 @@ from pydicom.uid import (
 )
 
 from images_files import ct_slice, refusal, write_dataset, write_series
-from nenflow.images.pixels import read_stored
+from nenflow.images import pixels
+from nenflow.images.dicom import read_header
+from nenflow.images.pixels import read_slice, read_stored
 from nenflow.images.volumes import read_volume
 
 BY_GDCM = {
@@ -67,6 +71,27 @@ def check(folder, syntax, values):
     volume = read_volume(folder)
     assert np.array_equal(sitk.GetArrayFromImage(volume.image), values - 1024)
     assert volume.tags["notes"] == []
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize(("bits", "signed"), [(8, 0), (8, 1), (12, 0), (12, 1), (16, 0), (16, 1)])
+def test_values_that_are_not_compressed_are_read_where_they_lie(tmp_path, monkeypatch, syntax, bits, signed):
+    plane = stored_values(bits, signed, (1, 5, 3))[0]
+    size = 8 if bits == 8 else 16
+    content = plane.astype(f"<{'ui'[signed]}{size // 8}").tobytes()
+    tags = {"BitsAllocated": size, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": signed}
+    dataset = ct_slice(plane, 0, **tags, PixelData=content + bytes(len(content) % 2))
+    icon = pydicom.Dataset()
+    icon.PixelData = bytes(30)
+    dataset.IconImageSequence = [icon]
+    dataset["PixelData"].VR = icon["PixelData"].VR = "OB" if size == 8 else "OW"
+    write_dataset(dataset, tmp_path / "0.dcm", CTImageStorage, syntax)
+    as_pydicom_reads = read_stored(tmp_path / "0.dcm")
+    monkeypatch.setattr(pixels, "read_stored", None)
+    stored = read_slice(tmp_path / "0.dcm", *read_header(tmp_path / "0.dcm"))
+    assert stored.dtype == as_pydicom_reads.dtype
+    np.testing.assert_array_equal(stored, as_pydicom_reads)
+    np.testing.assert_array_equal(stored[0], plane)
 
 
 @pytest.mark.parametrize(("bits", "signed"), [(12, 0), (12, 1), (13, 1), (16, 0), (16, 1)])

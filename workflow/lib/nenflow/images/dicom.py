@@ -21,26 +21,46 @@ META = 0x0002  # the group whose elements are always explicit and little-endian
 DELIMITERS = 0xFFFE
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF  # a length that is not given: a delimiter follows
-PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+PIXEL_DATA = 0x7FE00010
+PIXELS = (0x7FE00008, 0x7FE00009, PIXEL_DATA)
 LONG = {str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32}
 
 
-def read_dicom(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
-    """Read a DICOM file, or its header, and check that the file is whole.
+def read_dicom(path: Path) -> pydicom.Dataset:
+    """Read a DICOM file, and check that it is whole.
 
     Raises:
         ValueError, struct.error, zlib.error: it is damaged. pydicom raises nearly every built-in exception too.
     """
-    dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
+    dataset = pydicom.dcmread(path)
+    _check_whole(path, dataset)
+    return dataset
+
+
+def read_header(path: Path) -> tuple[pydicom.Dataset, range]:
+    """Read the header of a DICOM file, and check that the file is whole; raises as `read_dicom` does.
+
+    Returns:
+        What stands before the pixels, and at which bytes of the file these lie; none where they are compressed.
+    """
+    with path.open("rb") as file:
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+        at = file.tell()
+    return header, _check_whole(path, header, at)
+
+
+def _check_whole(path: Path, dataset: pydicom.Dataset, pixels: int | None = None) -> range:
+    """Raise unless elements fill the file; where the values of its pixels lie, if their element is at that place."""
     implicit, little = dataset.original_encoding
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         start = _Elements(content, implicit=False, little=True).end_of_group(FIRST, META)
         if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             inside = zlib.decompress(content[start:], -zlib.MAX_WBITS)
             _Elements(inside, implicit, little).check()
-        else:
-            _Elements(content, implicit, little).check(start)
-    return dataset
+            return range(0)
+        elements = _Elements(content, implicit, little)
+        elements.check(start)
+        return range(0) if pixels is None else elements.values_of_pixels(pixels)
 
 
 def uid_to_print(text: object) -> str:
@@ -67,6 +87,11 @@ class _Elements:
         while at < len(self.content) and self._tag.unpack_from(self.content, at)[0] == group:
             at = self._element(at, len(self.content), seen)
         return at
+
+    def values_of_pixels(self, at: int) -> range:
+        """Where the values of an element lie, if these are pixels and one after the other."""
+        tag, _, length, start = self._head(at) if at < len(self.content) else (0, b"", 0, 0)
+        return range(start, start + length) if tag == PIXEL_DATA and length != UNDEFINED else range(0)
 
     def _head(self, at: int) -> tuple[int, bytes, int, int]:
         """Tag, value representation (b"" where it is not written), length, and where the value starts."""

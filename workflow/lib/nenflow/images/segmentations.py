@@ -1,6 +1,7 @@
 """Segmentations in the formats that readers export, as masks on the grid of the scan they were drawn on."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
@@ -8,7 +9,7 @@ import SimpleITK as sitk
 from pydicom.misc import is_dicom
 
 from nenflow.errors import InputError
-from nenflow.images.dicom import read_dicom
+from nenflow.images.dicom import read_dicom, read_header
 from nenflow.images.labels import label_names, read_labels
 from nenflow.images.placement import check_slices
 from nenflow.images.rasters import RASTER_SUFFIXES
@@ -40,7 +41,7 @@ def read_mask(path: Path, segment: str | None, volume: Volume) -> sitk.Image:
         if _is_picture(path):
             mask = read_labels(path, segment, volume)
         else:
-            dataset = _read_dicom(path)
+            dataset = _read_dicom(path, read_dicom)
             read = read_structure if dataset.Modality == "RTSTRUCT" else read_segments
             mask = read(dataset, segment, volume)
     check_slices(mask)
@@ -62,7 +63,7 @@ def list_segments(path: Path) -> dict[int | str, str]:
     with readable(path, "The segmentation"):
         if _is_picture(path):
             return label_names(path)
-        dataset = _read_dicom(path, stop_before_pixels=True)
+        dataset = _read_dicom(path, lambda file: read_header(file)[0])
         return structure_names(dataset) if dataset.Modality == "RTSTRUCT" else segment_names(dataset)
 
 
@@ -70,7 +71,7 @@ def _is_picture(path: Path) -> bool:
     return path.name.lower().endswith(RASTER_SUFFIXES)
 
 
-def _read_dicom(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset:
+def _read_dicom(path: Path, read: Callable[[Path], pydicom.Dataset]) -> pydicom.Dataset:
     if not path.is_file():
         raise OSError("no file")  # to open a pipe would wait for ever
     if not is_dicom(path):
@@ -79,7 +80,7 @@ def _read_dicom(path: Path, stop_before_pixels: bool = False) -> pydicom.Dataset
             "The segmentation is neither DICOM SEG, RTSTRUCT, NIfTI nor NRRD (or lacks the DICOM header): export it "
             "in one of these."
         )
-    dataset = read_dicom(path, stop_before_pixels)
+    dataset = read(path)
     if dataset.get("Modality") not in ("RTSTRUCT", "SEG"):
         known = re.fullmatch("[A-Z]{2}|RT[A-Z]+", str(dataset.get("Modality")))
         kind = f"modality {known[0]}" if known else "no known modality"

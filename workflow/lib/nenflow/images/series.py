@@ -11,7 +11,7 @@ from pydicom.misc import is_dicom
 from pydicom.uid import UID
 
 from nenflow.errors import InputError
-from nenflow.images.dicom import read_dicom, uid_to_print
+from nenflow.images.dicom import read_header, uid_to_print
 from nenflow.images.frames import check_one_volume, is_multiframe, split_frames
 from nenflow.images.geometry import COSINE_TOLERANCE
 
@@ -77,10 +77,16 @@ ACROSS = np.cos(np.pi / 4)
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice: the file, its header (of a frame, as a file of a single slice would have it), the number of frame."""
+    """One slice: the file, its header (of a frame, as a file of a single slice would have it), and where in it.
+
+    Attributes:
+        pixels: bytes of the file at which its values lie; none where they are compressed, or in several frames.
+        frame: number of the frame.
+    """
 
     path: Path
     header: pydicom.Dataset
+    pixels: range = range(0)
     frame: int = 0
 
 
@@ -101,12 +107,12 @@ def find_slices(path: Path, series: str | None) -> tuple[list[Slice], list[str]]
     files = _list_files(path, left_out) if path.is_dir() else [path]
     images = []
     for file in files:
-        header = read_dicom(file, stop_before_pixels=True)
+        header, pixels = read_header(file)
         kind = _other_kind(header)
         if kind:
             left_out[kind] += 1
         else:
-            images.append(Slice(file, header))
+            images.append(Slice(file, header, pixels))
     if not images:
         print(f"No DICOM images: {path}")
         raise InputError(
@@ -205,7 +211,7 @@ def _split(files: list[Slice], left_out: Counter[str]) -> list[Slice]:
             "name the right file as image, or export the scan with one file per slice."
         )
     path, whole = files[0].path, files[0].header
-    frames = [Slice(path, header, number) for number, header in enumerate(split_frames(whole))]
+    frames = [Slice(path, header, frame=number) for number, header in enumerate(split_frames(whole))]
     slices = [frame for frame in frames if "LOCALIZER" not in _image_type(frame.header)]
     left_out.update(SCOUT for _ in range(len(frames) - len(slices)))
     check_one_volume([entry.header for entry in slices])

@@ -16,7 +16,7 @@ from pydicom.uid import HTJ2K, JPEG2000, JPEGBaseline8Bit, JPEGExtended12Bit, JP
 
 from nenflow.errors import TRIED_AGAIN, InputError, enough_memory
 from nenflow.images.geometry import direction_of, stack_slices
-from nenflow.images.pixels import read_stored
+from nenflow.images.pixels import read_slice
 from nenflow.images.rasters import RASTER_SUFFIXES, read_raster
 from nenflow.images.series import Slice, find_slices
 from nenflow.images.sidecar import describe_headers
@@ -145,7 +145,7 @@ def _read_values(slices: list[Slice], factors: np.ndarray) -> np.ndarray:
     path = None
     for number, (entry, factor) in enumerate(zip(slices, factors, strict=True)):
         if entry.path != path:  # one slice, or all frames
-            path, stored = entry.path, read_stored(entry.path)
+            path, stored = entry.path, read_slice(entry.path, entry.header, entry.pixels)
         if number == 0:
             values = np.empty((len(slices), *stored.shape[1:]), np.float32)
             rescaled = np.empty(stored.shape[1:])  # one place for all slices: fresh memory takes longer than the sums
