@@ -13,8 +13,8 @@ Every second of a core that the run takes is counted once:
   statistics, pictures and pages);
 - Snakemake: what its own process takes, and the one that jobs are forked off, which loads the libraries.
 
-The last line printed is the share of all that is not computing. In seconds of cores it does not depend on what else the
-machine does; beside it stands what a clock on the wall says, of wall time x cores, which does.
+The last line printed is the share of all that is not computing, of the seconds of cores that the run takes. Before it
+stands the share of wall time x cores, and how much of these a core waits: for the disk, or because one job runs alone.
 """
 
 import argparse
@@ -44,29 +44,26 @@ def start_log(path):
     import atexit
     import time
 
-    start, inside, spent = time.process_time(), [], [0.0, 0.0]
-    begin = time.perf_counter()
+    start, inside, spent = time.process_time(), [], [0.0]
 
     def timed(function):
         def call(*args, **options):
             if inside:
                 return function(*args, **options)
             inside.append(True)
-            at = time.process_time(), time.perf_counter()
+            at = time.process_time()
             try:
                 return function(*args, **options)
             finally:
-                spent[0] += time.process_time() - at[0]
-                spent[1] += time.perf_counter() - at[1]
+                spent[0] += time.process_time() - at
                 inside.clear()
 
         return call
 
     def note():
         all_of_it = time.process_time()
-        wall = time.perf_counter() - begin - spent[1]
         with open(os.environ["SECONDS"], "a") as file:
-            print(Path(sys.argv[0]).stem.split(".", 1)[-1], start, spent[0], all_of_it, wall, file=file)
+            print(Path(sys.argv[0]).stem.split(".", 1)[-1], start, spent[0], all_of_it, file=file)
 
     for module in [module for name, module in sys.modules.items() if name == "__main__" or name.startswith("nenflow")]:
         for name in {FILES!r}.split():
@@ -104,19 +101,20 @@ def main() -> None:
         total = project.run("--cores", str(CORES)).seconds
         wall = (time.perf_counter() - begin) * CORES
         rows = [line.split() for line in (folder / "seconds").read_text().splitlines()]
-    rules, computed, computed_wall, jobs = defaultdict(lambda: [0, 0.0, 0.0, 0.0]), 0.0, 0.0, 0.0
-    for rule, start, files, all_of_it, of_wall in rows:
-        start, files, all_of_it = float(start), float(files), float(all_of_it)
+    rules, computed, jobs = defaultdict(lambda: [0, 0.0, 0.0, 0.0]), 0.0, 0.0
+    for rule, *seconds in rows:
+        start, files, all_of_it = map(float, seconds)
         computing = all_of_it - start - files
         rules[rule] = [sum(pair) for pair in zip(rules[rule], (1, start, files, computing), strict=True)]
-        computed, computed_wall, jobs = computed + computing, computed_wall + float(of_wall), jobs + all_of_it
+        computed, jobs = computed + computing, jobs + all_of_it
     print("| rule | jobs | start, s | files, s | computing, s |")
     print("|---|---|---|---|---|")
     for rule, (count, *seconds) in sorted(rules.items(), key=lambda item: -sum(item[1][1:])):
         print(f"| {rule} | {count} | " + " | ".join(f"{part:.1f}" for part in seconds), "|")
     print(f"| Snakemake | | {total - jobs:.1f} | | |")
-    print(f"On the wall, {100 * (1 - computed_wall / wall):.0f} % are not computing.")
-    print(f"{1 - computed / total:.2f}")
+    print(f"{total:.1f} seconds of cores, of which {total - computed:.1f} are not computing.")
+    print(f"Of wall time x cores these are {(total - computed) / wall:.1%}; {1 - total / wall:.1%} a core waits.")
+    print(f"{1 - computed / total:.3f}")
 
 
 if __name__ == "__main__":
