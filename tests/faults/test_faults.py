@@ -114,9 +114,12 @@ def workers(run, name=""):
 
 
 def children(number):
-    """Process numbers of the children of a process."""
-    found = subprocess.run(["pgrep", "-P", str(number)], capture_output=True, text=True)
-    return [int(child) for child in found.stdout.split()]
+    """Process numbers of the children of a process, whichever of its threads started them."""
+    found = []
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+        for thread in Path(f"/proc/{number}/task").iterdir():
+            found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 def process_name(number):
@@ -172,7 +175,7 @@ def kill_jobs(study, name, tries=1):
     run = study.start()
     for _ in range(tries):
         while run.poll() is None and not (found := begun(study, run, name)):
-            time.sleep(0.05)
+            time.sleep(0.001)  # some jobs take no longer than a twentieth of a second
         os.kill(found[0], signal.SIGKILL)
         while found[0] in workers(run, name):
             time.sleep(0.05)

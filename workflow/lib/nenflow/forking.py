@@ -58,7 +58,8 @@ class Parent:
             answer = ours.recv(LONGEST)
         if answer:
             return int(answer)
-        process.wait()  # killed, but it may still be about to end: the next job must not ask it
+        with self._lock:  # killed, but it may still be about to end: the next job must not ask it
+            process.wait()
         return -signal.SIGKILL
 
     def _start(self) -> None:
