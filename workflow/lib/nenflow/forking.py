@@ -127,7 +127,7 @@ def _answer_ended(jobs: dict[int, socket.socket]) -> None:
 
 def _answer(answers: socket.socket, code: int) -> None:
     with answers, suppress(BrokenPipeError):  # the one who asked was killed
-        answers.send(str(int(code)).encode())
+        answers.send(str(code).encode())
 
 
 def _load(script: str) -> None:

@@ -48,8 +48,8 @@ def _is_plain(header: pydicom.Dataset, pixels: range) -> bool:
         return False
     known = header.get("PixelRepresentation") in (0, 1) and "BitsStored" in header and "HighBit" in header
     rows, columns, bits, samples = sizes
-    padded = rows * columns * bits // 8 + rows * columns * bits // 8 % 2
-    return known and samples == 1 and bits in (8, 16) and len(pixels) == padded
+    length = rows * columns * bits // 8
+    return known and samples == 1 and bits in (8, 16) and len(pixels) == length + length % 2  # padded to be even
 
 
 def read_stored(path: Path) -> np.ndarray:
