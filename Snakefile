@@ -37,12 +37,15 @@ onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
     date_results()
+    remove_leftovers()
     watch_run()
 
 
 onsuccess:
+    remove_leftovers()
     end_run(success=True)
 
 
 onerror:
+    remove_leftovers()
     end_run(success=False)

@@ -370,9 +370,12 @@ def test_a_changed_file_of_any_date_is_read_once(study, undisturbed, file, days)
 
 
 def test_leftovers_of_killed_jobs_are_removed(study, undisturbed):
-    left = study.path("images/development/.part-1-P003")
-    left.mkdir()
-    (left / "cases.csv").write_text("half")
+    folder = study.path("images/development/.part-1-P003")
+    table = study.path("features/development/.part-1-original.parquet")
+    folder.mkdir()
+    for left in (folder / "cases.csv", table):
+        left.write_text("half")
     study.undo("P003")
     study.run()
     assert_same(study, undisturbed, *STAGES)
+    assert not folder.exists()  # an empty one, which no comparison of files would show

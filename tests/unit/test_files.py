@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from nenflow.files import whole_file, whole_folder, write_text
+from nenflow.files import remove_parts, whole_file, whole_folder, write_text
 
 
 def names(folder):
@@ -38,16 +38,11 @@ def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path):
     path = tmp_path / "P001"
     path.mkdir()
     (path / "stale.png").touch()
-    left = tmp_path / ".part-1-P001"  # of a job that was killed
-    left.mkdir()
-    (left / "scan.nii.gz").touch()
-    other = tmp_path / ".part-1-P0011"  # of another patient, whose job may be running
-    other.mkdir()
     with whole_folder(path) as part:
         (part / "cases.csv").touch()
         assert names(path) == ["stale.png"]
     assert names(path) == ["cases.csv"]
-    assert names(tmp_path) == [".part-1-P0011", "P001"]
+    assert names(tmp_path) == ["P001"]
 
 
 def test_a_folder_that_fails_is_not_there(tmp_path):
@@ -65,4 +60,28 @@ def test_a_folder_that_another_run_removed_on_the_way_is_not_taken_for_whole(tmp
 
     with pytest.raises(FileExistsError):
         interrupted()
+    assert names(tmp_path) == []
+
+
+def test_what_killed_jobs_left_of_some_results_is_removed(tmp_path):
+    kept = [".part-1-P0011", ".part-one-P001", "P001", "table.csv"]  # the first of a patient whose job may be running
+    for name in [*kept[:3], ".part-1-P001", ".part-22-P001"]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scan.nii.gz").touch()
+    for name in ["table.csv", ".part-1-table.csv"]:
+        (tmp_path / name).touch()
+    remove_parts([tmp_path / "P001", tmp_path / "table.csv", tmp_path / "nowhere/table.csv"])
+    assert names(tmp_path) == kept
+    assert names(tmp_path / "P001") == ["scan.nii.gz"]
+
+
+@pytest.mark.parametrize("whole", [whole_file, whole_folder])
+def test_a_job_whose_part_was_removed_fails_and_leaves_nothing(tmp_path, whole):
+    def outlive(path):
+        with whole(path) as part:
+            (part / "scan.nii.gz" if part.is_dir() else part).touch()
+            remove_parts([path])
+
+    with pytest.raises(FileNotFoundError):
+        outlive(tmp_path / "P001")
     assert names(tmp_path) == []

@@ -41,6 +41,7 @@ from nenflow.checksums import content_mark
 from nenflow.cohort.rows import read_cases
 from nenflow.cohort.templates import fitting_files
 from nenflow.errors import InputError
+from nenflow.files import remove_parts
 from nenflow.forking import AVAILABLE, Parent
 from nenflow.multiverse.choices import cells, check_multiverse, jobs, read_setting, variants
 from nenflow.phases import phases_of
@@ -199,6 +200,11 @@ def date_results():
             stamp = stamp if os.path.exists(stamp) else file
             if os.path.lexists(stamp) and os.lstat(stamp).st_mtime > time.time():
                 file.touch()
+
+
+def remove_leftovers():
+    """Remove what killed jobs left beside results: of a run before, or of this one, whose jobs do not run now."""
+    remove_parts(file for job in workflow.dag.jobs for file in job.output)
 
 
 wildcard_constraints:

@@ -1,9 +1,11 @@
 """Files and folders that are there as a whole or not at all, whenever a job is killed."""
 
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -31,21 +33,15 @@ def write_text(text: str, path: str | Path) -> None:
 
 @contextmanager
 def whole_folder(path: str | Path) -> Iterator[Path]:
-    """An empty folder beside `path` to fill; it takes the place of what was there when it is complete.
-
-    What a job that was killed has left beside it is removed.
-    """
+    """An empty folder beside `path` to fill; it takes the place of what was there when it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".part-*-{path.name}"):
-        shutil.rmtree(left)
     part = _beside(path)
     part.mkdir()
     made = os.open(part, os.O_RDONLY)
     try:
         yield part
-        # A job that outlived a killed run may find its folder removed by the next run, and made again by what it wrote
-        # since: that one holds a part only.
+        # `remove_parts` may have removed it, and what was written since have made it again: that one holds a part only.
         if not os.path.samestat(os.fstat(made), part.stat()):
             raise FileExistsError("another run has begun to write the same folder")
         if path.exists():
@@ -54,6 +50,31 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     finally:
         os.close(made)
         shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_parts(paths: Iterable[str | Path]) -> None:
+    """Remove what killed jobs have left beside these files and folders; each folder is looked through once.
+
+    To be called while no job of this run writes: one that outlived a run before finds its part gone, and fails.
+    """
+    names = defaultdict(set)
+    for path in map(Path, paths):
+        names[path.parent].add(path.name)
+    for folder, known in names.items():
+        for left in folder.glob(".part-*"):
+            written = re.fullmatch(r"\.part-\d+-(.+)", left.name)
+            if written and written[1] in known:
+                _remove(left, _beside(folder / written[1]))
+
+
+def _remove(left: Path, name: Path) -> None:
+    """Remove a file or folder, under another name first: a job that writes to it finds all of it or nothing."""
+    with suppress(OSError):  # that job has come to its end by now; what cannot be removed is nobody's result
+        left.rename(name)
+        if name.is_dir():
+            shutil.rmtree(name)
+        else:
+            name.unlink()
 
 
 def _beside(path: Path) -> Path:
