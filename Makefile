@@ -10,7 +10,7 @@ BIN       := .venv/bin
 READY     := .venv/ready
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 SOURCES   := workflow/lib workflow/scripts tests benchmarks envs
-SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
+SNAKEFILES = Snakefile $(wildcard workflow/*/*.smk)
 
 .PHONY: demo study studies new-study report apply validate cases exchange ibsi test test-slow test-faults test-slurm bench lint audit format \
         env lock unlock clean
