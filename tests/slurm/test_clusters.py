@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slurm
 SLURM_QUICK = ("--slurm-status-command", "squeue", "--slurm-no-account")
 SLURM_QUICK += ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
 PBS_QUICK = ("--jobs", "2", "--latency-wait", "5", "--seconds-between-status-checks", "1")
+MODEL = ("images", "features/development/original.parquet", "models/fusion/model.json")  # from scans to a model
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +31,11 @@ def on_slurm(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def on_pbs(tmp_path_factory):
-    """The tiny study run by commands that stand in for those of PBS, and how each job was handed over."""
+    """The tiny study's model, made by commands that stand in for those of PBS, and how each job was handed over."""
     project, requests = Project(tmp_path_factory.mktemp("cluster")), tmp_path_factory.mktemp("requests")
     path = f"{Path(__file__).parent / 'pbs'}{os.pathsep}{os.environ['PATH']}"
     profile = ("--workflow-profile", "profiles/pbs", *PBS_QUICK)
-    project.run(*profile, cores=None, PATH=path, PBS_STAND_IN=str(requests))
+    project.run(f"results/tiny/{MODEL[-1]}", *profile, cores=None, PATH=path, PBS_STAND_IN=str(requests))
     return project, [file.read_text() for file in requests.glob("*.request")]
 
 
@@ -47,7 +48,7 @@ def test_slurm_sees_jobs_of_a_rule_as_one_array(on_slurm):
 
 
 def test_pbs_gives_the_same_bytes_as_one_machine(local, on_pbs):
-    assert_same(on_pbs[0], local)
+    assert_same(on_pbs[0], local, *MODEL)
 
 
 def test_pbs_is_told_what_a_job_needs(on_pbs):

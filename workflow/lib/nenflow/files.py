@@ -58,13 +58,14 @@ def remove_parts(paths: Iterable[str | Path]) -> None:
     To be called while no job of this run writes: one that outlived a run before finds its part gone, and fails.
     """
     names = defaultdict(set)
-    for path in map(Path, paths):
-        names[path.parent].add(path.name)
+    for path in paths:
+        folder, name = os.path.split(path)
+        names[folder].add(name)
     for folder, known in names.items():
-        for left in folder.glob(".part-*"):
+        for left in Path(folder).glob(".part-*"):
             written = re.fullmatch(r"\.part-\d+-(.+)", left.name)
             if written and written[1] in known:
-                _remove(left, _beside(folder / written[1]))
+                _remove(left, _beside(left.with_name(written[1])))
 
 
 def _remove(left: Path, name: Path) -> None:
