@@ -1,4 +1,6 @@
 # What the rules of workflow/rules/application.smk read and depend on: functions of wildcards. No rules.
+from snakemake.exceptions import WorkflowError
+
 from nenflow.application.cohorts import model_needs
 
 

@@ -1,5 +1,8 @@
 # What the rules of workflow/rules/features.smk read and depend on: functions of wildcards. No rules.
+from snakemake.exceptions import WorkflowError
+
 from nenflow.cohort.templates import fitting_files
+from nenflow.study import has_images
 
 
 def feature_tables(wildcards):

@@ -1,4 +1,5 @@
 # What the rules of workflow/rules/images.smk read and depend on: functions of wildcards. No rules.
+import os
 from pathlib import Path
 
 from nenflow import logs

@@ -3,6 +3,7 @@
 #           other software made
 # Delivers: one feature table per extraction, the cases whose extraction failed, the variables that are measured in the
 #           images, and how well the features agree with the reference values of the standard (IBSI)
+from nenflow import logs
 
 
 rule extract_features:

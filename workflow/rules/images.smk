@@ -2,6 +2,7 @@
 # Needs:    DICOM series (or NIfTI, NRRD volumes) and segmentations, as cases.csv names them
 # Delivers: per patient de-identified NIfTI volumes and masks (drawn and computed) on one grid per phase, a picture of
 #           each, agreement of the raters, and for each case whether it is included, or why not
+from nenflow import logs
 
 
 rule import_images:

@@ -2,6 +2,7 @@
 # Needs:    a feature table, the checked clinical tables, the protocol: models/<model>/steps in study.yaml
 # Delivers: each fitted step (signature, selections, final model) as JSON with the table it passes on, the model
 #           document and the scores of every lesion
+from pathlib import Path
 
 
 rule assemble_dataset:

@@ -1,4 +1,6 @@
 # What a run tells the person who waits for it: the hooks of the Snakefile call these functions. No rules.
+from pathlib import Path
+
 from snakemake.logging import logger
 
 from nenflow.progress.failures import Failures
